@@ -1,0 +1,1 @@
+"""Argilla: what people are shown, what they answer, and which records they should see first."""

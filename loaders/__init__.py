@@ -1,0 +1,1 @@
+"""Texts, the teacher's votes, and the ledger that keeps both."""

@@ -1,0 +1,78 @@
+"""From votes to a suggestion: pure functions on votes."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from tutelage.record import Record, Suggestion, Vote
+
+AGENT_MAX_LENGTH = 200
+GIVEN_AGENT = "given"
+
+
+class Consensus(NamedTuple):
+    """The label with the most votes, and whether others had as many."""
+
+    label: str
+    tie: bool
+
+
+def consensus(labels: Sequence[str | None]) -> Consensus | None:
+    """The majority of the votes.
+
+    Abstentions (None) do not count; with nothing else there is no consensus. A tie goes to the
+    label that was voted first, in the order of ``labels``, and is marked as a tie.
+    """
+    counts = Counter(label for label in labels if label is not None)
+    if not counts:
+        return None
+    most = max(counts.values())
+    first, *others = [label for label, count in counts.items() if count == most]
+    return Consensus(first, tie=bool(others))
+
+
+def agreement(label: str, labels: Sequence[str | None]) -> float | None:
+    """The fraction of the votes, abstentions not counted, that equal ``label``; None without votes."""
+    votes = [vote for vote in labels if vote is not None]
+    return votes.count(label) / len(votes) if votes else None
+
+
+def suggest(record: Record) -> Suggestion | None:
+    """What to suggest for a record: the label it was given, else the consensus of its votes."""
+    labels = [vote.label for vote in record.votes]
+    found = consensus(labels)
+    if record.given is not None:
+        return Suggestion(record.given, agreement(record.given, labels), GIVEN_AGENT, bool(found and found.tie))
+    if found is None:
+        return None
+    return Suggestion(found.label, agreement(found.label, labels), agent_of(record.votes), found.tie)
+
+
+def agent_of(votes: Sequence[Vote]) -> str:
+    """The teachers' names in the characters that Argilla takes for an agent."""
+    names = dict.fromkeys(re.sub(r"[^a-zA-Z0-9_:./-]+", "-", vote.voter.teacher) for vote in votes)
+    joined = "_".join(names)[:AGENT_MAX_LENGTH]
+    return joined if re.search(r"[a-zA-Z0-9]", joined) else "teacher"
+
+
+_UNUSABLE = {"", "fail", "none", "null", "n/a", "nan"}
+
+
+def best_reason(votes: Sequence[Vote], label: str | None) -> str:
+    """The most typical reason among the votes for ``label``: it shares most words with the others.
+
+    Empty where no vote for the label gave one. Equally typical ones: the first.
+    """
+    reasons = [vote.reason.strip() for vote in votes if vote.label == label]
+    usable = [reason for reason in reasons if reason.casefold() not in _UNUSABLE]
+    words = [set(re.findall(r"\w+", reason.casefold())) for reason in usable]
+    shared = [sum(_overlap(mine, other) for other in words) for mine in words]
+    return usable[shared.index(max(shared))] if usable else ""
+
+
+def _overlap(mine: set[str], other: set[str]) -> float:
+    """Jaccard similarity of two sets of words, 0 to 1."""
+    return len(mine & other) / len(mine | other) if mine | other else 0.0

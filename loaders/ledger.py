@@ -1,0 +1,204 @@
+"""``task.db``: the records and the append-only ledger of answers, in SQLite.
+
+Every method commits what it was given before it returns; a process killed at any point leaves a
+file that the next run goes on with.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+from loaders.migrations import migrate
+from tutelage.errors import LedgerError
+from tutelage.record import Rank, Record, Response, Vote, Voter
+from tutelage.task import Task
+
+
+class Answer(NamedTuple):
+    """What one voter said of one record, word for word."""
+
+    record_id: str
+    voter: Voter
+    said: str
+    reason: str
+
+
+class Added(NamedTuple):
+    """Counts of what an ``add`` found new, and what it knew already."""
+
+    new: int
+    known: int
+
+
+class Ledger:
+    """An open ``task.db``; use it as a context manager."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.execute("PRAGMA foreign_keys = ON")
+            migrate(self._db)
+        except sqlite3.Error as error:
+            raise LedgerError(f"{path}: cannot be opened: {error}. Is it on a full or read-only disk?") from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._db.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            yield self._db
+            self._db.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            raise LedgerError(f"{self.path}: {error}; what was committed before is kept, run it again") from None
+        finally:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+
+    # Records and answers
+
+    def text_of(self, ids: Sequence[str]) -> dict[str, str]:
+        """The texts that these ids have, for those that are known."""
+        marks = ",".join("?" * len(ids))
+        return dict(self._db.execute(f"SELECT id, text FROM records WHERE id IN ({marks})", list(ids)))
+
+    def add(self, records: Sequence[Record], answers: Sequence[Answer] = ()) -> tuple[Added, Added]:
+        """Add records and answers in one transaction; those that are known stay as they are.
+
+        A record's ``given`` label is taken when the known record has none.
+        """
+        with self._transaction() as db:
+            before = self._counts()
+            db.executemany(
+                "INSERT INTO records (id, text, given) VALUES (?, ?, ?)"
+                " ON CONFLICT (id) DO UPDATE SET given = coalesce(given, excluded.given)",
+                [(r.id, r.text, r.given) for r in records],
+            )
+            db.executemany(
+                "INSERT INTO answers (record, teacher, prompt, vote, said, reason) VALUES (?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT DO NOTHING",
+                [(a.record_id, *_key(a.voter), a.said, a.reason) for a in answers],
+            )
+            after = self._counts()
+        new_records, new_answers = after[0] - before[0], after[1] - before[1]
+        return (
+            Added(new_records, len(records) - new_records),
+            Added(new_answers, len(answers) - new_answers),
+        )
+
+    def _counts(self) -> tuple[int, int]:
+        row = self._db.execute("SELECT (SELECT count(*) FROM records), (SELECT count(*) FROM answers)").fetchone()
+        return int(row[0]), int(row[1])
+
+    @property
+    def record_count(self) -> int:
+        """How many records there are."""
+        return self._counts()[0]
+
+    def records(self, task: Task) -> Iterator[Record]:
+        """All records in the order of their arrival, with their votes as the task reads them."""
+        rows = self._db.execute(
+            "SELECT r.id, r.text, r.given, a.teacher, a.prompt, a.vote, a.said, a.reason"
+            " FROM records r LEFT JOIN answers a ON a.record = r.id ORDER BY r.seq, a.seq"
+        )
+        voters: dict[tuple[str, str, int], Voter] = {}
+        for (record_id, text, given), group in groupby(rows, key=lambda row: row[:3]):
+            votes = tuple(_vote(row[3:], task, voters) for row in group if row[3] is not None)
+            yield Record(record_id, text, task.read_label(given) if given else None, votes)
+
+    # Ranks
+
+    def set_ranks(self, ranks: Iterable[Rank]) -> None:
+        """Replace all ranks by these."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM ranks")
+            db.executemany(
+                "INSERT INTO ranks VALUES (?, ?, ?)", [(r.record_id, r.label_quality, r.suspect_rank) for r in ranks]
+            )
+
+    def ranks(self) -> dict[str, Rank]:
+        """The last ranking, by record id."""
+        rows = self._db.execute("SELECT record, label_quality, suspect_rank FROM ranks")
+        return {row[0]: Rank(*row) for row in rows}
+
+    # What Argilla was sent and what came back
+
+    def pushed(self, dataset: str) -> dict[str, tuple[str, str]]:
+        """What the dataset was last sent, by record id: hash of the content, metadata as JSON."""
+        rows = self._db.execute("SELECT record, content, metadata FROM pushed WHERE dataset = ?", [dataset])
+        return {row[0]: (row[1], row[2]) for row in rows}
+
+    def set_pushed(self, dataset: str, sent: Mapping[str, tuple[str, str]]) -> None:
+        """Note that the dataset has taken these."""
+        with self._transaction() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO pushed VALUES (?, ?, ?, ?)",
+                [(dataset, record_id, *state) for record_id, state in sent.items()],
+            )
+
+    def forget_pushed(self, dataset: str, record_ids: Iterable[str]) -> None:
+        """Note that the dataset no longer has these."""
+        with self._transaction() as db:
+            db.executemany("DELETE FROM pushed WHERE dataset = ? AND record = ?", [(dataset, i) for i in record_ids])
+
+    def set_responses(self, dataset: str, responses: Iterable[Response]) -> None:
+        """Keep these responses; a newer state of one replaces the older, none is ever removed."""
+        with self._transaction() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO responses VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        dataset,
+                        r.record_id,
+                        r.user_id,
+                        r.annotator,
+                        r.status,
+                        r.label,
+                        r.reason,
+                        r.updated_at.isoformat(),
+                        r.state,
+                    )
+                    for r in responses
+                ],
+            )
+
+    def responses(self, dataset: str) -> list[Response]:
+        """The responses last seen on the dataset, by record and age."""
+        rows = self._db.execute(
+            "SELECT record, user_id, annotator, status, said, reason, updated_at, state FROM responses"
+            " WHERE dataset = ? ORDER BY record, updated_at, user_id",
+            [dataset],
+        )
+        return [_response(row) for row in rows]
+
+    def response_counts(self) -> dict[str, int]:
+        """How many responses are kept of each dataset, by its uuid."""
+        return dict(self._db.execute("SELECT dataset, count(*) FROM responses GROUP BY dataset"))
+
+
+def _key(voter: Voter) -> tuple[str, str, int]:
+    return voter.teacher, voter.prompt, voter.vote
+
+
+def _vote(row: Sequence[Any], task: Task, voters: dict[tuple[str, str, int], Voter]) -> Vote:
+    teacher, prompt, number, said, reason = row
+    voter = voters.setdefault((teacher, prompt, number), Voter(teacher, prompt, number))
+    return Vote(voter, said, task.read_label(said), reason)
+
+
+def _response(row: Sequence[Any]) -> Response:
+    record_id, user_id, annotator, status, label, reason, at, state = row
+    return Response(record_id, user_id, annotator, status, label, reason, datetime.fromisoformat(at), state)

@@ -1,0 +1,103 @@
+"""The schema of ``task.db``, one step a version; a step that was released is never edited."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from tutelage.errors import LedgerError
+
+STEPS = (
+    """
+    CREATE TABLE records (
+        seq INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        text TEXT NOT NULL,
+        given TEXT
+    ) STRICT;
+
+    -- What a voter said, as it said it. Which label that names is decided when it is read, so that
+    -- an alias added later turns an abstention into a vote and nothing has to be asked again.
+    CREATE TABLE answers (
+        seq INTEGER PRIMARY KEY,
+        record TEXT NOT NULL REFERENCES records (id),
+        teacher TEXT NOT NULL,
+        prompt TEXT NOT NULL,
+        vote INTEGER NOT NULL,
+        said TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ')),
+        UNIQUE (record, teacher, prompt, vote)
+    ) STRICT;
+
+    CREATE TRIGGER answers_stay BEFORE UPDATE ON answers
+    BEGIN SELECT RAISE(ABORT, 'the ledger of answers is append-only'); END;
+    CREATE TRIGGER answers_remain BEFORE DELETE ON answers
+    BEGIN SELECT RAISE(ABORT, 'the ledger of answers is append-only'); END;
+
+    CREATE TABLE ranks (
+        record TEXT PRIMARY KEY REFERENCES records (id),
+        label_quality REAL NOT NULL,
+        suspect_rank INTEGER NOT NULL
+    ) STRICT;
+
+    -- What each dataset on an Argilla server, by its uuid, was last sent of a record.
+    CREATE TABLE pushed (
+        dataset TEXT NOT NULL,
+        record TEXT NOT NULL REFERENCES records (id),
+        content TEXT NOT NULL,
+        metadata TEXT NOT NULL,
+        PRIMARY KEY (dataset, record)
+    ) STRICT;
+
+    -- What people answered, as last seen on a dataset; kept when the server no longer has it.
+    CREATE TABLE responses (
+        dataset TEXT NOT NULL,
+        record TEXT NOT NULL,
+        user_id TEXT NOT NULL,
+        annotator TEXT NOT NULL,
+        status TEXT NOT NULL,
+        said TEXT,
+        reason TEXT NOT NULL,
+        updated_at TEXT NOT NULL,
+        state TEXT NOT NULL,
+        PRIMARY KEY (dataset, record, user_id)
+    ) STRICT;
+    """,
+)
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the schema up to date, each step in a transaction of its own.
+
+    Raises
+    ------
+    LedgerError
+        When the file was written by a newer tutelage.
+    """
+    if _version(connection) > len(STEPS):
+        raise LedgerError(
+            f"task.db has schema {_version(connection)}, this tutelage knows up to {len(STEPS)}: upgrade tutelage"
+        )
+    while _version(connection) < len(STEPS):
+        connection.execute("BEGIN IMMEDIATE")
+        version = _version(connection)  # another process may have been faster
+        if version < len(STEPS):
+            for statement in _statements(STEPS[version]):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {version + 1}")
+        connection.execute("COMMIT")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _statements(script: str) -> list[str]:
+    """The script's statements; ``executescript`` would commit between them."""
+    statements, statement = [], ""
+    for line in script.splitlines():
+        statement += line + "\n"
+        if sqlite3.complete_statement(statement):
+            statements.append(statement)
+            statement = ""
+    return statements

@@ -1,0 +1,205 @@
+"""Rows from files and from the Hub, streamed: CSV, JSONL, Parquet, ``hf://``."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+from tutelage.errors import SourceError
+
+_PROBE_BYTES = 1 << 20
+_CSV_FIELD_LIMIT = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a source; ``number`` counts from 1. ``problem`` says why it cannot be used."""
+
+    number: int
+    values: dict[str, str]
+    problem: str = ""
+
+    def cell(self, column: str) -> str:
+        """The value in a column; empty where the row, or the source, has none."""
+        return self.values.get(column, "")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where rows come from: a path, or ``hf://owner/name`` with an optional split."""
+
+    name: str
+    encoding: str = "utf-8"
+    split: str = "train"
+
+    def columns(self) -> list[str]:
+        """The names of the columns, in the source's order."""
+        return self._reader().columns
+
+    def rows(self) -> Iterator[Row]:
+        """The rows, each value as text; missing values are empty."""
+        return self._reader().rows()
+
+    def _reader(self) -> _Reader:
+        if self.name.startswith("hf://"):
+            return _Hub(self.name.removeprefix("hf://"), self.split)
+        path = Path(self.name)
+        if not path.is_file():
+            raise SourceError(f"{path}: no such file; a dataset on the Hub is written hf://owner/name")
+        if path.suffix.lower() == ".parquet":
+            return _Parquet(path)
+        _check_encoding(path, self.encoding)
+        is_jsonl = path.suffix.lower() in {".jsonl", ".ndjson", ".json"}
+        return _Jsonl(path, self.encoding) if is_jsonl else _Csv(path, self.encoding)
+
+
+class _Reader:
+    columns: list[str]
+
+    def rows(self) -> Iterator[Row]:
+        raise NotImplementedError
+
+
+class _Csv(_Reader):
+    def __init__(self, path: Path, encoding: str) -> None:
+        csv.field_size_limit(_CSV_FIELD_LIMIT)
+        self._path, self._encoding = path, encoding
+        with self._open() as file:
+            self.columns = next(self._parse(file), [])
+        if not self.columns:
+            raise SourceError(f"{path}: is empty; the first line must name the columns")
+
+    def _open(self) -> IO[str]:
+        encoding = "utf-8-sig" if self._encoding == "utf-8" else self._encoding
+        return self._path.open(encoding=encoding, errors="surrogateescape", newline="")
+
+    def _parse(self, file: IO[str]) -> Iterator[list[str]]:
+        delimiter = "\t" if self._path.suffix.lower() == ".tsv" else ","
+        return csv.reader(file, delimiter=delimiter)
+
+    def rows(self) -> Iterator[Row]:
+        with self._open() as file:
+            lines = self._parse(file)
+            next(lines)
+            number = 0
+            try:
+                for cells in lines:
+                    if cells:
+                        number += 1
+                        yield self._row(number, cells)
+            except csv.Error as error:
+                raise SourceError(f"{self._path}: row {number + 1}: {error}; correct the quotes of that row") from None
+
+    def _row(self, number: int, cells: list[str]) -> Row:
+        if len(cells) != len(self.columns):
+            return Row(number, {}, f"has {len(cells)} cells, the header {len(self.columns)}")
+        values = dict(zip(self.columns, cells, strict=True))
+        return Row(number, values, _undecoded(cells, self._encoding))
+
+
+class _Jsonl(_Reader):
+    """Rows may leave keys out; the columns are those that the first thousand rows name."""
+
+    def __init__(self, path: Path, encoding: str) -> None:
+        self._path, self._encoding = path, encoding
+        self.columns = list(dict.fromkeys(key for row in islice(self.rows(), 1000) for key in row.values))
+
+    def rows(self) -> Iterator[Row]:
+        with self._path.open(encoding=self._encoding, errors="surrogateescape") as file:
+            number = 0
+            for line in file:
+                if line.strip():
+                    number += 1
+                    yield self._row(number, line)
+
+    def _row(self, number: int, line: str) -> Row:
+        if problem := _undecoded([line], self._encoding):
+            return Row(number, {}, problem)
+        try:
+            data = json.loads(line)
+        except ValueError as error:
+            return Row(number, {}, f"is not JSON: {error}")
+        if not isinstance(data, dict):
+            return Row(number, {}, "is not a JSON object")
+        return Row(number, {key: _as_text(value) for key, value in data.items()})
+
+
+class _Parquet(_Reader):
+    def __init__(self, path: Path) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            self._file = pq.ParquetFile(path)
+        except pa.ArrowInvalid as error:
+            raise SourceError(f"{path}: is not a Parquet file: {error}") from None
+        self.columns = self._file.schema_arrow.names
+
+    def rows(self) -> Iterator[Row]:
+        number = 0
+        for batch in self._file.iter_batches(batch_size=1000):
+            for values in batch.to_pylist():
+                number += 1
+                yield Row(number, {key: _as_text(value) for key, value in values.items()})
+
+
+class _Hub(_Reader):
+    """A dataset through ``datasets``: on the Hub, in its cache, or in a local folder."""
+
+    def __init__(self, name: str, split: str) -> None:
+        from datasets import load_dataset
+
+        try:
+            self._data = load_dataset(name, split=split)
+        except Exception as error:  # the library raises many kinds for one cause: not found, no access, no such split
+            raise SourceError(
+                f"hf://{name}: cannot be loaded: {error}. Check the name, --split and HF_TOKEN."
+            ) from None
+        self.columns = list(self._data.column_names)
+
+    def rows(self) -> Iterator[Row]:
+        names = {key: feature.int2str for key, feature in self._data.features.items() if hasattr(feature, "int2str")}
+        for number, values in enumerate(self._data, 1):
+            yield Row(number, {key: _hub_value(value, names.get(key)) for key, value in values.items()})
+
+
+def _hub_value(value: Any, name_of: Any) -> str:
+    """A ClassLabel's integer becomes its name; -1 is how ``datasets`` says that there is none."""
+    if name_of is None or value is None:
+        return _as_text(value)
+    return str(name_of(value)) if value >= 0 else ""
+
+
+def _as_text(value: Any) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str).strip('"')
+
+
+def _undecoded(cells: list[str], encoding: str) -> str:
+    """Bytes that are no text in this encoding were read as lone surrogates."""
+    if any("\udc80" <= char <= "\udcff" for cell in cells for char in cell if not char.isascii()):
+        return f"is not {encoding.upper()}; if the whole file is in another encoding, name it with --encoding"
+    return ""
+
+
+def _check_encoding(path: Path, encoding: str) -> None:
+    """Refuse a file that is in another encoding throughout; single bad rows are rejected as they come."""
+    with path.open("rb") as file:
+        probe = file.read(_PROBE_BYTES)
+    try:
+        lines = io.TextIOWrapper(io.BytesIO(probe), encoding=encoding, errors="surrogateescape").readlines()
+    except (LookupError, UnicodeError) as error:
+        raise SourceError(f"{path}: --encoding {encoding}: {error}; common ones: utf-8, cp1252, utf-16") from None
+    foreign = [line for line in lines if not line.isascii()]
+    bad = sum(1 for line in foreign if _undecoded([line], encoding))
+    if "\0" in "".join(lines[:10]) or (bad >= 3 and bad > len(foreign) / 2):
+        guess = "utf-16" if b"\0" in probe[:1000] else "cp1252"
+        raise SourceError(f"{path}: is not {encoding.upper()}; name its encoding, for example --encoding {guess}")

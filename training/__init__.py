@@ -1,0 +1,1 @@
+"""Students: trained, measured, kept and used."""

@@ -1,0 +1,1 @@
+"""The commands, by the part of the loop that they belong to."""

@@ -1,0 +1,114 @@
+"""``init``, ``load``, ``import``: a task directory, and texts in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tutelage.console import Console, command
+
+if TYPE_CHECKING:
+    from loaders.texts import Columns, Loaded
+
+
+@click.command("init")
+@click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--label", "one", multiple=True, metavar="NAME", help="A label; give as many as there are.")
+@click.option("--labels", "several", default="", metavar="A,B,C", help="The labels, separated by commas.")
+def init_command(directory: Path, one: tuple[str, ...], several: str) -> None:
+    """Make a task directory: task.yaml, .env.example, .gitignore."""
+    from tutelage.start import init
+
+    labels = [*one, *(name.strip() for name in several.split(",") if name.strip())]
+    if len(labels) < 2:
+        raise click.UsageError("name at least two labels: --labels a,b,c or --label 'a, b' --label c")
+    written = init(directory, labels)
+    click.echo(f"{', '.join(map(str, written))} written; next: edit {written[0]}, then tutelage load or import")
+
+
+@command("load")
+@click.argument("source")
+@click.option("--text", default="text", show_default=True, help="Column of the texts.")
+@click.option("--id", "id_", default="", help="Column of the record ids (default: a hash of the text).")
+@click.option("--gold", default="", help="Column of gold labels; kept apart, for evaluation only.")
+@click.option("--split", default="train", show_default=True, help="Split of an hf:// dataset.")
+@click.option("--encoding", default="utf-8", show_default=True, help="Encoding of a text file.")
+def load_command(
+    console: Console, source: str, *, text: str, id_: str, gold: str, split: str, encoding: str
+) -> None:
+    """Load texts from a CSV, JSONL or Parquet file or from hf://owner/name."""
+    from loaders.sources import Source
+    from loaders.texts import Columns
+
+    _load(console, Source(source, encoding, split), Columns(text, id_, gold=gold))
+
+
+@command("import")
+@click.argument("file")
+@click.option("--text", required=True, help="Column of the texts.")
+@click.option("--id", "id_", default="", help="Column of the record ids (default: a hash of the text).")
+@click.option(
+    "--vote",
+    "votes",
+    multiple=True,
+    metavar="LABELCOL[:REASONCOL]",
+    help="Column of one vote and of its reason; give as many as there are. 'vote__*': each matching column"
+    " is a teacher of its own.",
+)
+@click.option("--given", default="", help="Column of labels the data already has; the suggestion in place of the consensus.")
+@click.option("--teacher", default="teacher", show_default=True, help="Name of the teacher whose votes these are.")
+@click.option("--gold", default="", help="Column of gold labels; kept apart, for evaluation only.")
+@click.option("--split", default="train", show_default=True, help="Split of an hf:// dataset.")
+@click.option("--encoding", default="utf-8", show_default=True, help="Encoding of a text file.")
+def import_command(
+    console: Console,
+    file: str,
+    *,
+    text: str,
+    id_: str,
+    votes: tuple[str, ...],
+    given: str,
+    teacher: str,
+    gold: str,
+    split: str,
+    encoding: str,
+) -> None:
+    """Import recorded votes, with their reasons, and labels that the data already has."""
+    from loaders.sources import Source
+    from loaders.texts import Columns, vote_columns
+
+    source = Source(file, encoding, split)
+    _load(console, source, Columns(text, id_, given, gold, vote_columns(votes, source, teacher)))
+
+
+def _load(console: Console, source: object, columns: Columns) -> None:
+    from loaders.gold import add_gold
+    from loaders.ledger import Ledger
+    from loaders.sources import Source
+    from loaders.texts import load
+    from tutelage.rejects import Rejects
+
+    assert isinstance(source, Source)
+    workspace = console.workspace
+    task = workspace.task
+    with Ledger(workspace.db) as ledger:
+        loaded = load(
+            source,
+            columns,
+            ledger,
+            Rejects(workspace.rejects),
+            names_label=task.read_label,
+            progress=lambda rows: console.progress(f"{rows} rows"),
+        )
+    add_gold(workspace.gold, loaded.gold)
+    console.result(loaded, _summary(loaded, workspace.rejects))
+
+
+def _summary(loaded: Loaded, rejects: Path) -> str:
+    words = f"{loaded.rows} rows: {loaded.new} new records, {loaded.known} known, {loaded.rejected} rejected"
+    words += f" (see {rejects})" if loaded.rejected else ""
+    if loaded.answers or loaded.abstentions:
+        words += f"; {loaded.answers} new votes, {loaded.abstentions} of the file's votes name no label (abstentions)"
+    return words

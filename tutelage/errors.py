@@ -1,0 +1,46 @@
+"""Every error that a user can cause or meet, and nothing else.
+
+    TutelageError           one message, exit status 1, no traceback
+    ├── TaskError           task.yaml or the task directory cannot be used
+    ├── SourceError         a file of texts, votes or gold cannot be read
+    ├── LedgerError         task.db cannot be used (newer schema, locked, damaged)
+    ├── ServerError         Argilla: not running, away, refused, answered with an error
+    │   └── SettingsError   the dataset on Argilla no longer fits the task
+    ├── SnapshotError       a snapshot is missing or holds nothing to learn from
+    └── StudentError        a student cannot be trained, loaded or used
+
+A message says what failed, where (file, line, row, id) and what to do next.
+Anything else that is raised is a defect of ours and keeps its traceback.
+"""
+
+
+class TutelageError(Exception):
+    """Root of all expected errors; ``str()`` of it is what the user reads."""
+
+
+class TaskError(TutelageError):
+    """The task file or the task directory cannot be used."""
+
+
+class SourceError(TutelageError):
+    """A file of texts, votes or gold cannot be read."""
+
+
+class LedgerError(TutelageError):
+    """``task.db`` cannot be used."""
+
+
+class ServerError(TutelageError):
+    """An Argilla server is not running, not reachable, or answered with an error."""
+
+
+class SettingsError(ServerError):
+    """The dataset on the Argilla server no longer fits the task file."""
+
+
+class SnapshotError(TutelageError):
+    """A snapshot is missing or cannot be learned from."""
+
+
+class StudentError(TutelageError):
+    """A student cannot be trained, loaded or used."""

@@ -1,0 +1,83 @@
+"""The frozen words that flow from room to room."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+Source = Literal["human", "given", "teacher"]
+ResponseStatus = Literal["draft", "submitted", "discarded"]
+# Whether the server still has a response: it does; its annotator's account was deleted, and the
+# responses with it; or it was taken back (the response or its record deleted).
+ResponseState = Literal["present", "user-deleted", "withdrawn"]
+
+
+@dataclass(frozen=True, slots=True)
+class Voter:
+    """One column of votes: a teacher asked with one prompt, for the n-th time."""
+
+    teacher: str
+    prompt: str
+    vote: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.teacher}/{self.prompt}/{self.vote}"
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """One answer of a teacher. ``label`` is None for an abstention; ``raw`` is what it said."""
+
+    voter: Voter
+    raw: str
+    label: str | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A text and what machines say of it. ``given`` is a label that the data already had."""
+
+    id: str
+    text: str
+    given: str | None = None
+    votes: tuple[Vote, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """The machine's pre-answer to the question.
+
+    ``score`` is the agreement, the fraction of the votes (abstentions not counted) that equal
+    ``label``: 0 to 1, None where there are no votes. ``tie`` marks that several labels had
+    equally many votes.
+    """
+
+    label: str
+    score: float | None
+    agent: str
+    tie: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One human's answer to one record. ``label`` is None where the annotator gave none."""
+
+    record_id: str
+    user_id: str
+    annotator: str
+    status: ResponseStatus
+    label: str | None
+    reason: str
+    updated_at: datetime
+    state: ResponseState = "present"
+
+
+@dataclass(frozen=True, slots=True)
+class Rank:
+    """Where a record stands among the suspects; ``suspect_rank`` 1 is looked at first."""
+
+    record_id: str
+    label_quality: float
+    suspect_rank: int

@@ -1,0 +1,26 @@
+"""``rejects.jsonl``: what could not be used, and why, one JSON object a line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+class Rejects:
+    """Appends to ``path``; what an earlier run wrote there is not written again."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        whole, newline, _torn = path.read_text("utf-8").rpartition("\n") if path.exists() else ("", "", "")
+        self._known = set(whole.splitlines())
+        if path.exists():
+            path.write_text(whole + newline, "utf-8")
+
+    def add(self, rows: list[dict[str, Any]]) -> None:
+        """Append these rows; JSON in ASCII, so that a row in a foreign encoding can be shown too."""
+        lines = [line for line in map(json.dumps, rows) if line not in self._known]
+        if lines:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write("".join(f"{line}\n" for line in lines))
+        self._known.update(lines)
