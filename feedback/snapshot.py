@@ -1,0 +1,186 @@
+"""Snapshots: frozen curated sets, ``snapshots/ID/`` with ``records.parquet`` and ``manifest.json``.
+
+A snapshot is written into a temporary folder that is renamed when all of it is there; the manifest
+names the hash of the data, so that a folder that was tampered with or cut short is never read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from feedback.curate import Curated
+from tutelage import __version__
+from tutelage.errors import SnapshotError
+from tutelage.record import Response, Vote
+from tutelage.task import Task
+from tutelage.workspace import write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+DATA, MANIFEST, LATEST = "records.parquet", "manifest.json", "latest"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A curated set on disk; ``id`` names its content."""
+
+    id: str
+    path: Path
+    manifest: Mapping[str, Any]
+
+    def frame(self) -> pd.DataFrame:
+        """One row a record.
+
+        Columns: id, text, label (None: not to be trained on), source (human, given, teacher),
+        status (pending, reviewed, discarded, tied), suggestion, agreement (0 to 1 or NaN),
+        label_quality (0 to 1 or NaN), suspect_rank (or NaN), votes and responses (lists of dicts).
+        """
+        import pandas as pd
+
+        return pd.read_parquet(self.path / DATA)
+
+
+def snapshot_id(task: Task, curated: Sequence[Curated]) -> str:
+    """First 12 hex digits of a SHA-256 over the task and each record's id, text, label and source."""
+    digest = hashlib.sha256(task.id.encode())
+    for item in sorted(curated, key=lambda item: item.record.id):
+        row = [item.record.id, item.record.text, item.label, item.source]
+        digest.update(json.dumps(row, ensure_ascii=False).encode())
+    return digest.hexdigest()[:12]
+
+
+def write_snapshot(
+    snapshots: Path, task: Task, curated: Sequence[Curated], origin: Mapping[str, Any]
+) -> tuple[Snapshot, bool]:
+    """Freeze a curated set; returns it, and whether it is new.
+
+    ``origin`` says where the answers came from and goes into the manifest. The same content has
+    the same id and is not written again. The newest snapshot is what ``load_snapshot`` takes.
+    """
+    name = snapshot_id(task, curated)
+    folder = snapshots / name
+    is_new = not (folder / MANIFEST).exists()
+    if is_new:
+        _write(folder, name, task, curated, origin)
+    write_text(snapshots / LATEST, name + "\n")
+    return load_snapshot(snapshots, name), is_new
+
+
+def load_snapshot(snapshots: Path, name: str | None = None) -> Snapshot:
+    """The snapshot of this id, the newest one without.
+
+    Raises
+    ------
+    SnapshotError
+        When there is none of that id, or its data are not what its manifest says.
+    """
+    if name is None:
+        pointer = snapshots / LATEST
+        if not pointer.exists():
+            raise SnapshotError(f"{snapshots}: no snapshot yet; make one with: tutelage pull")
+        name = pointer.read_text("utf-8").strip()
+    folder = snapshots / name
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+        digest = _sha256(folder / DATA)
+    except (OSError, ValueError):
+        known = ", ".join(sorted(path.parent.name for path in snapshots.glob(f"*/{MANIFEST}"))) or "none"
+        raise SnapshotError(f"{folder}: no whole snapshot there; those there are: {known}") from None
+    if digest != manifest["sha256"]:
+        raise SnapshotError(f"{folder / DATA}: is not what its manifest says; remove {folder} and pull again")
+    return Snapshot(name, folder, manifest)
+
+
+def _write(folder: Path, name: str, task: Task, curated: Sequence[Curated], origin: Mapping[str, Any]) -> None:
+    import pyarrow.parquet as pq
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
+    try:
+        pq.write_table(_table(curated), temporary / DATA)
+        manifest = _manifest(name, task, curated, origin) | {"sha256": _sha256(temporary / DATA)}
+        write_text(temporary / MANIFEST, json.dumps(manifest, ensure_ascii=False, indent=2) + "\n")
+        temporary.chmod(0o755)
+        shutil.rmtree(folder, ignore_errors=True)  # only ever a folder without a manifest
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _manifest(name: str, task: Task, curated: Sequence[Curated], origin: Mapping[str, Any]) -> dict[str, Any]:
+    trained = [item for item in curated if item.label is not None]
+    return {
+        "id": name,
+        "task": task.name,
+        "task_id": task.id,
+        "labels": list(task.label_names),
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "tutelage": __version__,
+        "records": len(curated),
+        "by_status": dict(Counter(item.status for item in curated)),
+        "by_source": dict(Counter(item.source for item in trained)),
+        "by_label": dict(Counter(item.label for item in trained)),
+        "tied": [item.record.id for item in curated if item.status == "tied"],
+        "origin": dict(origin),
+    }
+
+
+def _table(curated: Sequence[Curated]) -> pa.Table:
+    import pyarrow as pa
+
+    text, number = pa.string(), pa.float64()
+    vote = pa.struct(
+        [("teacher", text), ("prompt", text), ("vote", pa.int64()), ("said", text), ("label", text), ("reason", text)]
+    )
+    response = pa.struct(
+        [("annotator", text), ("user_id", text), ("status", text), ("label", text), ("reason", text)]
+        + [("updated_at", pa.timestamp("us", "UTC")), ("state", text)]
+    )
+    schema = pa.schema(
+        [("id", text), ("text", text), ("label", text), ("source", text), ("status", text), ("suggestion", text)]
+        + [("agreement", number), ("label_quality", number), ("suspect_rank", pa.int64())]
+        + [("votes", pa.list_(vote)), ("responses", pa.list_(response))]
+    )
+    return pa.Table.from_pylist([_row(item) for item in curated], schema)
+
+
+def _row(item: Curated) -> dict[str, Any]:
+    return {
+        "id": item.record.id,
+        "text": item.record.text,
+        "label": item.label,
+        "source": item.source,
+        "status": item.status,
+        "suggestion": item.suggestion and item.suggestion.label,
+        "agreement": item.suggestion and item.suggestion.score,
+        "label_quality": item.rank and item.rank.label_quality,
+        "suspect_rank": item.rank and item.rank.suspect_rank,
+        "votes": [_vote(vote) for vote in item.record.votes],
+        "responses": [_response(response) for response in item.responses],
+    }
+
+
+def _vote(vote: Vote) -> dict[str, Any]:
+    return asdict(vote.voter) | {"said": vote.raw, "label": vote.label, "reason": vote.reason}
+
+
+def _response(response: Response) -> dict[str, Any]:
+    values = asdict(response)
+    del values["record_id"]
+    return values
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
