@@ -6,6 +6,7 @@
     ├── LedgerError         task.db cannot be used (newer schema, locked, damaged)
     ├── ServerError         Argilla: not running, away, refused, answered with an error
     │   └── SettingsError   the dataset on Argilla no longer fits the task
+    ├── TeacherError        a teacher cannot be asked: key, model, address, prompt, price, or another run
     ├── SnapshotError       a snapshot is missing or holds nothing to learn from
     └── StudentError        a student cannot be trained, loaded or used
 
@@ -36,6 +37,10 @@ class ServerError(TutelageError):
 
 class SettingsError(ServerError):
     """The dataset on the Argilla server no longer fits the task file."""
+
+
+class TeacherError(TutelageError):
+    """A teacher cannot be asked."""
 
 
 class SnapshotError(TutelageError):

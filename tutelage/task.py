@@ -10,12 +10,14 @@ import json
 import re
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from tutelage.errors import TaskError
+from tutelage.strict import NonEmpty, Strict
+from tutelage.teachers import Teacher
 
 FILE_NAME = "task.yaml"
 
@@ -23,14 +25,8 @@ FILE_NAME = "task.yaml"
 ARGILLA_NAME = re.compile(r"^(?!-|_)[\w\-_ ]+$")
 LABEL_MAX_LENGTH = 200
 
-NonEmpty = Annotated[str, Field(min_length=1)]
 
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Label(_Strict):
+class Label(Strict):
     """One answer to the question. ``aliases`` are other spellings that count as this label."""
 
     name: Annotated[str, Field(min_length=1, max_length=LABEL_MAX_LENGTH)]
@@ -38,7 +34,7 @@ class Label(_Strict):
     aliases: tuple[NonEmpty, ...] = ()
 
 
-class Example(_Strict):
+class Example(Strict):
     """A solved case, for the guidelines and the prompts."""
 
     text: NonEmpty
@@ -46,15 +42,7 @@ class Example(_Strict):
     reason: str = ""
 
 
-class Teacher(_Strict):
-    """An LLM that votes. ``license`` names the licence or terms of its output."""
-
-    name: NonEmpty
-    license: NonEmpty
-    model: str = ""
-
-
-class Argilla(_Strict):
+class Argilla(Strict):
     """Where people answer. ``min_submitted`` responses complete a record."""
 
     workspace: NonEmpty = "tutelage"
@@ -69,7 +57,7 @@ class Argilla(_Strict):
         return value
 
 
-class Holdout(_Strict):
+class Holdout(Strict):
     """Rows that nothing trains on: a gold file's ids, or a share fixed by the hash of the id."""
 
     share: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -82,7 +70,7 @@ class Holdout(_Strict):
         return self
 
 
-class Task(_Strict):
+class Task(Strict):
     """A question about texts, and all that is needed to get it answered."""
 
     name: NonEmpty
@@ -121,6 +109,9 @@ class Task(_Strict):
         for example in self.examples:
             if example.label not in self.label_names:
                 raise ValueError(f"examples: {example.label!r} is not one of the labels {list(self.label_names)}")
+        names = [teacher.name for teacher in self.teachers]
+        if len(set(names)) < len(names):
+            raise ValueError(f"teachers: {max(names, key=names.count)!r} stands twice; give each a name of its own")
         if not ARGILLA_NAME.match(self.dataset_name):
             raise ValueError("name: cannot serve as the name of an Argilla dataset; set argilla.dataset")
         return self
@@ -226,10 +217,18 @@ def _fix(kind: str, message: str, path: list[Any]) -> str:
 
 def _keys_at(path: list[Any]) -> set[str]:
     """The keys that the model around an unknown key would take."""
-    models: dict[str, type[BaseModel]] = {
-        "labels": Label, "examples": Example, "teachers": Teacher, "argilla": Argilla, "holdout": Holdout,
-    }  # fmt: skip
-    return set(models.get(str(path[0]), Task).model_fields) if len(path) > 1 else set(Task.model_fields)
+    model: type[BaseModel] = Task
+    for part in path[:-1]:
+        if isinstance(part, str):
+            model = _model_in(model.model_fields[part].annotation) or model
+    return set(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The first model that an annotation such as ``tuple[Label, ...]`` or ``Escalate | None`` holds."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
 
 
 def _line_of(node: yaml.Node | None, path: list[Any]) -> int:
