@@ -1,1 +1,1 @@
-"""Students: trained, measured, kept and used."""
+"""Students: how they are trained, measured against gold, kept, and used."""
