@@ -139,20 +139,14 @@ def _manifest(name: str, task: Task, curated: Sequence[Curated], origin: Mapping
 def _table(curated: Sequence[Curated]) -> pa.Table:
     import pyarrow as pa
 
-    text, number = pa.string(), pa.float64()
-    vote = pa.struct(
-        [("teacher", text), ("prompt", text), ("vote", pa.int64()), ("said", text), ("label", text), ("reason", text)]
-    )
-    response = pa.struct(
-        [("annotator", text), ("user_id", text), ("status", text), ("label", text), ("reason", text)]
-        + [("updated_at", pa.timestamp("us", "UTC")), ("state", text)]
-    )
-    schema = pa.schema(
-        [("id", text), ("text", text), ("label", text), ("source", text), ("status", text), ("suggestion", text)]
-        + [("agreement", number), ("label_quality", number), ("suspect_rank", pa.int64())]
-        + [("votes", pa.list_(vote)), ("responses", pa.list_(response))]
-    )
-    return pa.Table.from_pylist([_row(item) for item in curated], schema)
+    text, number, count = pa.string(), pa.float64(), pa.int64()
+    vote = {"teacher": text, "prompt": text, "vote": count, "said": text, "label": text, "reason": text}
+    response = {"annotator": text, "user_id": text, "status": text, "label": text, "reason": text}
+    response |= {"updated_at": pa.timestamp("us", "UTC"), "state": text}
+    columns = {"id": text, "text": text, "label": text, "source": text, "status": text, "suggestion": text}
+    columns |= {"agreement": number, "label_quality": number, "suspect_rank": count}
+    columns |= {"votes": pa.list_(pa.struct(vote)), "responses": pa.list_(pa.struct(response))}
+    return pa.Table.from_pylist([_row(item) for item in curated], pa.schema(columns))
 
 
 def _row(item: Curated) -> dict[str, Any]:

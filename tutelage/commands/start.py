@@ -35,9 +35,7 @@ def init_command(directory: Path, one: tuple[str, ...], several: str) -> None:
 @click.option("--gold", default="", help="Column of gold labels; kept apart, for evaluation only.")
 @click.option("--split", default="train", show_default=True, help="Split of an hf:// dataset.")
 @click.option("--encoding", default="utf-8", show_default=True, help="Encoding of a text file.")
-def load_command(
-    console: Console, source: str, *, text: str, id_: str, gold: str, split: str, encoding: str
-) -> None:
+def load_command(console: Console, source: str, *, text: str, id_: str, gold: str, split: str, encoding: str) -> None:
     """Load texts from a CSV, JSONL or Parquet file or from hf://owner/name."""
     from loaders.sources import Source
     from loaders.texts import Columns
@@ -57,7 +55,9 @@ def load_command(
     help="Column of one vote and of its reason; give as many as there are. 'vote__*': each matching column"
     " is a teacher of its own.",
 )
-@click.option("--given", default="", help="Column of labels the data already has; the suggestion in place of the consensus.")
+@click.option(
+    "--given", default="", help="Column of labels the data already has; the suggestion in place of the consensus."
+)
 @click.option("--teacher", default="teacher", show_default=True, help="Name of the teacher whose votes these are.")
 @click.option("--gold", default="", help="Column of gold labels; kept apart, for evaluation only.")
 @click.option("--split", default="train", show_default=True, help="Split of an hf:// dataset.")

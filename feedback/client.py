@@ -1,0 +1,222 @@
+"""The one file that imports the Argilla SDK: signing in, and making the dataset of a task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from feedback.payload import (
+    LABEL,
+    LABEL_QUALITY,
+    REASON,
+    SUSPECT_RANK,
+    TEXT,
+    TIE,
+    VOTES,
+    Payload,
+    guidelines_of,
+)
+from feedback.remote import WAITS, RefusedError, Remote, is_passing
+from tutelage.errors import ServerError, SettingsError
+from tutelage.task import Task
+
+QUEUE_PATH = "/dataset/{id}/annotation-mode?status=pending&sort=metadata.suspect_rank.asc"
+
+
+class Argilla:
+    """A signed-in connection to an Argilla server."""
+
+    def __init__(self, url: str, api_key: str, *, timeout: float = 60, waits: Sequence[float] = WAITS) -> None:
+        """Sign in.
+
+        Raises
+        ------
+        ServerError
+            When the server does not answer or does not know the key.
+        """
+        self.remote = Remote(
+            httpx.Client(base_url=url, headers={"X-Argilla-Api-Key": api_key}, timeout=timeout), waits=waits
+        )
+        try:
+            self.user = self.remote.request("GET", "me")
+        except RefusedError as error:
+            raise ServerError(f"Argilla at {url} refused the API key ({error.status}); check ARGILLA_API_KEY") from None
+        self._url, self._api_key = url, api_key
+
+    def dataset(self, task: Task) -> Dataset | None:
+        """The task's dataset, if it has been made.
+
+        Raises
+        ------
+        SettingsError
+            When it no longer fits the task.
+        """
+        found = self._find(task)
+        if found is None or found["status"] != "ready":
+            return None
+        dataset = Dataset(found["id"], task, self.remote)
+        _check(dataset, task)
+        return dataset
+
+    def ensure_dataset(self, task: Task) -> tuple[Dataset, bool]:
+        """The task's dataset, made when missing with its workspace; and whether it was made now."""
+        if dataset := self.dataset(task):
+            self._refresh(dataset, task)
+            return dataset, False
+        if half_made := self._find(task):  # a run that was killed before it published the dataset
+            self.remote.request("DELETE", f"datasets/{half_made['id']}")
+        self.remote.patiently(lambda: self._create(task), is_passing)
+        dataset = self.dataset(task)
+        if dataset is None:
+            raise ServerError(f"Argilla at {self._url} made the dataset {task.dataset_name!r} but does not list it")
+        return dataset, True
+
+    def add_annotator(self, task: Task, username: str) -> None:
+        """Let a user answer in the task's workspace."""
+        workspace = self._workspace(task)
+        users = self.remote.request("GET", "users")["items"]
+        member = self.remote.request("GET", f"workspaces/{workspace}/users")["items"]
+        for user in users:
+            if user["username"] == username and user["id"] not in {m["id"] for m in member}:
+                self.remote.request("POST", f"workspaces/{workspace}/users", json={"user_id": user["id"]})
+
+    def users(self, task: Task) -> dict[str, str]:
+        """Names of the users that exist, by id: all of them for an owner, those of the workspace for an admin."""
+        path = "users" if self.user["role"] == "owner" else f"workspaces/{self._workspace(task)}/users"
+        users = [self.user, *self.remote.request("GET", path)["items"]]
+        return {user["id"]: user["username"] for user in users}
+
+    def _workspace(self, task: Task) -> str | None:
+        spaces = self.remote.request("GET", "me/workspaces")["items"]
+        return next((space["id"] for space in spaces if space["name"] == task.argilla.workspace), None)
+
+    def _find(self, task: Task) -> dict[str, Any] | None:
+        workspace = self._workspace(task)
+        if workspace is None:
+            return None
+        datasets = self.remote.request("GET", "me/datasets", params={"workspace_id": workspace})["items"]
+        return next((found for found in datasets if found["name"] == task.dataset_name), None)
+
+    def _create(self, task: Task) -> None:
+        import argilla as rg
+        from argilla._exceptions import ArgillaAPIError, ConflictError
+
+        try:
+            client = rg.Argilla(api_url=self._url, api_key=self._api_key)
+            if self._workspace(task) is None:
+                rg.Workspace(name=task.argilla.workspace, client=client).create()
+            rg.Dataset(
+                task.dataset_name, workspace=task.argilla.workspace, settings=_settings(task), client=client
+            ).create()
+        except ConflictError:
+            return  # an earlier try got through although its answer did not
+        except ArgillaAPIError as error:
+            if is_passing(error):
+                raise
+            raise ServerError(
+                f"Argilla at {self._url} does not let {self.user['username']!r} make the dataset "
+                f"{task.dataset_name!r} in workspace {task.argilla.workspace!r}: {error}. It takes an owner, or an admin "
+                "of an existing workspace."
+            ) from None
+
+    def _refresh(self, dataset: Dataset, task: Task) -> None:
+        """Bring up to date what Argilla lets change: the guidelines and how many answers complete a record."""
+        now = self.remote.request("GET", f"datasets/{dataset.id}")
+        wanted: dict[str, Any] = {"guidelines": guidelines_of(task)}
+        if now["distribution"]["min_submitted"] != task.argilla.min_submitted:
+            wanted["distribution"] = {"strategy": "overlap", "min_submitted": task.argilla.min_submitted}
+        if any(now[key] != value for key, value in wanted.items()):
+            try:
+                self.remote.request("PATCH", f"datasets/{dataset.id}", json=wanted)
+            except RefusedError as error:
+                raise SettingsError(
+                    f"dataset {task.dataset_name!r} does not take argilla.min_submitted: {task.argilla.min_submitted} any "
+                    f"more ({error}); set it back, or choose a new argilla.dataset"
+                ) from None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A published dataset; ``id`` is its uuid, which a dataset made anew under the same name does not share."""
+
+    id: str
+    task: Task
+    remote: Remote
+
+    @property
+    def queue_link(self) -> str:
+        """Opens the annotation page, the worst suggestion first."""
+        return self.remote.url + QUEUE_PATH.format(id=self.id)
+
+    def put(self, payloads: Sequence[Payload]) -> None:
+        """Add records or replace their fields, suggestions and metadata; responses stay. At most 500."""
+        questions = self._questions()
+        items = [
+            {
+                "external_id": payload.id,
+                "fields": dict(payload.fields),
+                "metadata": dict(payload.metadata),
+                "suggestions": [{"question_id": questions[name], **said} for name, said in payload.suggestions.items()],
+            }
+            for payload in payloads
+        ]
+        self._put(items)
+
+    def put_metadata(self, metadata: Mapping[str, Mapping[str, Any]]) -> None:
+        """Replace the metadata of known records, by record id; all else stays. At most 500."""
+        self._put([{"external_id": key, "metadata": dict(value)} for key, value in metadata.items()])
+
+    def _put(self, items: Iterable[Mapping[str, Any]]) -> None:
+        self.remote.request("PUT", f"datasets/{self.id}/records/bulk", json={"items": list(items)})
+
+    def _questions(self) -> dict[str, str]:
+        questions = self.remote.request("GET", f"datasets/{self.id}/questions")["items"]
+        return {question["name"]: question["id"] for question in questions}
+
+    def records(self) -> Iterable[dict[str, Any]]:
+        """All records with their responses, as the server's JSON."""
+        return self.remote.pages(f"datasets/{self.id}/records", include="responses")
+
+
+def _settings(task: Task) -> Any:
+    import argilla as rg
+
+    return rg.Settings(
+        guidelines=guidelines_of(task),
+        fields=[
+            rg.TextField(name=TEXT, title="Text", use_markdown=False),
+            rg.TextField(name=VOTES, title="What the teacher said", use_markdown=False, required=False),
+        ],
+        questions=[
+            rg.LabelQuestion(
+                name=LABEL, title=task.question or "Which label fits the text?", labels=list(task.label_names)
+            ),
+            rg.TextQuestion(name=REASON, title="Why?", use_markdown=False, required=False),
+        ],
+        metadata=[
+            rg.IntegerMetadataProperty(name=SUSPECT_RANK, title="Suspect rank"),
+            rg.FloatMetadataProperty(name=LABEL_QUALITY, title="Label quality"),
+            rg.TermsMetadataProperty(name=TIE, title="Tie"),
+        ],
+        distribution=rg.TaskDistribution(min_submitted=task.argilla.min_submitted),
+    )
+
+
+def _check(dataset: Dataset, task: Task) -> None:
+    questions = dataset.remote.request("GET", f"datasets/{dataset.id}/questions")["items"]
+    label = next((question for question in questions if question["name"] == LABEL), None)
+    there = [option["value"] for option in label["settings"].get("options", [])] if label else []
+    missing = [name for name in task.label_names if name not in there]
+    extra = [name for name in there if name not in task.label_names]
+    if missing or extra:
+        changes = [f"without {', '.join(map(repr, missing))}"] * bool(missing)
+        changes += [f"with {', '.join(map(repr, extra))}"] * bool(extra)
+        raise SettingsError(
+            f"dataset {task.dataset_name!r} at {dataset.remote.url} was published {' and '.join(changes)}, and Argilla "
+            "does not change the labels of a published dataset. Either set the labels in task.yaml back, or name a new "
+            f"one there (argilla: dataset: {task.dataset_name}-2) and push again; the answers given so far stay in "
+            "task.db and in the snapshots."
+        )

@@ -1,0 +1,107 @@
+"""What a record looks like in Argilla: the names of the dataset's parts, and what is put into them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from loaders.consensus import agent_of, best_reason, suggest
+from tutelage.record import Rank, Record, Suggestion, Vote
+from tutelage.task import Task
+
+TEXT, VOTES = "text", "votes"
+LABEL, REASON = "label", "reason"
+SUSPECT_RANK, LABEL_QUALITY, TIE = "suspect_rank", "label_quality", "tie"
+QUALITY_STEP = 0.01
+GUIDELINES_MAX_LENGTH = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """What Argilla is to hold of a record. Never a response: those belong to people."""
+
+    id: str
+    fields: Mapping[str, str]
+    suggestions: Mapping[str, Mapping[str, Any]]
+    metadata: Mapping[str, Any]
+
+    @property
+    def content(self) -> str:
+        """A hash of all but the metadata."""
+        shown = json.dumps([self.fields, self.suggestions], sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(shown.encode()).hexdigest()
+
+
+def payload_of(record: Record, rank: Rank | None, task: Task) -> Payload:
+    """What people are to see of a record; ``rank`` only where it has one."""
+    suggestion = suggest(record)
+    fields = {TEXT: record.text}
+    if record.votes:
+        fields[VOTES] = votes_shown(record)
+    return Payload(record.id, fields, _suggestions(record, suggestion), _metadata(suggestion, rank, task))
+
+
+def _suggestions(record: Record, suggestion: Suggestion | None) -> dict[str, dict[str, Any]]:
+    if suggestion is None:
+        return {}
+    label: dict[str, Any] = {"value": suggestion.label, "agent": suggestion.agent}
+    if suggestion.score is not None:
+        label["score"] = suggestion.score
+    reason = best_reason(record.votes, suggestion.label)
+    return {LABEL: label} | ({REASON: {"value": reason, "agent": agent_of(record.votes)}} if reason else {})
+
+
+def _metadata(suggestion: Suggestion | None, rank: Rank | None, task: Task) -> dict[str, Any]:
+    metadata: dict[str, Any] = {}
+    if suggestion and suggestion.tie:
+        metadata[TIE] = "yes"
+    if rank:
+        metadata[LABEL_QUALITY] = round(rank.label_quality, 4)
+        if rank.suspect_rank <= task.queue:
+            metadata[SUSPECT_RANK] = rank.suspect_rank
+    return metadata
+
+
+def settled_metadata(new: Mapping[str, Any], sent: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The metadata to hold: a label quality that moved by less than 0.01 stays as it was sent."""
+    if LABEL_QUALITY in new and LABEL_QUALITY in sent and abs(new[LABEL_QUALITY] - sent[LABEL_QUALITY]) < QUALITY_STEP:
+        return {**new, LABEL_QUALITY: sent[LABEL_QUALITY]}
+    return new
+
+
+def votes_shown(record: Record) -> str:
+    """What the teacher said, as plain text: the count of each label and the best reason for it."""
+    return "\n\n".join(_label_lines(record.votes))
+
+
+def _label_lines(votes: tuple[Vote, ...]) -> Iterator[str]:
+    counts = Counter(vote.label for vote in votes if vote.label is not None)
+    for label, count in counts.most_common():
+        reason = best_reason(votes, label)
+        yield f"{label}: {count} of {len(votes)}" + (f"\n{_one_line(reason)}" if reason else "")
+    abstentions = [_one_line(vote.raw) or "(empty)" for vote in votes if vote.label is None]
+    if abstentions:
+        yield f"no label: {len(abstentions)} of {len(votes)}\nsaid: {', '.join(dict.fromkeys(abstentions))}"
+
+
+def _one_line(words: str) -> str:
+    return re.sub(r"\s+", " ", words).strip()
+
+
+def guidelines_of(task: Task) -> str:
+    """The guidelines that annotators read, as Markdown: how to answer, the labels, the examples."""
+    parts = [task.guidelines.strip() or f"Choose the label that fits the text ({task.name})."]
+    parts += ["## Labels\n" + "\n".join(_label_item(label.name, label.definition) for label in task.labels)]
+    if task.examples:
+        examples = (f"- “{e.text}”: **{e.label}**" + (f". {e.reason}" if e.reason else "") for e in task.examples)
+        parts += ["## Examples\n" + "\n".join(examples)]
+    return "\n\n".join(parts)[:GUIDELINES_MAX_LENGTH]
+
+
+def _label_item(name: str, definition: str) -> str:
+    return f"- **{name}**" + (f": {definition}" if definition else "")

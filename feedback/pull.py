@@ -1,0 +1,100 @@
+"""Brings people's answers home and reconciles them with those seen before; none is ever dropped."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from feedback.client import Dataset
+from feedback.payload import LABEL, REASON
+from loaders.ledger import Ledger
+from tutelage.record import Response
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What people have answered on a dataset, and what is particular about it.
+
+    ``unknown`` counts records of the dataset that ``task.db`` does not have; ``elsewhere`` the
+    responses kept from other datasets, for example one that was deleted and made anew.
+    """
+
+    responses: Mapping[str, list[Response]]
+    unknown: int
+    elsewhere: Mapping[str, int]
+
+    def all(self) -> Iterator[Response]:
+        """Every response, withdrawn ones and drafts too."""
+        return (response for responses in self.responses.values() for response in responses)
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Counts by status, by annotator, and of what is no longer on the server."""
+        there = [response for response in self.all() if response.state == "present"]
+        return {
+            "by_status": dict(Counter(response.status for response in there)),
+            "by_annotator": dict(Counter(response.annotator for response in there if response.status != "draft")),
+            "by_deleted_user": dict(Counter(r.annotator for r in self.all() if r.state == "user-deleted")),
+            "withdrawn": sum(1 for response in self.all() if response.state == "withdrawn"),
+            "unknown_records": self.unknown,
+            "other_datasets": dict(self.elsewhere),
+        }
+
+
+def fetch(ledger: Ledger, dataset: Dataset, users: Mapping[str, str], known_ids: frozenset[str]) -> Fetched:
+    """Read all responses of the dataset and keep them in the ledger.
+
+    A response that the server no longer has stays in the ledger: its annotator's account was
+    deleted (it still counts), or it was withdrawn (it no longer counts).
+    """
+    seen, unknown = _read(dataset, users, known_ids)
+    gone = [_gone(old, users) for old in ledger.responses(dataset.id) if _key(old) not in seen]
+    ledger.set_responses(dataset.id, [*seen.values(), *gone])
+    elsewhere = {uuid: count for uuid, count in ledger.response_counts().items() if uuid != dataset.id}
+    return Fetched(by_record(ledger.responses(dataset.id)), unknown, elsewhere)
+
+
+def by_record(responses: list[Response]) -> dict[str, list[Response]]:
+    """Responses grouped by record id."""
+    grouped: dict[str, list[Response]] = {}
+    for response in responses:
+        grouped.setdefault(response.record_id, []).append(response)
+    return grouped
+
+
+def _key(response: Response) -> tuple[str, str]:
+    return response.record_id, response.user_id
+
+
+def _read(
+    dataset: Dataset, users: Mapping[str, str], known_ids: frozenset[str]
+) -> tuple[dict[tuple[str, str], Response], int]:
+    seen: dict[tuple[str, str], Response] = {}
+    unknown = 0
+    for record in dataset.records():
+        if record["external_id"] in known_ids:
+            responses = (_response(record["external_id"], item, users) for item in record["responses"])
+            seen.update((_key(response), response) for response in responses)
+        else:
+            unknown += 1
+    return seen, unknown
+
+
+def _response(record_id: str, item: Mapping[str, Any], users: Mapping[str, str]) -> Response:
+    values = item["values"] or {}
+    return Response(
+        record_id=record_id,
+        user_id=item["user_id"],
+        annotator=users.get(item["user_id"], item["user_id"]),
+        status=item["status"],
+        label=values.get(LABEL, {}).get("value"),
+        reason=values.get(REASON, {}).get("value") or "",
+        updated_at=datetime.fromisoformat(item["updated_at"] + ("" if "+" in item["updated_at"] else "+00:00")),
+    )
+
+
+def _gone(old: Response, users: Mapping[str, str]) -> Response:
+    return replace(old, state="withdrawn" if old.user_id in users else "user-deleted")

@@ -1,0 +1,119 @@
+"""Brings a task's dataset on Argilla up to date, sending only what changed since the last push to it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from feedback.client import Dataset
+from feedback.payload import SUSPECT_RANK, Payload, payload_of, settled_metadata
+from feedback.remote import BULK_LIMIT, RefusedError
+from loaders.ledger import Ledger
+from loaders.texts import TEXT_MAX_LENGTH
+from tutelage.record import Rank, Record
+from tutelage.task import Task
+
+_UNPROCESSABLE = 422
+
+
+@dataclass
+class Pushed:
+    """What a push did. ``rejected`` holds what Argilla cannot take, by record id."""
+
+    sent: int = 0
+    metadata_only: int = 0
+    unchanged: int = 0
+    rejected: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Push:
+    """One push to one dataset."""
+
+    ledger: Ledger
+    dataset: Dataset
+    task: Task
+    progress: Callable[[int], None] = lambda _done: None
+
+    def __post_init__(self) -> None:
+        self._known = self.ledger.pushed(self.dataset.id)
+        self._done = Pushed()
+
+    def run(self, records: Iterator[Record], ranks: Mapping[str, Rank]) -> Pushed:
+        """Send what is new or changed, 500 a request; each request is noted when the server has taken it."""
+        whole: list[Payload] = []
+        metadata: list[Payload] = []
+        for record in records:
+            payload = payload_of(record, ranks.get(record.id), self.task)
+            if problem := _problem(payload, self.task):
+                self._done.rejected[record.id] = problem
+            else:
+                self._sort(payload, whole, metadata)
+            self._flush(whole, self._send, at=BULK_LIMIT)
+        self._flush(whole, self._send)
+        self._flush(metadata, self._send_metadata)
+        return self._done
+
+    def _sort(self, payload: Payload, whole: list[Payload], metadata: list[Payload]) -> None:
+        content, sent = self._known.get(payload.id, ("", "{}"))
+        settled = settled_metadata(payload.metadata, json.loads(sent))
+        payload = Payload(payload.id, payload.fields, payload.suggestions, settled)
+        if payload.content != content:
+            whole.append(payload)
+        elif _dumped(settled) != sent:
+            metadata.append(payload)
+        else:
+            self._done.unchanged += 1
+
+    def _flush(self, waiting: list[Payload], send: Callable[[Sequence[Payload]], None], at: int = 1) -> None:
+        while len(waiting) >= at:
+            batch, waiting[:] = waiting[:BULK_LIMIT], waiting[BULK_LIMIT:]
+            send(batch)
+            self.progress(self._done.sent + self._done.metadata_only)
+
+    def _send(self, batch: Sequence[Payload]) -> None:
+        self._done.sent += self._halving(batch, self.dataset.put)
+
+    def _send_metadata(self, batch: Sequence[Payload]) -> None:
+        def put(part: Sequence[Payload]) -> None:
+            self.dataset.put_metadata({payload.id: payload.metadata for payload in part})
+
+        self._done.metadata_only += self._halving(batch, put)
+
+    def _halving(self, batch: Sequence[Payload], put: Callable[[Sequence[Payload]], None]) -> int:
+        """Send a batch; one that the server refuses is halved until the record it refuses stands alone."""
+        try:
+            put(batch)
+        except RefusedError as error:
+            if error.status != _UNPROCESSABLE:
+                raise
+            if len(batch) == 1:
+                self._done.rejected[batch[0].id] = f"Argilla refuses it: {error}"
+                return 0
+            middle = len(batch) // 2
+            return self._halving(batch[:middle], put) + self._halving(batch[middle:], put)
+        self.ledger.set_pushed(self.dataset.id, {p.id: (p.content, _dumped(p.metadata)) for p in batch})
+        return len(batch)
+
+
+def _dumped(metadata: Mapping[str, Any]) -> str:
+    return json.dumps(metadata, sort_keys=True)
+
+
+def _problem(payload: Payload, task: Task) -> str:
+    """Why Argilla would refuse the record, and its whole batch with it; empty when it will not."""
+    if any(len(value) > TEXT_MAX_LENGTH * 2 for value in payload.fields.values()):
+        return f"text or votes are longer than {TEXT_MAX_LENGTH * 2} characters"
+    suggestion = payload.suggestions.get("label")
+    if suggestion and suggestion["value"] not in task.label_names:
+        return f"suggestion {suggestion['value']!r} is not one of the labels"
+    scores = [said["score"] for said in payload.suggestions.values() if "score" in said]
+    if not all(0 <= score <= 1 for score in scores):
+        return "score is outside 0 to 1"
+    numbers = [value for value in payload.metadata.values() if isinstance(value, float)]
+    if not all(math.isfinite(value) for value in numbers) or not isinstance(payload.metadata.get(SUSPECT_RANK, 0), int):
+        return "metadata is not a finite number"
+    return ""

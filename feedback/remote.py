@@ -1,0 +1,112 @@
+"""Argilla over HTTP: patient with a server that is away for a moment, clear about one that stays away."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import httpx
+
+from tutelage.errors import ServerError
+
+BULK_LIMIT = 500
+PAGE = 1000
+WAITS = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""Seconds between tries, when the server does not answer or answers with 429 or 5xx."""
+
+T = TypeVar("T")
+
+
+class RefusedError(ServerError):
+    """The server understood a request and will not do it (4xx)."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Remote:
+    """JSON requests to one Argilla server, signed in by the HTTP client that it is given."""
+
+    def __init__(self, http: httpx.Client, *, waits: Sequence[float] = WAITS) -> None:
+        self._http, self._waits = http, waits
+
+    @property
+    def url(self) -> str:
+        """The server's address without a slash at the end."""
+        return str(self._http.base_url).rstrip("/")
+
+    def patiently(self, call: Callable[[], T], is_passing: Callable[[Exception], bool]) -> T:
+        """What ``call`` returns, tried again after each wait while its error may pass.
+
+        Raises
+        ------
+        ServerError
+            When the last try failed too.
+        """
+        for wait in self._waits:
+            try:
+                return call()
+            except Exception as error:
+                if not is_passing(error):
+                    raise
+                time.sleep(wait)
+        try:
+            return call()
+        except Exception as error:
+            if not is_passing(error):
+                raise
+            raise ServerError(
+                f"Argilla at {self.url} does not answer ({_words(error)}). What was sent is kept; "
+                "when the server is up, run the same command again."
+            ) from None
+
+    def request(self, method: str, path: str, **options: Any) -> Any:
+        """The JSON answer to a request, None where there is none.
+
+        Raises
+        ------
+        RefusedError
+            On 4xx, with the server's words.
+        ServerError
+            When the server stays away.
+        """
+        response = self.patiently(lambda: self._once(method, path, options), is_passing)
+        if response.is_client_error:
+            raise RefusedError(f"{method} {path}: {response.status_code} {_detail(response)}", response.status_code)
+        return response.json() if response.content else None
+
+    def _once(self, method: str, path: str, options: dict[str, Any]) -> httpx.Response:
+        response = self._http.request(method, f"/api/v1/{path}", **options)
+        if response.is_server_error or response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            response.raise_for_status()
+        return response
+
+    def pages(self, path: str, **params: Any) -> Iterator[dict[str, Any]]:
+        """All items of a listing, a page at a time."""
+        offset = 0
+        while items := self.request("GET", path, params={**params, "offset": offset, "limit": PAGE})["items"]:
+            yield from items
+            offset += len(items)
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether an error may be over in a moment: no answer, 429, or 5xx."""
+    status = getattr(error, "status_code", None)  # the SDK's errors carry it
+    if isinstance(error, httpx.HTTPStatusError):
+        status = error.response.status_code
+    return isinstance(error, httpx.TransportError) or status == httpx.codes.TOO_MANY_REQUESTS or (status or 0) >= 500
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, httpx.HTTPStatusError):
+        return f"it answered {error.response.status_code}"
+    return str(error) or type(error).__name__
+
+
+def _detail(response: httpx.Response) -> str:
+    try:
+        return str(response.json()["detail"])
+    except (ValueError, KeyError, TypeError):
+        return response.text[:500]

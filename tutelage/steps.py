@@ -1,0 +1,144 @@
+"""Steps of the loop that need several rooms: signing in, push, rank with a student, pull."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from feedback.client import Argilla, Dataset
+from feedback.curate import Curated, curate
+from feedback.pull import by_record, fetch
+from feedback.push import Push, Pushed
+from feedback.snapshot import Snapshot, write_snapshot
+from loaders.holdout import holdout
+from loaders.ledger import Ledger
+from tutelage.errors import ServerError, TutelageError
+from tutelage.record import Rank, Record
+from tutelage.rejects import Rejects
+from tutelage.settings import Settings
+from tutelage.workspace import Workspace
+
+
+def sign_in(settings: Settings, data_dir: Path | None = None) -> Argilla:
+    """Connect to the Argilla that the environment names, else to the embedded one.
+
+    Raises
+    ------
+    ServerError
+        When there is none, it does not answer, or it refuses the key.
+    """
+    from feedback.server import find
+
+    if settings.argilla_api_url:
+        if settings.argilla_api_key is None:
+            raise ServerError("ARGILLA_API_URL is set but ARGILLA_API_KEY is not; set both, in the environment or .env")
+        return Argilla(settings.argilla_api_url, settings.argilla_api_key.get_secret_value())
+    server = find(data_dir)
+    if server is None:
+        raise ServerError(
+            "no Argilla is running; start one with: tutelage up (or set ARGILLA_API_URL, ARGILLA_API_KEY)"
+        )
+    return Argilla(server.url, server.api_key)
+
+
+@dataclass(frozen=True)
+class Loop:
+    """The steps on one task; without ``argilla`` only those that need no server."""
+
+    workspace: Workspace
+    ledger: Ledger
+    argilla: Argilla | None = None
+    progress: Callable[[str], None] = field(default=lambda _words: None)
+
+    @cached_property
+    def _is_held_out(self) -> Callable[[str], bool]:
+        return holdout(self.workspace.task, self.workspace.root)
+
+    def records(self) -> list[Record]:
+        """All records but the holdout.
+
+        Raises
+        ------
+        TutelageError
+            When there is none.
+        """
+        records = [r for r in self.ledger.records(self.workspace.task) if not self._is_held_out(r.id)]
+        if not records:
+            raise TutelageError(f"{self.workspace.db}: holds no records; bring some with tutelage load or import")
+        return records
+
+    # Push
+
+    def push(self) -> tuple[Pushed, Dataset, bool]:
+        """Make the dataset if it is missing and send what changed; also says whether it was made now."""
+        dataset, is_new = self._argilla.ensure_dataset(self.workspace.task)
+        return self._send(dataset), dataset, is_new
+
+    def _send(self, dataset: Dataset) -> Pushed:
+        pushing = Push(self.ledger, dataset, self.workspace.task, lambda done: self.progress(f"{done} records sent"))
+        pushed = pushing.run(iter(self.records()), self.ledger.ranks())
+        Rejects(self.workspace.rejects).add(
+            [{"source": "push", "id": record_id, "reason": why} for record_id, why in pushed.rejected.items()]
+        )
+        return pushed
+
+    @property
+    def _argilla(self) -> Argilla:
+        if self.argilla is None:
+            raise ServerError("this step needs Argilla; start it with: tutelage up")
+        return self.argilla
+
+    def _dataset(self) -> Dataset:
+        dataset = self._argilla.dataset(self.workspace.task)
+        if dataset is None:
+            raise ServerError(
+                f"no dataset {self.workspace.task.dataset_name!r} on Argilla yet; make it with: tutelage push"
+            )
+        return dataset
+
+    # Pull
+
+    def pull(self) -> tuple[Snapshot, bool, dict[str, Any]]:
+        """Fetch all answers and freeze a snapshot; also says whether it is new, and what was fetched."""
+        dataset, task = self._dataset(), self.workspace.task
+        records = self.records()
+        fetched = fetch(self.ledger, dataset, self._argilla.users(task), frozenset(r.id for r in records))
+        curated = curate(records, fetched.responses, self.ledger.ranks())
+        origin = {"server": dataset.remote.url, "dataset": dataset.id, "name": task.dataset_name, **fetched.summary}
+        snapshot, is_new = write_snapshot(self.workspace.snapshots, task, curated, origin)
+        return snapshot, is_new, fetched.summary
+
+    # Rank
+
+    def rank(self, *, student: str = "linear", seed: int = 0) -> tuple[list[Rank], Pushed | None, Dataset | None]:
+        """Rank what nobody has reviewed; with Argilla, look for new answers first and send the ranks after."""
+        dataset = self._dataset() if self.argilla else None
+        records = self.records()
+        if dataset:
+            fetch(self.ledger, dataset, self._argilla.users(self.workspace.task), frozenset(r.id for r in records))
+        curated = self._curated(records, dataset.id if dataset else self.ledger.latest_dataset())
+        ranks = self._rank(curated, student, seed)
+        self.ledger.set_ranks(ranks)
+        return ranks, self._send(dataset) if dataset else None, dataset
+
+    def _curated(self, records: list[Record], dataset: str | None) -> list[Curated]:
+        responses = by_record(self.ledger.responses(dataset)) if dataset else {}
+        return curate(records, responses, self.ledger.ranks())
+
+    def _rank(self, curated: list[Curated], student: str, seed: int) -> list[Rank]:
+        from feedback.rank import rank
+        from feedback.ranking import read_pred_probs
+        from training.pred_probs import out_of_sample, write_pred_probs
+
+        task = self.workspace.task
+        index: Mapping[str | None, int] = {label: i for i, label in enumerate(task.label_names)}
+        self.progress("probabilities out of sample")
+        import numpy as np
+
+        labels = np.array([index.get(item.label, -1) for item in curated])
+        probs = out_of_sample([item.record.text for item in curated], labels, len(task.label_names), seed=seed)
+        write_pred_probs(self.workspace.pred_probs, [item.record.id for item in curated], task.label_names, probs)
+        return rank(curated, task, read_pred_probs(self.workspace.pred_probs, task.label_names), seed=seed)
