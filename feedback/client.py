@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import httpx
@@ -37,9 +38,13 @@ class Argilla:
         ServerError
             When the server does not answer or does not know the key.
         """
-        self.remote = Remote(
-            httpx.Client(base_url=url, headers={"X-Argilla-Api-Key": api_key}, timeout=timeout), waits=waits
+        http = httpx.Client(
+            base_url=url,
+            headers={"X-Argilla-Api-Key": api_key},
+            timeout=timeout,
+            trust_env=not _is_local(url),  # no proxy stands between us and this machine
         )
+        self.remote = Remote(http, waits=waits)
         try:
             self.user = self.remote.request("GET", "me")
         except RefusedError as error:
@@ -118,8 +123,8 @@ class Argilla:
                 raise
             raise ServerError(
                 f"Argilla at {self._url} does not let {self.user['username']!r} make the dataset "
-                f"{task.dataset_name!r} in workspace {task.argilla.workspace!r}: {error}. It takes an owner, or an admin "
-                "of an existing workspace."
+                f"{task.dataset_name!r} in workspace {task.argilla.workspace!r}: {error}. "
+                "It takes an owner, or an admin of an existing workspace."
             ) from None
 
     def _refresh(self, dataset: Dataset, task: Task) -> None:
@@ -133,9 +138,13 @@ class Argilla:
                 self.remote.request("PATCH", f"datasets/{dataset.id}", json=wanted)
             except RefusedError as error:
                 raise SettingsError(
-                    f"dataset {task.dataset_name!r} does not take argilla.min_submitted: {task.argilla.min_submitted} any "
-                    f"more ({error}); set it back, or choose a new argilla.dataset"
+                    f"dataset {task.dataset_name!r} does not take argilla.min_submitted: "
+                    f"{task.argilla.min_submitted} any more ({error}); set it back, or choose a new argilla.dataset"
                 ) from None
+
+
+def _is_local(url: str) -> bool:
+    return httpx.URL(url).host in {"localhost", "127.0.0.1", "::1"}
 
 
 @dataclass(frozen=True)
@@ -153,13 +162,14 @@ class Dataset:
 
     def put(self, payloads: Sequence[Payload]) -> None:
         """Add records or replace their fields, suggestions and metadata; responses stay. At most 500."""
-        questions = self._questions()
         items = [
             {
                 "external_id": payload.id,
                 "fields": dict(payload.fields),
                 "metadata": dict(payload.metadata),
-                "suggestions": [{"question_id": questions[name], **said} for name, said in payload.suggestions.items()],
+                "suggestions": [
+                    {"question_id": self._questions[name], **said} for name, said in payload.suggestions.items()
+                ],
             }
             for payload in payloads
         ]
@@ -172,6 +182,7 @@ class Dataset:
     def _put(self, items: Iterable[Mapping[str, Any]]) -> None:
         self.remote.request("PUT", f"datasets/{self.id}/records/bulk", json={"items": list(items)})
 
+    @cached_property
     def _questions(self) -> dict[str, str]:
         questions = self.remote.request("GET", f"datasets/{self.id}/questions")["items"]
         return {question["name"]: question["id"] for question in questions}

@@ -10,6 +10,7 @@ import click
 from tutelage.console import Console, command
 
 if TYPE_CHECKING:
+    from loaders.sources import Source
     from loaders.texts import Columns, Loaded
 
 
@@ -83,14 +84,12 @@ def import_command(
     _load(console, source, Columns(text, id_, given, gold, vote_columns(votes, source, teacher)))
 
 
-def _load(console: Console, source: object, columns: Columns) -> None:
+def _load(console: Console, source: Source, columns: Columns) -> None:
     from loaders.gold import add_gold
     from loaders.ledger import Ledger
-    from loaders.sources import Source
     from loaders.texts import load
     from tutelage.rejects import Rejects
 
-    assert isinstance(source, Source)
     workspace = console.workspace
     task = workspace.task
     with Ledger(workspace.db) as ledger:
