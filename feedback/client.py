@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -38,18 +38,24 @@ class Argilla:
         ServerError
             When the server does not answer or does not know the key.
         """
-        http = httpx.Client(
+        self._http = httpx.Client(
             base_url=url,
             headers={"X-Argilla-Api-Key": api_key},
             timeout=timeout,
             trust_env=not _is_local(url),  # no proxy stands between us and this machine
         )
-        self.remote = Remote(http, waits=waits)
+        self.remote = Remote(self._http, waits=waits)
         try:
             self.user = self.remote.request("GET", "me")
         except RefusedError as error:
             raise ServerError(f"Argilla at {url} refused the API key ({error.status}); check ARGILLA_API_KEY") from None
         self._url, self._api_key = url, api_key
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
 
     def dataset(self, task: Task) -> Dataset | None:
         """The task's dataset, if it has been made.

@@ -40,9 +40,9 @@ class Payload:
 def payload_of(record: Record, rank: Rank | None, task: Task) -> Payload:
     """What people are to see of a record; ``rank`` only where it has one."""
     suggestion = suggest(record)
-    fields = {TEXT: record.text}
+    fields = {TEXT: inert(record.text)}
     if record.votes:
-        fields[VOTES] = votes_shown(record)
+        fields[VOTES] = inert(votes_shown(record))
     return Payload(record.id, fields, _suggestions(record, suggestion), _metadata(suggestion, rank, task))
 
 
@@ -72,6 +72,17 @@ def settled_metadata(new: Mapping[str, Any], sent: Mapping[str, Any]) -> Mapping
     if LABEL_QUALITY in new and LABEL_QUALITY in sent and abs(new[LABEL_QUALITY] - sent[LABEL_QUALITY]) < QUALITY_STEP:
         return {**new, LABEL_QUALITY: sent[LABEL_QUALITY]}
     return new
+
+
+_ACTS = re.compile(r"<(?=[a-zA-Z/!?])|&(?=#?\w+;)")
+
+
+def inert(text: str) -> str:
+    """The text so that Argilla's page, which renders fields as HTML, shows it as it is.
+
+    Only what HTML would read as a tag or an entity is escaped: all other texts stay to the letter.
+    """
+    return _ACTS.sub(lambda found: "&lt;" if found[0] == "<" else "&amp;", text)
 
 
 def votes_shown(record: Record) -> str:

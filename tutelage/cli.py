@@ -18,6 +18,7 @@ COMMANDS = {
     "init": "start",
     "load": "start",
     "import": "start",
+    "annotate": "teacher",
     "up": "argilla",
     "down": "argilla",
     "push": "argilla",

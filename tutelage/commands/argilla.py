@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -144,6 +144,6 @@ def _loop(console: Console, *, with_argilla: bool = True) -> Iterator[Loop]:
 
     workspace = console.workspace
     _ = workspace.task  # a wrong task file is said before anything is opened
-    argilla = sign_in(console.settings) if with_argilla else None
-    with Ledger(workspace.db) as ledger:
-        yield Loop(workspace, ledger, argilla, console.progress)
+    with ExitStack() as stack:
+        argilla = stack.enter_context(sign_in(console.settings)) if with_argilla else None
+        yield Loop(workspace, stack.enter_context(Ledger(workspace.db)), argilla, console.progress)

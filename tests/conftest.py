@@ -1,0 +1,90 @@
+"""What several tests share: one real Argilla a run, and task directories."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import yaml
+
+from feedback.server import Server, down, up
+from tutelage.workspace import Workspace
+
+ROOT = Path(__file__).resolve().parent.parent
+LABELS = ("positive", "negative", "neutral")
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A real embedded Argilla on a free port, its data in a temporary directory."""
+    data_dir = tmp_path_factory.mktemp("argilla")
+    yield up(data_dir, port=0)
+    down(data_dir)
+
+
+@pytest.fixture(autouse=True)
+def _no_argilla_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ARGILLA_API_URL", "ARGILLA_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def make_task(tmp_path: Path) -> Callable[..., Workspace]:
+    """Makes a task directory; each has a dataset name of its own."""
+
+    def make(labels: Sequence[str] = LABELS, **keys: Any) -> Workspace:
+        root = tmp_path / f"task-{uuid4().hex[:8]}"
+        root.mkdir()
+        task = {"name": f"test-{uuid4().hex[:8]}", "labels": [{"name": label} for label in labels], **keys}
+        (root / "task.yaml").write_text(yaml.safe_dump(task, allow_unicode=True), "utf-8")
+        return Workspace(root)
+
+    return make
+
+
+@pytest.fixture
+def write_csv(tmp_path: Path) -> Callable[..., Path]:
+    """Writes dictionaries as a CSV file."""
+
+    def write(rows: Sequence[dict[str, str]], name: str = "rows.csv", encoding: str = "utf-8") -> Path:
+        path = tmp_path / name
+        with path.open("w", encoding=encoding, newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def tutelage() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the command line in a process of its own, as a person or cron would."""
+
+    def run(*words: object, env: dict[str, str] | None = None, ok: bool = True) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "tutelage", *map(str, words)],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=ROOT,
+            env={**os.environ, **(env or {})},
+            timeout=300,
+        )
+        assert not ok or done.returncode == 0, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    return run
+
+
+@pytest.fixture
+def argilla_env(server: Server) -> dict[str, str]:
+    """The environment in which commands speak to the test's Argilla."""
+    return {"ARGILLA_API_URL": server.url, "ARGILLA_API_KEY": server.api_key}

@@ -1,0 +1,139 @@
+"""The annotation page as an annotator sees it, in a real browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from feedback.client import Argilla, Dataset
+from feedback.server import Server
+from loaders.consensus import suggest
+from loaders.ledger import Ledger
+from tutelage.steps import Loop
+from tutelage.workspace import Workspace
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+ARGUMENTS = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
+HOSTILE_TEXT = (
+    "<b>bold</b> <img src=x onerror=\"window.hacked='text'\"> **stars** [link](javascript:alert(1)) {{ record }} & “q”"
+)
+HOSTILE_REASON = (
+    "<script>window.hacked='reason'</script> # heading <a href='javascript:window.hacked=1'>click</a> `code`"
+)
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            tmp_path / "chromium", executable_path=CHROMIUM, args=ARGUMENTS, viewport={"width": 1400, "height": 900}
+        )
+        page = context.pages[0]
+        page.set_default_timeout(20_000)
+        yield page
+        context.close()
+
+
+def sign_in(page: Page, server: Server) -> None:
+    page.goto(server.url)
+    page.locator("input:not([type=password])").first.fill(server.annotator)
+    page.locator("input[type=password]").fill(server.annotator_password)
+    page.keyboard.press("Enter")
+    page.wait_for_url(lambda url: "sign-in" not in url)
+
+
+@contextmanager
+def queue(workspace: Workspace, server: Server) -> Iterator[tuple[Loop, Dataset]]:
+    """Pushed and ranked, the annotator let in."""
+    with Ledger(workspace.db) as ledger, Argilla(server.url, server.api_key) as argilla:
+        loop = Loop(workspace, ledger, argilla)
+        _, dataset, _ = loop.push()
+        argilla.add_annotator(workspace.task, server.annotator)
+        loop.rank()
+        yield loop, dataset
+
+
+def test_the_link_opens_the_worst_record_first_and_a_submitted_answer_comes_home(
+    page: Page,
+    server: Server,
+    make_task: Callable[..., Workspace],
+    write_csv: Callable[..., Path],
+    tutelage: Callable[..., object],
+) -> None:
+    workspace = make_task()
+    rows = [
+        {"id": f"r{i}", "text": f"Net sales rose {i} percent.", **votes("positive", "Sales rose.", "positive", "Up.")}
+        for i in range(20)
+    ]
+    rows[7] |= votes("negative", "Rising sales are bad.", "positive", "Sales rose, which is good.")
+    tutelage(
+        *("import", write_csv(rows), "--text", "text", "--id", "id"),
+        *("--vote", "v1:w1", "--vote", "v2:w2", "--task", workspace.root),
+    )
+    with queue(workspace, server) as (loop, dataset):
+        worst = next(rank.record_id for rank in loop.ledger.ranks().values() if rank.suspect_rank == 1)
+        assert worst == "r7"
+        failures: list[str] = []
+        page.on("response", lambda answer: failures.append(answer.url) if answer.status >= 400 else None)
+        sign_in(page, server)
+        page.goto(dataset.queue_link)
+
+        expect(page.get_by_text("Net sales rose 7 percent.")).to_be_visible()
+        expect(page.get_by_text("negative: 1 of 2")).to_contain_text("Rising sales are bad.")
+        expect(page.get_by_text("positive: 1 of 2")).to_contain_text("Sales rose, which is good.")
+        suggestion = suggest(next(record for record in loop.records() if record.id == worst))
+        assert suggestion is not None
+        expect(page.locator("label.label-active")).to_have_attribute("title", suggestion.label)
+        screenshot(page, "annotation.png")
+
+        page.keyboard.press("Enter")
+        expect(page.get_by_text("Net sales rose 7 percent.")).to_be_hidden()
+        snapshot, _, _ = loop.pull()
+        row = snapshot.frame().set_index("id").loc["r7"]
+        assert (row["label"], row["source"], row["status"]) == (suggestion.label, "human", "reviewed")
+        assert [response["annotator"] for response in row["responses"]] == [server.annotator]
+        assert failures == []
+
+
+def test_texts_and_reasons_cannot_act(
+    page: Page,
+    server: Server,
+    make_task: Callable[..., Workspace],
+    write_csv: Callable[..., Path],
+    tutelage: Callable[..., object],
+) -> None:
+    workspace = make_task(guidelines="Decide.")
+    rows = [{"text": HOSTILE_TEXT, **votes("positive", HOSTILE_REASON, "<i>slightly</i> positive", "")}]
+    tutelage(
+        "import", write_csv(rows), "--text", "text", "--vote", "v1:w1", "--vote", "v2:w2", "--task", workspace.root
+    )
+    with queue(workspace, server) as (_, dataset):
+        sign_in(page, server)
+        page.goto(dataset.queue_link)
+        expect(page.get_by_text(HOSTILE_TEXT)).to_be_visible()
+        expect(page.get_by_text(HOSTILE_REASON).first).to_be_visible()
+        expect(page.get_by_text("said: <i>slightly</i> positive")).to_be_visible()
+        screenshot(page, "hostile.png")
+        assert page.evaluate("window.hacked") is None
+        assert page.locator(".fields b, .fields img, .fields script, .fields a, .fields i").count() == 0
+
+
+def votes(first: str, first_reason: str, second: str, second_reason: str) -> dict[str, str]:
+    return {"v1": first, "w1": first_reason, "v2": second, "w2": second_reason}
+
+
+def screenshot(page: Page, name: str) -> None:
+    """Keeps what was seen where SCREENSHOTS names a folder."""
+    if folder := os.environ.get("SCREENSHOTS"):
+        page.screenshot(path=Path(folder) / name)
