@@ -19,6 +19,9 @@ from tutelage.errors import LedgerError
 from tutelage.record import Rank, Record, Response, Vote, Voter
 from tutelage.task import Task
 
+COUNTS = "NOT EXISTS (SELECT 1 FROM panels p WHERE p.teacher = a.teacher AND p.prompt = a.prompt AND p.present = 0)"
+"""SQL: whether the answer ``a`` counts as a vote; an answer to a prompt that has since changed does not."""
+
 
 class Answer(NamedTuple):
     """What one voter said of one record, word for word."""
@@ -109,10 +112,14 @@ class Ledger:
         return self._counts()[0]
 
     def records(self, task: Task) -> Iterator[Record]:
-        """All records in the order of their arrival, with their votes as the task reads them."""
+        """All records in the order of their arrival, with the votes that count, as the task reads them.
+
+        Imported votes always count; those that a teacher was asked for count while the last
+        ``annotate`` asked with the same prompt, model and parameters.
+        """
         rows = self._db.execute(
             "SELECT r.id, r.text, r.given, a.teacher, a.prompt, a.vote, a.said, a.reason"
-            " FROM records r LEFT JOIN answers a ON a.record = r.id ORDER BY r.seq, a.seq"
+            f" FROM records r LEFT JOIN answers a ON a.record = r.id AND {COUNTS} ORDER BY r.seq, a.seq"
         )
         voters: dict[tuple[str, str, int], Voter] = {}
         for (record_id, text, given), group in groupby(rows, key=lambda row: row[:3]):
@@ -140,6 +147,11 @@ class Ledger:
         """What the dataset was last sent, by record id: hash of the content, metadata as JSON."""
         rows = self._db.execute("SELECT record, content, metadata FROM pushed WHERE dataset = ?", [dataset])
         return {row[0]: (row[1], row[2]) for row in rows}
+
+    def latest_dataset(self) -> str | None:
+        """The dataset that was pushed to last."""
+        row = self._db.execute("SELECT dataset FROM pushed ORDER BY rowid DESC LIMIT 1").fetchone()
+        return row[0] if row else None
 
     def set_pushed(self, dataset: str, sent: Mapping[str, tuple[str, str]]) -> None:
         """Note that the dataset has taken these."""

@@ -63,6 +63,60 @@ STEPS = (
         PRIMARY KEY (dataset, record, user_id)
     ) STRICT;
     """,
+    """
+    -- A teacher with one prompt and its parameters, as it was asked. Votes of a panel that the task
+    -- no longer names (present = 0) are kept and do not count; imported votes have no panel.
+    CREATE TABLE panels (
+        teacher TEXT NOT NULL,
+        prompt TEXT NOT NULL,
+        model TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        parameters TEXT NOT NULL,
+        filled TEXT NOT NULL,
+        present INTEGER NOT NULL,
+        PRIMARY KEY (teacher, prompt)
+    ) STRICT;
+
+    -- The call behind an answer: tokens as the endpoint counted them, cost in US dollars at the
+    -- day's price, latency in seconds, NULL where nobody knows.
+    CREATE TABLE calls (
+        answer INTEGER PRIMARY KEY REFERENCES answers (seq),
+        raw TEXT NOT NULL,
+        rung TEXT NOT NULL,
+        finish TEXT NOT NULL,
+        structured TEXT NOT NULL,
+        tokens_in INTEGER,
+        tokens_out INTEGER,
+        cost REAL,
+        latency REAL NOT NULL,
+        attempts INTEGER NOT NULL,
+        probability REAL
+    ) STRICT;
+
+    CREATE TRIGGER calls_stay BEFORE UPDATE ON calls
+    BEGIN SELECT RAISE(ABORT, 'the ledger of calls is append-only'); END;
+    CREATE TRIGGER calls_remain BEFORE DELETE ON calls
+    BEGIN SELECT RAISE(ABORT, 'the ledger of calls is append-only'); END;
+
+    -- Where a panel was not asked for all its votes, because the majority could no longer change.
+    CREATE TABLE early_stops (
+        record TEXT NOT NULL REFERENCES records (id),
+        teacher TEXT NOT NULL,
+        prompt TEXT NOT NULL,
+        votes INTEGER NOT NULL,
+        saved INTEGER NOT NULL,
+        at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ')),
+        PRIMARY KEY (record, teacher, prompt, votes)
+    ) STRICT;
+
+    -- What an endpoint was found to take for a model, as JSON.
+    CREATE TABLE dialects (
+        base_url TEXT NOT NULL,
+        model TEXT NOT NULL,
+        dialect TEXT NOT NULL,
+        PRIMARY KEY (base_url, model)
+    ) STRICT;
+    """,
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -34,16 +35,11 @@ def annotate_command(console: Console, *, only_plan: bool, budget: float | None,
 
 def _plan(console: Console, session: Session) -> None:
     panels = session.plan()
+    calls = sum(panel.calls for panel in panels)
     costs = [panel.cost for panel in panels if panel.calls]
-    data = {
-        "panels": [vars(panel) for panel in panels],
-        "calls": sum(panel.calls for panel in panels),
-        "tokens_in": sum(panel.tokens_in for panel in panels),
-        "tokens_out": sum(panel.tokens_out for panel in panels),
-        "cost": None if None in costs else sum(cost for cost in costs if cost),
-    }
-    lines = [_planned(panel) for panel in panels]
-    lines.append(f"together at most {data['calls']} calls, {_dollars(data['cost'])}")
+    cost = None if None in costs else sum(cost for cost in costs if cost)
+    lines = [*map(_planned, panels), f"together at most {calls} calls, {_dollars(cost)}"]
+    data = {"calls": calls, "cost": cost, "panels": [asdict(panel) for panel in panels]}
     console.result(data, "\n".join(lines))
 
 
@@ -73,7 +69,8 @@ def _progress(console: Console) -> Callable[[Annotated, int], None]:
         rate = done.votes / max(time.monotonic() - began, 1e-9)
         left = max(0, missing - done.votes - done.saved) / rate
         console.progress(
-            f"{done.votes} of {missing} votes, {rate:.1f}/s, {done.cost:.4f} USD, {int(left // 60)}:{int(left % 60):02d} left"
+            f"{done.votes} of {missing} votes, {rate:.1f}/s, {done.cost:.4f} USD,"
+            f" {int(left // 60)}:{int(left % 60):02d} left"
         )
 
     return show

@@ -1,0 +1,1 @@
+"""The teacher: asks LLMs for votes with reasons, and keeps every answer."""

@@ -1,0 +1,203 @@
+"""The run: goes through the records, asks for the votes that are missing, keeps each answer as it arrives."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from loaders.teacher.asking import Asker, Heard, Unanswered
+from loaders.teacher.interface import Refused, Reply, Request
+from loaders.teacher.ledger import OVERFLOW, Case, Kept, TeacherLedger
+from loaders.teacher.money import BudgetReached
+from loaders.teacher.panel import Panel
+from loaders.teacher.probability import label_probability
+from loaders.teacher.reading import Reading, read_answer
+from loaders.teacher.voting import next_step
+from tutelage.errors import TutelageError
+from tutelage.record import Vote
+from tutelage.task import Task
+
+_PAGE = 256
+_REFUSALS = {"content_filter", "refusal"}
+_RECORDS_AHEAD = 2  # for each call that may run at once
+
+
+@dataclass
+class Annotated:
+    """What a run did. ``unanswered`` votes are asked for by the next run; money in US dollars."""
+
+    votes: int = 0
+    abstentions: int = 0
+    unanswered: int = 0
+    rejected: int = 0
+    records: int = 0
+    early_stops: int = 0
+    saved: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost: float = 0.0
+    lost_cost: float = 0.0
+    budget_reached: bool = False
+    troubles: Counter[str] = field(default_factory=Counter)
+    rungs: Counter[str] = field(default_factory=Counter)
+
+
+Reject = Callable[[str, Panel, str], None]
+
+
+class Annotation:
+    """One run over the ledger's records.
+
+    Parameters
+    ----------
+    askers
+        By the name of the teacher.
+    reject
+        Called with a record's id, the panel, and why the text cannot be answered.
+    progress
+        Called after each answer.
+    """
+
+    def __init__(
+        self,
+        ledger: TeacherLedger,
+        task: Task,
+        panels: Sequence[Panel],
+        askers: Mapping[str, Asker],
+        *,
+        reject: Reject = lambda _id, _panel, _why: None,
+        progress: Callable[[Annotated], None] = lambda _done: None,
+    ) -> None:
+        self._ledger, self._task, self._panels, self._askers = ledger, task, panels, askers
+        self._reject, self._progress = reject, progress
+        self.done = Annotated()
+
+    async def run(self) -> Annotated:
+        """Ask until nothing is missing or the budget is reached.
+
+        Raises
+        ------
+        TutelageError
+            The first that any call met; every answer that arrived before is kept.
+        """
+        try:
+            await self._all_records()
+        except BaseExceptionGroup as group:
+            expected = group.subgroup(TutelageError)
+            raise (_first(expected) if expected else group) from None
+        finally:
+            self._sum_up()
+        return self.done
+
+    async def _all_records(self) -> None:
+        room = asyncio.Semaphore(_RECORDS_AHEAD * sum(a.teacher.limits.concurrency for a in self._askers.values()))
+        after = 0
+        async with asyncio.TaskGroup() as group:
+            while cases := self._ledger.page(self._task, after=after, size=_PAGE):
+                after = cases[-1].seq
+                for case in self._open_cases(cases):
+                    await room.acquire()
+                    if self.done.budget_reached:
+                        return
+                    group.create_task(self._record(case)).add_done_callback(lambda _: room.release())
+
+    def _open_cases(self, cases: Sequence[Case]) -> list[Case]:
+        """The records that votes are missing of; early stops that a killed run did not note are noted."""
+        steps = [(case, next_step(case.votes, self._panels, case.overflows)) for case in cases]
+        self._note_stops([(case.id, *stop) for case, step in steps if not step.ask for stop in step.stopped])
+        return [case for case, step in steps if step.ask]
+
+    async def _record(self, case: Case) -> None:
+        votes, overflows = list(case.votes), set(case.overflows)
+        while (step := next_step(votes, self._panels, overflows)).ask:
+            async with asyncio.TaskGroup() as group:
+                asked = [group.create_task(self._vote(case, panel, number)) for panel, number in step.ask]
+            kept = [answer for task in asked if (answer := task.result())]
+            if len(kept) < len(asked):
+                return
+            votes += [Vote(a.voter, a.said, self._task.read_label(a.said), a.reason) for a in kept]
+            overflows |= {(a.voter.teacher, a.voter.prompt) for a in kept if a.finish == OVERFLOW}
+        self._note_stops([(case.id, *stop) for stop in step.stopped])
+        self.done.records += 1
+
+    def _note_stops(self, stops: list[tuple[str, Panel, int]]) -> None:
+        if stops:
+            new, saved = self._ledger.add_early_stops(stops)
+            self.done.early_stops += new
+            self.done.saved += saved
+
+    async def _vote(self, case: Case, panel: Panel, number: int) -> Kept | None:
+        """Ask for one vote and keep the answer; None where there was none."""
+        if self.done.budget_reached:
+            return None
+        labels = self._task.label_names if panel.template.wants_json else ()
+        request = Request(panel.template.render(case.text), panel.parameters, labels, number)
+        try:
+            heard = await self._askers[panel.teacher].ask(request)
+        except BudgetReached:
+            self.done.budget_reached = True
+        except Unanswered:
+            self.done.unanswered += 1
+        except Refused as refused:
+            return self._refused(case, panel, number, refused)
+        else:
+            return self._keep(case, panel, number, heard, self._read(heard.reply))
+        return None
+
+    def _refused(self, case: Case, panel: Panel, number: int, refused: Refused) -> Kept:
+        self.done.rejected += 1
+        self._reject(case.id, panel, str(refused))
+        heard = Heard(Reply(str(refused), refused.kind), 0.0, 0.0, 1)
+        return self._keep(case, panel, number, heard, Reading("", "", refused.kind))
+
+    def _read(self, reply: Reply) -> Reading:
+        """What the reply says; an endpoint's or a model's refusal says nothing, whatever words it uses."""
+        if reply.finish in _REFUSALS:
+            return Reading("", "", reply.finish)
+        return read_answer(reply.text, self._task)
+
+    def _keep(self, case: Case, panel: Panel, number: int, heard: Heard, reading: Reading) -> Kept:
+        """Commit the answer before anything else is done with it."""
+        reply = heard.reply
+        kept = Kept(
+            case.id,
+            panel.voter(number),
+            reading.said,
+            reading.reason,
+            reply.text,
+            reading.rung,
+            reply.finish,
+            reply.structured,
+            reply.tokens_in,
+            reply.tokens_out,
+            heard.cost,
+            heard.latency,
+            heard.attempts,
+            label_probability(reply.logprobs, reading.said),
+        )
+        self._ledger.keep([kept])
+        self._count(kept)
+        return kept
+
+    def _count(self, kept: Kept) -> None:
+        done = self.done
+        done.votes += 1
+        done.abstentions += self._task.read_label(kept.said) is None
+        done.rungs[kept.rung] += 1
+        done.tokens_in += kept.tokens_in or 0
+        done.tokens_out += kept.tokens_out or 0
+        done.cost += kept.cost or 0.0
+        self._progress(done)
+
+    def _sum_up(self) -> None:
+        for asker in self._askers.values():
+            self.done.troubles.update(asker.troubles)
+        self.done.lost_cost = max((asker.budget.lost for asker in self._askers.values()), default=0.0)
+
+
+def _first(group: BaseException) -> BaseException:
+    while isinstance(group, BaseExceptionGroup):
+        group = group.exceptions[0]
+    return group

@@ -1,0 +1,77 @@
+"""What a run would ask and cost, before it asks anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from loaders.teacher.ledger import TeacherLedger
+from loaders.teacher.money import cost_of
+from loaders.teacher.panel import Panel
+from loaders.teacher.voting import possible_votes
+from tutelage.task import Task
+from tutelage.teachers import Price
+
+_PAGE = 500
+_TOKENS_PER_CHARACTER = 0.25  # until this model has answered
+_TOKENS_OUT = {True: 80.0, False: 5.0}  # for a reason with a label, for a label
+
+
+@dataclass(frozen=True)
+class PlannedPanel:
+    """What a panel would still be asked, at most: early stops and escalation can only save calls.
+
+    ``tokens_in``, ``tokens_out`` and ``cost`` (US dollars) are estimates, from the model's own calls where
+    there are any (``measured``); ``cost_at_most`` takes every answer at ``max_tokens``. Costs are None without a price.
+    """
+
+    teacher: str
+    prompt: str
+    calls: int
+    tokens_in: int
+    tokens_out: int
+    cost: float | None
+    cost_at_most: float | None
+    price_since: date | None
+    measured: bool
+
+
+def plan_panels(
+    ledger: TeacherLedger, task: Task, panels: Sequence[Panel], prices: Mapping[str, Price | None]
+) -> list[PlannedPanel]:
+    """Go through the records and count; ``prices`` by the name of the teacher."""
+    calls, characters = _count(ledger, task, panels)
+    return [_planned(ledger, panel, calls[panel.key], characters[panel.key], prices[panel.teacher]) for panel in panels]
+
+
+def _count(
+    ledger: TeacherLedger, task: Task, panels: Sequence[Panel]
+) -> tuple[dict[tuple[str, str], int], dict[tuple[str, str], int]]:
+    """Calls, and characters of their prompts, by panel."""
+    calls, characters = dict.fromkeys((p.key for p in panels), 0), dict.fromkeys((p.key for p in panels), 0)
+    after = 0
+    while cases := ledger.page(task, after=after, size=_PAGE):
+        after = cases[-1].seq
+        for case in cases:
+            for panel, votes in possible_votes(case.votes, panels, case.overflows):
+                calls[panel.key] += votes
+                characters[panel.key] += votes * len(panel.template.render(case.text))
+    return calls, characters
+
+
+def _planned(ledger: TeacherLedger, panel: Panel, calls: int, characters: int, price: Price | None) -> PlannedPanel:
+    measured = ledger.tokens_per_character(panel)
+    per_character, out = measured or (_TOKENS_PER_CHARACTER, _TOKENS_OUT[panel.template.wants_json])
+    tokens_in, tokens_out = round(characters * per_character), round(calls * out)
+    longest = calls * int(panel.parameters.get("max_tokens", 0))
+    return PlannedPanel(
+        *panel.key,
+        calls,
+        tokens_in,
+        tokens_out,
+        cost_of(price, tokens_in, tokens_out),
+        cost_of(price, tokens_in, longest),
+        price.since if price else None,
+        measured is not None,
+    )

@@ -1,0 +1,107 @@
+"""Prompts: Jinja files that are filled from the task. A text is a value in them and is never evaluated."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from tutelage.errors import TeacherError
+from tutelage.task import Task
+from tutelage.teachers import Prompt
+
+_SHIPPED = "loaders.teacher"
+_FENCE = "text"
+
+
+@dataclass(frozen=True)
+class Template:
+    """A prompt that waits for a text.
+
+    ``wants_json`` says that the prompt asks for an object with reason and label; ``source`` is the
+    file's content; ``filled`` is the prompt with the task's words in it and the text left out.
+    """
+
+    wants_json: bool
+    source: str
+    filled: str
+    render: Callable[[str], str]
+
+
+def load_template(prompt: Prompt, task: Task, directory: Path) -> Template:
+    """The prompt's template: the shipped one of that name, or its file in the task directory.
+
+    Raises
+    ------
+    TeacherError
+        When there is no such prompt, or it cannot be filled, or has no place for the text.
+    """
+    source, where = _source(prompt, directory)
+    return _compile(source, where, _context(task))
+
+
+def _source(prompt: Prompt, directory: Path) -> tuple[str, str]:
+    if prompt.file:
+        path = directory / prompt.file
+        try:
+            return path.read_text("utf-8"), str(path)
+        except (OSError, UnicodeDecodeError) as error:
+            raise TeacherError(f"{path}: prompt {prompt.name!r} cannot be read: {error}") from None
+    shipped = files(_SHIPPED) / "prompts"
+    names = sorted(entry.name.removesuffix(".j2") for entry in shipped.iterdir() if entry.name.endswith(".j2"))
+    if prompt.name not in names:
+        raise TeacherError(
+            f"prompt {prompt.name!r} is not shipped (there are {', '.join(names)}); give its Jinja file with file:"
+        )
+    return (shipped / f"{prompt.name}.j2").read_text("utf-8"), prompt.name
+
+
+def _context(task: Task) -> dict[str, Any]:
+    return {
+        "question": task.question or f"Which label fits the text ({task.name})?",
+        "labels": [{"name": label.name, "definition": label.definition.strip()} for label in task.labels],
+        "guidelines": task.guidelines.strip(),
+        "examples": [example.model_dump() for example in task.examples],
+    }
+
+
+def _compile(source: str, where: str, context: dict[str, Any]) -> Template:
+    import jinja2
+    from jinja2.sandbox import SandboxedEnvironment
+
+    environment = SandboxedEnvironment(undefined=jinja2.StrictUndefined, autoescape=False)
+    environment.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False)
+    try:
+        compiled = environment.from_string(source, globals=context)
+        answer = str(getattr(compiled.make_module({"text": "", "fence": _FENCE}), "answer", "words"))
+        template = Template(
+            answer == "json",
+            source,
+            compiled.render(text="", fence=_FENCE),
+            lambda text: str(compiled.render(text=text, fence=_fence(text))),
+        )
+        _check(template, answer, where)
+    except jinja2.TemplateError as error:
+        line = getattr(error, "lineno", None)
+        raise TeacherError(f"{where}{f':{line}' if line else ''}: this prompt cannot be filled: {error}") from None
+    return template
+
+
+def _check(template: Template, answer: str, where: str) -> None:
+    probe = "{{ a text }} with {% braces %}"
+    if probe not in template.render(probe):
+        raise TeacherError(f"{where}: this prompt has no place for the text; write {{{{ text }}}} in it")
+    if answer not in {"json", "words"}:
+        raise TeacherError(f'{where}: sets answer to {answer!r}; it must be "json" or "words"')
+
+
+def _fence(text: str) -> str:
+    """A tag that the text does not hold, so that a text cannot end itself."""
+    fence, number, folded = _FENCE, 0, text.casefold()
+    while f"{fence}>" in folded:
+        number += 1
+        fence = f"{_FENCE}-{number}"
+    return fence

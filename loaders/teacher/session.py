@@ -1,0 +1,140 @@
+"""A task's teachers, made ready and put to work: what ``annotate`` does, without the words around it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import date
+
+from loaders.teacher.annotate import Annotated, Annotation
+from loaders.teacher.asking import Asker
+from loaders.teacher.dialect import Dialect
+from loaders.teacher.gate import Gate
+from loaders.teacher.interface import Model
+from loaders.teacher.keys import key_of
+from loaders.teacher.ledger import TeacherLedger
+from loaders.teacher.lock import run_lock
+from loaders.teacher.money import Budget
+from loaders.teacher.panel import Panel, panels_of
+from loaders.teacher.plan import PlannedPanel, plan_panels
+from tutelage.errors import TeacherError
+from tutelage.rejects import Rejects
+from tutelage.teachers import Price, Teacher
+from tutelage.workspace import Workspace
+
+LOCK = ".annotate.lock"
+
+
+@dataclass(frozen=True)
+class Session:
+    """A task's panels and prices; ``votes`` replaces the task's number of votes."""
+
+    workspace: Workspace
+    panels: tuple[Panel, ...]
+    prices: Mapping[str, Price | None]
+
+    @classmethod
+    def of(cls, workspace: Workspace, *, votes: int | None = None, day: date | None = None) -> Session:
+        """Read what the task says; ``day`` (today) decides which prices are in force.
+
+        Raises
+        ------
+        TeacherError
+            When there is nobody to ask, or a prompt cannot be used.
+        """
+        task, today = workspace.task, day or date.today()  # noqa: DTZ011 - price lists follow the local calendar
+        panels = panels_of(task, workspace.root, votes=votes)
+        if not panels:
+            raise TeacherError(
+                f"{workspace.root / 'task.yaml'}: names no teacher to ask; give one a model, for example"
+                " teachers: [{name: NAME, license: LICENCE, model: OWNER/MODEL}]"
+            )
+        return cls(workspace, panels, {teacher.name: teacher.price_on(today) for teacher in task.teachers})
+
+    def plan(self) -> list[PlannedPanel]:
+        """What a run would ask and cost, at most."""
+        with self._ledger() as ledger:
+            return plan_panels(ledger, self.workspace.task, self.panels, self.prices)
+
+    def run(
+        self, *, budget: float | None = None, progress: Callable[[Annotated, int], None] = lambda _done, _of: None
+    ) -> Annotated:
+        """Ask for every vote that is missing.
+
+        Parameters
+        ----------
+        budget
+            US dollars that this run may spend.
+        progress
+            Called after each answer with what is done and the number of votes that were missing, at most.
+        """
+        self._check_prices(budget)
+        with run_lock(self.workspace.root / LOCK), self._ledger() as ledger:
+            ledger.set_panels(self.panels)
+            return asyncio.run(self._run(ledger, budget, progress))
+
+    def _ledger(self) -> TeacherLedger:
+        ledger = TeacherLedger(self.workspace.db)
+        if not ledger.record_count:
+            raise TeacherError(f"{self.workspace.db}: no texts yet; tutelage load or import brings them")
+        return ledger
+
+    def _check_prices(self, budget: float | None) -> None:
+        without = [name for name in dict.fromkeys(p.teacher for p in self.panels) if not self.prices[name]]
+        if budget is not None and without:
+            raise TeacherError(
+                f"--budget needs prices: give teacher {without[0]!r} a list such as"
+                " prices: [{since: 2026-01-31, input: 0.15, output: 0.60}] (US dollars for a million tokens)"
+            )
+
+    async def _run(
+        self, ledger: TeacherLedger, budget: float | None, progress: Callable[[Annotated, int], None]
+    ) -> Annotated:
+        missing = self._missing(ledger)
+        rejects = Rejects(self.workspace.rejects)
+        async with AsyncExitStack() as stack:
+            run = Annotation(
+                ledger,
+                self.workspace.task,
+                self.panels,
+                self._askers(ledger, Budget(budget), stack),
+                reject=lambda record_id, panel, why: rejects.add([_rejected(record_id, panel, why)]),
+                progress=lambda done: progress(done, missing),
+            )
+            return await run.run()
+
+    def _missing(self, ledger: TeacherLedger) -> int:
+        always = [panel for panel in self.panels if panel.escalate is None]
+        return ledger.record_count * sum(panel.votes for panel in always) - ledger.asked(always)
+
+    def _askers(self, ledger: TeacherLedger, budget: Budget, stack: AsyncExitStack) -> dict[str, Asker]:
+        askers = {}
+        for teacher in _asked(self.workspace.task.teachers):
+            model = self._model(teacher, ledger)
+            stack.push_async_callback(model.close)
+            askers[teacher.name] = Asker(teacher, model, Gate(teacher.limits), budget, self.prices[teacher.name])
+        return askers
+
+    def _model(self, teacher: Teacher, ledger: TeacherLedger) -> Model:
+        from loaders.teacher.endpoint import Endpoint
+        from loaders.teacher.local import LocalModel
+
+        if teacher.engine == "transformers":
+            return LocalModel(teacher)
+        where = teacher.base_url, teacher.model
+        return Endpoint(
+            teacher,
+            key_of(teacher, self.workspace.root),
+            dialect=Dialect.from_json(ledger.dialect(*where)),
+            remember=lambda dialect: ledger.set_dialect(*where, dialect.to_json()),
+        )
+
+
+def _asked(teachers: Sequence[Teacher]) -> list[Teacher]:
+    return [teacher for teacher in teachers if teacher.model]
+
+
+def _rejected(record_id: str, panel: Panel, why: str) -> dict[str, str]:
+    return {"record": record_id, "teacher": panel.teacher, "prompt": panel.prompt, "reason": why}
