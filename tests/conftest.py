@@ -88,3 +88,15 @@ def tutelage() -> Callable[..., subprocess.CompletedProcess[str]]:
 def argilla_env(server: Server) -> dict[str, str]:
     """The environment in which commands speak to the test's Argilla."""
     return {"ARGILLA_API_URL": server.url, "ARGILLA_API_KEY": server.api_key}
+
+
+ALLOWED_SKIPS: frozenset[str] = frozenset()
+"""Tests, by node id, that may be skipped where FAIL_ON_SKIP is set; each with its reason beside it."""
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    skipped = {report.nodeid for report in terminalreporter.stats.get("skipped", [])} - ALLOWED_SKIPS
+    if skipped and os.environ.get("FAIL_ON_SKIP"):
+        terminalreporter.section("skipped, but FAIL_ON_SKIP is set")
+        terminalreporter.write_line("\n".join(sorted(skipped)))
+        terminalreporter._session.exitstatus = pytest.ExitCode.TESTS_FAILED
