@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import unicodedata
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -21,15 +22,17 @@ from tutelage.teachers import Teacher
 
 FILE_NAME = "task.yaml"
 
-# What the Argilla server takes: names of datasets and workspaces, length of an option.
-ARGILLA_NAME = re.compile(r"^(?!-|_)[\w\-_ ]+$")
+# What the Argilla server takes: names of datasets and workspaces, lengths of options and titles.
+ARGILLA_NAME = re.compile(r"^(?!-|_)[\w\-_ ]{1,200}\Z")
 LABEL_MAX_LENGTH = 200
+LABELS_MAX = 500
+QUESTION_MAX_LENGTH = 500
 
 
 class Label(Strict):
     """One answer to the question. ``aliases`` are other spellings that count as this label."""
 
-    name: Annotated[str, Field(min_length=1, max_length=LABEL_MAX_LENGTH)]
+    name: Annotated[str, Field(min_length=1, max_length=LABEL_MAX_LENGTH, pattern=r"\S")]
     definition: str = ""
     aliases: tuple[NonEmpty, ...] = ()
 
@@ -75,8 +78,8 @@ class Task(Strict):
 
     name: NonEmpty
     kind: Literal["classification"] = "classification"
-    question: str = ""
-    labels: Annotated[tuple[Label, ...], Field(min_length=2)]
+    question: Annotated[str, Field(max_length=QUESTION_MAX_LENGTH)] = ""
+    labels: Annotated[tuple[Label, ...], Field(min_length=2, max_length=LABELS_MAX)]
     guidelines: str = ""
     examples: tuple[Example, ...] = ()
     teachers: tuple[Teacher, ...] = ()
@@ -91,7 +94,7 @@ class Task(Strict):
         """``- positive`` is short for ``- name: positive``."""
         if not isinstance(value, list):
             return value
-        unquoted = [item for item in value if isinstance(item, bool | int | float)]
+        unquoted = [item for item in value if not isinstance(item, str | dict)]
         if unquoted:
             raise ValueError(f"YAML reads {unquoted[0]!r} as no text; put the label in quotes")
         return [{"name": item} if isinstance(item, str) else item for item in value]
@@ -147,8 +150,9 @@ class Task(Strict):
 
 
 def _folded(said: str) -> str:
-    """Case, outer space and a model's quotes and full stops do not make another label."""
-    return said.strip().strip("\"'`*.").strip().casefold() or said.strip().casefold()
+    """Case, Unicode form, outer space and a model's quotes and full stops do not make another label."""
+    said = unicodedata.normalize("NFC", said).strip()
+    return said.strip("\"'`*.").strip().casefold() or said.casefold()
 
 
 def load_task(directory: Path) -> Task:
@@ -180,6 +184,10 @@ def parse_task(text: str, where: str = FILE_NAME) -> Task:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise TaskError(f"{where}:{line}: not YAML: {error.problem}. Check indentation and quotes there.") from None
+    except yaml.YAMLError as error:
+        raise TaskError(
+            f"{where}: not YAML: {' '.join(str(error).split())}. Remove what cannot be seen there."
+        ) from None
     if not isinstance(data, dict):
         raise TaskError(f"{where}:1: expected 'key: value' lines such as 'name: my-task'")
     try:
@@ -212,6 +220,8 @@ def _fix(kind: str, message: str, path: list[Any]) -> str:
         return f"unknown key; remove it or use one of: {', '.join(known)}"
     if kind == "missing":
         return "missing; add it"
+    if kind == "string_type":
+        return "YAML reads it as no text; put it in quotes"
     return f"{message}; correct it"
 
 

@@ -1,0 +1,185 @@
+"""The task file: what it takes, and what it says of what it does not take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tutelage.errors import TaskError
+from tutelage.start import init
+from tutelage.task import load_task, parse_task
+
+GOOD = "name: news\nlabels: [good, bad]\n"
+
+
+def problem_of(text: str) -> str:
+    with pytest.raises(TaskError) as caught:
+        parse_task(text)
+    return str(caught.value)
+
+
+def test_the_smallest_task_needs_a_name_and_two_labels() -> None:
+    task = parse_task(GOOD)
+    assert (task.name, task.label_names, task.dataset_name) == ("news", ("good", "bad"), "news")
+    assert (task.argilla.workspace, task.argilla.min_submitted, task.queue) == ("tutelage", 1, 500)
+    assert (task.holdout.share, task.student) == (0.0, "FacebookAI/roberta-base")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (GOOD + "colour: red\n", "task.yaml:3: colour: unknown key; remove it or use one of: argilla, examples"),
+        (GOOD + "argilla:\n  min_submited: 2\n", "task.yaml:4: argilla.min_submited: unknown key"),
+        (GOOD + "argilla:\n  min_submited: 2\n", "use one of: dataset, min_submitted, workspace"),
+        ("name: news\nlabels:\n  - name: a\n    defintion: x\n  - b\n", "task.yaml:4: labels.0.defintion: unknown key"),
+        ("name: news\n", "task.yaml:1: labels: missing; add it"),
+        ("labels: [a, b]\n", "task.yaml:1: name: missing; add it"),
+        ("name: news\n\nlabels: [only]\n", "task.yaml:3: labels: "),
+        (GOOD + "\nqueue: 0\n", "task.yaml:4: queue: "),
+        (GOOD + "argilla:\n  dataset: '*'\n", "task.yaml:4: argilla.dataset: use letters, digits"),
+        (GOOD + "argilla:\n  min_submitted: 0\n", "task.yaml:4: argilla.min_submitted: "),
+        (GOOD + "holdout:\n  share: 1.0\n", "task.yaml:4: holdout.share: "),
+        (GOOD + "holdout:\n  share: 0.5\n  file: gold.csv\n", "task.yaml:3: holdout: give either a share or a file"),
+        (GOOD + "examples:\n  - text: x\n    label: ugly\n", "task.yaml:3: examples: 'ugly' is not one of the labels"),
+        (GOOD + "kind: tokens\n", "task.yaml:3: kind: "),
+        ("name: '*'\nlabels: [a, b]\n", "task.yaml:1: name: cannot serve as the name of an Argilla dataset"),
+        ("name: " + "n" * 201 + "\nlabels: [a, b]\n", "task.yaml:1: name: cannot serve"),
+        ("name: news\nlabels:\n  - a\n  - " + "b" * 201 + "\n", "task.yaml:4: labels.1.name: "),
+        ("name: news\nlabels:\n  - a\n  - '  '\n", "task.yaml:4: labels.1.name: "),
+        ("name: news\nlabels: [a, b]\nquestion: " + "why " * 200 + "\n", "task.yaml:3: question: "),
+        ("name: news\nlabels: [" + ", ".join(f"l{i}" for i in range(501)) + "]\n", "task.yaml:2: labels: "),
+        ("name: [news\nlabels: x\n", "not YAML"),
+        ("name: news\nlabels:\n - a\n  - b: [\n", "not YAML"),
+        ("just words\n", "task.yaml:1: expected 'key: value' lines"),
+        ("", "task.yaml:1: expected 'key: value' lines"),
+        ("name: a\x07b\n", "task.yaml: not YAML"),
+    ],
+)
+def test_an_error_names_the_line_the_key_and_the_fix(text: str, said: str) -> None:
+    assert said in problem_of(text)
+
+
+def test_every_mistake_is_said_at_once_each_on_a_line() -> None:
+    said = problem_of("name: news\nlabels: [a, b]\nqueue: no\nfoo: 1\n").splitlines()
+    assert len(said) == 2
+    assert [line.split(":")[1] for line in said] == ["3", "4"]
+
+
+@pytest.mark.parametrize("written", ["yes", "no", "on", "true", "3", "1.5", "null", "2024-01-31"])
+def test_what_yaml_does_not_read_as_text_is_no_label_until_it_is_quoted(written: str) -> None:
+    for text in (f"name: n\nlabels: [maybe, {written}]\n", f"name: n\nlabels:\n  - maybe\n  - name: {written}\n"):
+        assert "quotes" in problem_of(text)
+    assert parse_task(f"name: n\nlabels: [maybe, '{written}']\n").label_names == ("maybe", written)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        "[good, Good]",
+        "[good, ' good ']",
+        "[good, good]",
+        "[good, {name: bad, aliases: [GOOD]}]",
+        "[{name: good, aliases: [x]}, {name: bad, aliases: [X]}]",
+        "[good, '\"good\"']",
+        '["caf\\u00e9", "cafe\\u0301"]',
+    ],
+)
+def test_labels_and_aliases_that_could_be_taken_for_each_other_are_refused(labels: str) -> None:
+    assert "stands twice" in problem_of(f"name: n\nlabels: {labels}\n")
+
+
+def test_an_alias_may_repeat_its_own_label() -> None:
+    assert parse_task("name: n\nlabels: [{name: good, aliases: [Good, fine]}, bad]\n").read_label("FINE") == "good"
+
+
+@pytest.mark.parametrize(
+    ("said", "label"),
+    [
+        ("good", "good"),
+        (" GOOD\n", "good"),
+        ('"Good."', "good"),
+        ("**good**", "good"),
+        ("`fine`", "good"),
+        ("very, very bad", "very, very bad"),
+        ("Very, very Bad.", "very, very bad"),
+        ("😀", "😀"),
+        ("хорошо", "хорошо"),
+        ("ХОРОШО", "хорошо"),
+        ("cafe\u0301", "caf\u00e9"),
+        ("...", "..."),
+        ("good bad", None),
+        ("", None),
+        ("  ", None),
+        ("'.'", None),
+        ("goo", None),
+    ],
+)
+def test_reading_a_label(said: str, label: str | None) -> None:
+    task = parse_task(
+        "name: n\nlabels: [{name: good, aliases: [fine]}, 'very, very bad', 😀, хорошо, \"caf\\u00e9\", '...']\n"
+    )
+    assert task.read_label(said) == label
+
+
+def test_the_holdout_share_is_fixed_by_the_id() -> None:
+    task = parse_task(GOOD + "holdout: {share: 0.3}\n")
+    ids = [f"r{i}" for i in range(2000)]
+    held = {i for i in ids if task.holds_out(i)}
+    assert 0.27 < len(held) / len(ids) < 0.33
+    again = parse_task(GOOD.replace("news", "other") + "queue: 9\nholdout: {share: 0.3}\n")
+    assert {i for i in reversed(ids) if again.holds_out(i)} == held
+    more = parse_task(GOOD + "holdout: {share: 0.4}\n")
+    assert held < {i for i in ids if more.holds_out(i)}, "a larger share keeps what was held out before"
+    # An id's draw may never change: what was held out would be trained on.
+    assert [i for i in ids[:12] if task.holds_out(i)] == ["r3", "r5", "r11"]
+
+
+def test_nothing_is_held_out_unless_asked() -> None:
+    assert not any(parse_task(GOOD).holds_out(f"r{i}") for i in range(500))
+
+
+def test_the_id_of_a_task_changes_with_what_labels_mean_and_with_nothing_else() -> None:
+    task = parse_task(GOOD)
+    same = [
+        GOOD + "queue: 7\n",
+        GOOD + "argilla: {dataset: other, min_submitted: 3}\n",
+        "labels: [good, bad]\nname: news\n",
+    ]
+    other = [GOOD + "guidelines: be strict\n", "name: news\nlabels: [bad, good]\n", GOOD + "holdout: {share: 0.1}\n"]
+    assert all(parse_task(text).id == task.id for text in same)
+    assert all(parse_task(text).id != task.id for text in other)
+
+
+@pytest.mark.parametrize(
+    "labels", [["yes", "no"], ["a, b", 'say "hi"', "c: d", "# e"], ["😀", "да", "好", "- x"], ["'", "{", "1"]]
+)
+def test_init_writes_a_task_that_loads(tmp_path: Path, labels: list[str]) -> None:
+    for path in init(tmp_path / "new", labels):
+        assert path.exists()
+    assert load_task(tmp_path / "new").label_names == tuple(labels)
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {"task.yaml", ".env.example", ".gitignore"}
+
+
+def test_init_leaves_a_task_that_is_there_alone(tmp_path: Path) -> None:
+    (tmp_path / "task.yaml").write_text(GOOD)
+    with pytest.raises(TaskError, match="is there already"):
+        init(tmp_path, ["x", "y"])
+    assert (tmp_path / "task.yaml").read_text() == GOOD
+
+
+def test_init_refuses_labels_that_cannot_serve_and_writes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(TaskError, match="stands twice"):
+        init(tmp_path / "new", ["same", "Same"])
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_missing_task_file_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(TaskError, match="tutelage init DIR --labels"):
+        load_task(tmp_path)
+
+
+def test_a_task_file_in_another_encoding_is_an_error_that_says_so(tmp_path: Path) -> None:
+    (tmp_path / "task.yaml").write_bytes("name: n\nlabels: [süß, salzig]\n".encode("cp1252"))
+    with pytest.raises(TaskError, match="UTF-8"):
+        load_task(tmp_path)
