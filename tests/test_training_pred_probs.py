@@ -1,5 +1,4 @@
 import json
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -81,15 +80,6 @@ def test_one_class_and_fewer_texts_than_folds() -> None:
     assert (out_of_sample(GOOD, np.zeros(30, dtype=np.int64), 2) == [1, 0]).all()
     probs = out_of_sample(["profit rose", "loss fell", "loss grew"], np.array([0, 1, 1]), 2)
     np.testing.assert_allclose(probs.sum(axis=1), 1)
-
-
-def test_1800_texts_take_seconds() -> None:
-    rng = np.random.default_rng(0)
-    words = np.array([f"word{n}" for n in range(3000)])
-    texts = [" ".join(rng.choice(words, 20)) for _ in range(1800)]
-    start = time.process_time()
-    out_of_sample(texts, rng.integers(0, 3, 1800), 3)
-    assert time.process_time() - start < 60
 
 
 def test_the_file_names_the_order_of_its_columns(tmp_path: Path) -> None:

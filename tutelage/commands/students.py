@@ -1,0 +1,112 @@
+"""``train``, ``evaluate``, ``promote``, ``rollback``: students, from a snapshot to the champion."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tutelage.console import Console, command
+
+if TYPE_CHECKING:
+    from training.train import Trained
+
+
+@command("train")
+@click.option("--student", default="", help="linear, a Hub name, or a path (default: the task's).")
+@click.option("--snapshot", default=None, metavar="ID", help="Which snapshot (default: the newest).")
+@click.option("--seed", type=int, default=None, help="Seed of everything random (default: 42).")
+@click.option("--learning-rate", type=float, default=None, help="Peak learning rate (default: 2e-5).")
+@click.option("--epochs", type=int, default=None, help="At most so many epochs (default: 10).")
+@click.option("--batch-size", type=int, default=None, help="Rows a step and device (default: 16).")
+@click.option(
+    "--accumulate", type=int, default=None, help="Steps that make one update, for little memory (default: 1)."
+)
+@click.option("--max-length", type=int, default=None, help="Tokens after which a text is cut (default: 256).")
+@click.option("--validation", type=float, default=None, help="Share of rows that choose the best epoch (default: 0.1).")
+@click.option("--patience", type=int, default=None, help="Epochs without gain before stopping (default: 3).")
+def train_command(console: Console, *, student: str, snapshot: str | None, **options: Any) -> None:
+    """Train a student on a snapshot, without the holdout."""
+    from training.recipe import parse_student
+    from training.train import train
+
+    recipe = parse_student(student or console.workspace.task.student, **options)
+    trained = train(console.workspace, recipe, snapshot, console.progress)
+    console.result(trained, _summary(trained))
+
+
+def _summary(trained: Trained) -> str:
+    left_out = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in trained.left_out.items() if count)
+    words = "trained" if trained.is_new else "known already:"
+    words = f"{words} {trained.id} on {trained.rows} rows in {trained.took['wall_s']:.1f} s ({trained.path})"
+    return words + (f"; left out: {left_out}" if left_out else "")
+
+
+@command("evaluate")
+@click.argument("file", required=False)
+@click.option("--text", default="text", show_default=True, help="Column of the texts.")
+@click.option("--gold", default="gold", show_default=True, help="Column of the gold labels.")
+@click.option("--id", "id_", default="", help="Column of the record ids, to find votes in the ledger.")
+@click.option(
+    "--vote", "votes", multiple=True, metavar="LABELCOL", help="Column of one vote; give as many as there are."
+)
+@click.option(
+    "--student", default="", metavar="ID|champion", help="Which one (default: the champion, else the newest)."
+)
+@click.option("--against", default="", metavar="ID|champion", help="A second student on the same rows.")
+@click.option("--margin", type=float, default=0.02, show_default=True, help="Difference up to which two are on par.")
+@click.option("--split", default="test", show_default=True, help="Split of an hf:// dataset.")
+@click.option("--encoding", default="utf-8", show_default=True, help="Encoding of a text file.")
+def evaluate_command(
+    console: Console,
+    file: str | None,
+    *,
+    text: str,
+    gold: str,
+    id_: str,
+    votes: tuple[str, ...],
+    student: str,
+    against: str,
+    margin: float,
+    split: str,
+    encoding: str,
+) -> None:
+    """Measure a student, and the teacher beside it, against gold labels.
+
+    FILE is CSV, JSONL, Parquet or hf://owner/name; without one, the task's own holdout.
+    """
+    from dataclasses import asdict
+
+    from loaders.sources import Source
+    from training.evaluate import evaluate, write_report
+    from training.registry import find
+    from training.sheet import SheetColumns, from_file, from_holdout
+    from training.words import describe
+
+    workspace = console.workspace
+    columns = SheetColumns(text, gold, id_, votes)
+    sheet = from_file(workspace, Source(file, encoding, split), columns) if file else from_holdout(workspace)
+    second = find(workspace.students, against) if against else None
+    found = evaluate(workspace, find(workspace.students, student), sheet, against=second, margin=margin)
+    as_json, as_png = write_report(workspace, found)
+    data = asdict(found) | {"report": str(as_json), "figure": str(as_png)}
+    console.result(data, f"{describe(found)}\n\n{as_json}\n{as_png}")
+
+
+@command("promote")
+@click.argument("student")
+def promote_command(console: Console, *, student: str) -> None:
+    """Make a student the champion: the one that predict, rank and serve use."""
+    from training.registry import promote
+
+    entry = promote(console.workspace.students, student, why="promote")
+    console.result({"champion": entry.id}, f"the champion is {entry.id}")
+
+
+@command("rollback")
+def rollback_command(console: Console) -> None:
+    """Make the champion before this one the champion again."""
+    from training.registry import rollback
+
+    entry = rollback(console.workspace.students)
+    console.result({"champion": entry.id}, f"the champion is {entry.id} again")

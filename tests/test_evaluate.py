@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import numpy as np
+import pytest
+from training_data import WORDS, fill, freeze, make_workspace, records, sentences, small_task
+
+from loaders.gold import add_gold
+from loaders.ledger import Ledger
+from loaders.sources import Source
+from training.evaluate import Evaluation, evaluate, write_report
+from training.holdout import LOCK
+from training.recipe import parse_student
+from training.registry import find
+from training.sheet import SheetColumns, from_file, from_holdout
+from training.train import train
+from training.words import describe
+from tutelage.errors import SourceError, StudentError
+from tutelage.workspace import Workspace
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    made = small_task(tmp_path)
+    train(made, parse_student("linear"), None, lambda _words: None)
+    return made
+
+
+def measured(workspace: Workspace, **options: Any) -> Evaluation:
+    return evaluate(workspace, find(workspace.students), from_holdout(workspace), **options)
+
+
+def write(path: Path, rows: list[dict[str, str]]) -> Source:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return Source(str(path))
+
+
+def test_the_holdout_is_measured_and_the_teacher_beside_it(workspace: Workspace) -> None:
+    found = measured(workspace)
+    with Ledger(workspace.db) as ledger:
+        held = [record for record in ledger.records(workspace.task) if workspace.task.holds_out(record.id)]
+    gold = dict(sentences(240))
+    right = sum(max(WORDS, key=[v.label for v in r.votes].count) == gold[r.text] for r in held)
+    assert found.rows == len(held)
+    assert found.without_votes == 0
+    teacher = found.on_voted["teacher"]
+    assert teacher.rows == found.on_voted[found.student].rows == len(held)
+    assert abs(teacher.accuracy * len(held) - right) <= 2  # ties go to the vote that was first
+    assert set(found.on_voted) == {found.student, "teacher", "tutor/cot/1", "tutor/cot/2", "tutor/plain/1"}
+    assert found.scores[found.student].accuracy > 0.8
+
+
+def test_votes_in_the_file_and_rows_without_any(workspace: Workspace, tmp_path: Path) -> None:
+    rows = sentences(300)[240:]
+    table = [
+        {"said": text, "truth": gold, "vote": ["", "cannot say", "up", gold][n % 4]}
+        for n, (text, gold) in enumerate(rows)
+    ]
+    table += [{"said": "profit fell", "truth": "sideways", "vote": "up"}, {"said": " ", "truth": "up", "vote": "up"}]
+    source = write(tmp_path / "file.csv", table)
+    sheet = from_file(workspace, source, SheetColumns("said", "truth", votes=("vote",)))
+    assert sheet.unusable == 1
+    found = evaluate(workspace, find(workspace.students), sheet)
+    assert found.rows == 60
+    assert found.abstained == 30
+    gold = np.array([g for _, g in rows])
+    said = np.array([row["vote"] for row in table[:60]])
+    assert found.on_voted["teacher"].accuracy == pytest.approx((gold == said).mean())
+    assert np.array(found.on_voted["teacher"].confusion)[:, -1].sum() == 30
+    assert "on 30 every vote abstains" in describe(found)
+
+
+def test_votes_come_from_the_ledger_by_id_or_text(tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path)
+    made = records(sentences(120))
+    fill(workspace, made, {})
+    freeze(workspace, made[:60])
+    train(workspace, parse_student("linear"), None, lambda _words: None)
+    gold = dict(sentences(120))
+    rows = [{"id": r.id, "text": f" {r.text}  ", "gold": gold[r.text]} for r in made[60:]]
+    rows += [{"id": "x", "text": text, "gold": label} for text, label in sentences(12, seed=77)]
+    source = write(tmp_path / "f.csv", rows)
+    for columns in (SheetColumns("text", "gold"), SheetColumns("text", "gold", "id")):
+        sheet = from_file(workspace, source, columns)
+        assert [item.votes for item in sheet.items[:60]] == [record.votes for record in made[60:]]
+        found = evaluate(workspace, find(workspace.students), sheet)
+        assert (found.rows, found.without_votes) == (72, 12)
+        assert found.on_voted[found.student].rows == 60
+        assert "On the 60 rows with votes" in describe(found)
+
+
+def test_a_row_that_the_student_saw_is_refused(workspace: Workspace, tmp_path: Path) -> None:
+    rows = [{"text": f"  {text}", "gold": gold} for text, gold in sentences(240)]
+    sheet = from_file(workspace, write(tmp_path / "f.csv", rows), SheetColumns("text", "gold"))
+    with pytest.raises(StudentError, match=r"was trained on 1\d\d of its 240 rows \(first: row \d+\)"):
+        evaluate(workspace, find(workspace.students), sheet)
+
+
+def test_the_holdout_is_locked_at_its_first_use(workspace: Workspace) -> None:
+    first = measured(workspace)
+    late = records(sentences(400)[300:])
+    fill(workspace, late := [type(r)(f"late{r.id}", r.text, None, r.votes) for r in late], {r.id: "up" for r in late})
+    assert sum(workspace.task.holds_out(r.id) for r in late) > 5
+    assert measured(workspace).sheet_digest == first.sheet_digest, "rows that came later do not change the figures"
+    one = next(iter(json.loads((workspace.root / LOCK).read_text())["rows"]))
+    add_gold(workspace.gold, {one: _other(workspace, one)})
+    with pytest.raises(StudentError, match=rf"1 of the \d+ rows locked on .* changed \(first: {one}\)"):
+        from_holdout(workspace)
+
+
+def _other(workspace: Workspace, record_id: str) -> str:
+    with Ledger(workspace.db) as ledger:
+        text = ledger.text_of([record_id])[record_id]
+    return next(label for label in WORDS if label != dict(sentences(240))[text])
+
+
+def test_locked_rows_stay_out_of_training_when_the_share_shrinks(workspace: Workspace) -> None:
+    measured(workspace)
+    (workspace.root / "task.yaml").write_text(
+        (workspace.root / "task.yaml").read_text().replace("share: 0.3", "share: 0.01"), "utf-8"
+    )
+    smaller = Workspace(workspace.root)
+    freeze(smaller, records(sentences(240)))
+    trained = train(smaller, parse_student("linear"), None, lambda _words: None)
+    found = evaluate(smaller, find(smaller.students, trained.id), from_holdout(smaller))
+    assert found.rows > 50
+
+
+def test_a_student_of_other_labels_is_refused(workspace: Workspace) -> None:
+    text = (workspace.root / "task.yaml").read_text()
+    (workspace.root / "task.yaml").write_text(text.replace("- flat", "- flat\n- sideways"), "utf-8")
+    with pytest.raises(StudentError, match=r"was trained on the labels .* train a new student"):
+        measured(Workspace(workspace.root))
+
+
+def test_the_report_is_json_and_a_picture(workspace: Workspace) -> None:
+    found = measured(workspace)
+    as_json, as_png = write_report(workspace, found)
+    data = json.loads(as_json.read_text("utf-8"))
+    assert data["scores"][found.student]["macro_f1"] == found.scores[found.student].macro_f1
+    assert as_png.read_bytes().startswith(b"\x89PNG")
+
+
+def test_any_label_can_be_drawn(tmp_path: Path) -> None:
+    from training.figure import draw
+    from training.metrics import score
+
+    names = ("a $x$ b", "ünï, 📈", "<b>", "$")
+    gold = np.array([0, 1, 2, 3])
+    draw(tmp_path / "p.png", "T $", {"$": score(gold, np.array([0, -1, 2, 0]), names)}, names, "$")
+    assert (tmp_path / "p.png").stat().st_size > 5000
+
+
+def test_files_without_what_is_needed(workspace: Workspace, tmp_path: Path) -> None:
+    source = write(tmp_path / "f.csv", [{"text": "profit", "gold": "sideways"}])
+    with pytest.raises(SourceError, match="no column 'truth'; it has: text, gold"):
+        from_file(workspace, source, SheetColumns("text", "truth"))
+    with pytest.raises(SourceError, match="no column 'v' for --vote"):
+        from_file(workspace, source, SheetColumns("text", "gold", votes=("v",)))
+    with pytest.raises(SourceError, match="no row with a text and a gold label"):
+        from_file(workspace, source, SheetColumns("text", "gold"))
+
+
+def test_without_gold_or_holdout_it_says_what_to_do(tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path)
+    with pytest.raises(StudentError, match="tutelage evaluate FILE"):
+        from_holdout(workspace)
+    fill(workspace, records(sentences(5)), {"r0": "up"})
+    with pytest.raises(StudentError, match=r"set holdout in task\.yaml"):
+        from_holdout(workspace)
+
+
+def test_the_command_prints_a_table_or_one_json_object(
+    workspace: Workspace, tutelage: Callable[..., CompletedProcess[str]]
+) -> None:
+    words = tutelage("evaluate", "--task", workspace.root).stdout
+    assert "macro-F1" in words
+    assert "teacher" in words
+    data = json.loads(tutelage("evaluate", "--task", workspace.root, "--json").stdout)
+    assert Path(data["report"]).exists()
+    assert Path(data["figure"]).exists()

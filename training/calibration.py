@@ -1,0 +1,37 @@
+"""Whether probabilities mean what they say: expected calibration error, and a temperature that mends them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from training.student import Floats, Ints, softmax
+
+BINS = 15
+_TINY = 1e-12
+
+
+def expected_calibration_error(probs: Floats, gold: Ints, *, bins: int = BINS) -> float:
+    """Mean gap between confidence and accuracy over bins of equal width (Guo et al. 2017), 0 to 1."""
+    confidence, right = probs.max(axis=1), probs.argmax(axis=1) == gold
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    gap = np.abs(np.bincount(place, right - confidence, minlength=bins))
+    return float(gap.sum() / len(gold))
+
+
+def with_temperature(probs: Floats, temperature: float) -> Floats:
+    """Probabilities of shape (N, K) as if the scores behind them were divided by ``temperature``."""
+    return softmax(np.log(np.maximum(probs, _TINY)) / temperature)
+
+
+def fit_temperature(probs: Floats, gold: Ints) -> float:
+    """The temperature, 0.05 to 20, with the lowest log loss (Guo et al. 2017)."""
+    from scipy.optimize import minimize_scalar
+
+    rows = np.arange(len(gold))
+
+    def loss(log_temperature: float) -> float:
+        scaled = with_temperature(probs, float(np.exp(log_temperature)))
+        return float(-np.log(np.maximum(scaled[rows, gold], _TINY)).mean())
+
+    found = minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded")
+    return float(np.exp(found.x))

@@ -1,0 +1,34 @@
+"""From a recipe and rows to a student: the one place that knows all kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from training.material import Material, split_validation
+from training.recipe import Recipe
+from training.student import Student
+
+Progress = Callable[[str], None]
+
+
+def fit(
+    recipe: Recipe, material: Material, label_names: tuple[str, ...], work: Path, progress: Progress
+) -> tuple[Student, Material | None, dict[str, Any]]:
+    """Train; returns the student, the rows that only chose among its states, and what the run was like.
+
+    ``work`` is a folder for what must survive a kill. The same arguments give the same student.
+    """
+    from training.linear import fit_linear
+
+    if recipe.kind == "encoder":
+        from training.finetune import finetune
+
+        rest, validation = split_validation(material, recipe.validation, recipe.seed)
+        encoder, story = finetune(rest, validation, label_names, recipe, work, progress)
+        return encoder, validation, story
+    student = fit_linear(
+        material.texts, material.labels, label_names, weights=material.weights, balanced=recipe.balanced
+    )
+    return student, None, {}

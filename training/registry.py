@@ -1,0 +1,132 @@
+"""``students/``: one folder a student, the ``champion`` pointer, and the history of that pointer."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from training.student import MANIFEST, Student, load_student, read_manifest
+from tutelage.errors import StudentError
+from tutelage.workspace import write_text
+
+CHAMPION, HISTORY = "champion", "history.jsonl"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A finished student on disk."""
+
+    id: str
+    path: Path
+    manifest: Mapping[str, Any]
+
+    def load(self) -> Student:
+        """The student itself."""
+        return load_student(self.path)
+
+
+def entries(students: Path) -> list[Entry]:
+    """All finished students, the newest last."""
+    found = [
+        Entry(path.parent.name, path.parent, read_manifest(path.parent)) for path in students.glob(f"*/{MANIFEST}")
+    ]
+    return sorted(found, key=lambda entry: (str(entry.manifest["created_at"]), entry.id))
+
+
+def find(students: Path, name: str = "") -> Entry:
+    """The student of this id, ``champion``, or without a name the champion, else the newest.
+
+    Raises
+    ------
+    StudentError
+        When there is none.
+    """
+    known = {entry.id: entry for entry in entries(students)}
+    if not known:
+        raise StudentError(f"{students}: no student yet; make one with: tutelage train")
+    if name in known:
+        return known[name]
+    if name not in {"", CHAMPION}:
+        raise StudentError(f"no student {name!r}; there are: {', '.join(known)}")
+    return _champion(students, known, needed=name == CHAMPION)
+
+
+def _champion(students: Path, known: dict[str, Entry], *, needed: bool) -> Entry:
+    chosen = champion_id(students)
+    if chosen is None:
+        if needed:
+            raise StudentError(
+                f"{students}: no champion yet; choose one with: tutelage promote {next(reversed(known))}"
+            )
+        return known[next(reversed(known))]
+    if chosen not in known:
+        raise StudentError(
+            f"the champion {chosen} is gone; choose another with: tutelage promote {next(reversed(known))}"
+        )
+    return known[chosen]
+
+
+def champion_id(students: Path) -> str | None:
+    """The id that the pointer names; None without one."""
+    pointer = students / CHAMPION
+    return pointer.read_text("utf-8").strip() if pointer.exists() else None
+
+
+def write_student(students: Path, name: str, fill: Callable[[Path], Mapping[str, Any]]) -> Entry:
+    """Make a student's folder whole or not at all: ``fill`` writes its files and returns its manifest."""
+    students.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=students))
+    try:
+        manifest = fill(temporary)
+        write_text(temporary / MANIFEST, json.dumps(manifest, ensure_ascii=False, indent=2) + "\n")
+        temporary.chmod(0o755)
+        shutil.rmtree(students / name, ignore_errors=True)  # only ever a folder without a manifest
+        temporary.rename(students / name)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return find(students, name)
+
+
+def promote(students: Path, name: str, *, why: str = "") -> Entry:
+    """Make this student the champion; one rename moves the pointer."""
+    entry = find(students, name)
+    _note(students, {"champion": entry.id, "before": champion_id(students), "why": why})
+    write_text(students / CHAMPION, entry.id + "\n")
+    return entry
+
+
+def rollback(students: Path) -> Entry:
+    """Make the champion before this one the champion again.
+
+    Raises
+    ------
+    StudentError
+        When there was none.
+    """
+    now = champion_id(students)
+    before = next((note["before"] for note in reversed(history(students)) if note["champion"] == now), None)
+    if before is None:
+        raise StudentError(f"{students}: no champion to roll back to; choose a student with: tutelage promote ID")
+    return promote(students, before, why=f"rollback from {now}")
+
+
+def history(students: Path) -> list[dict[str, Any]]:
+    """Every move of the pointer, the oldest first: champion, before, why, at."""
+    path = students / HISTORY
+    lines = path.read_text("utf-8").splitlines() if path.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("}")]
+
+
+def _note(students: Path, move: dict[str, Any]) -> None:
+    note = move | {"at": datetime.now(UTC).isoformat(timespec="seconds")}
+    with (students / HISTORY).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(note, ensure_ascii=False) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
