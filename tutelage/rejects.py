@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,10 @@ class Rejects:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        whole, newline, _torn = path.read_text("utf-8").rpartition("\n") if path.exists() else ("", "", "")
-        self._known = set(whole.splitlines())
-        if path.exists():
-            path.write_text(whole + newline, "utf-8")
+        whole, newline, torn = path.read_bytes().rpartition(b"\n") if path.exists() else (b"", b"", b"")
+        self._known = set(whole.decode("ascii", "replace").splitlines())
+        if torn:  # a run was killed while it wrote its last line
+            os.truncate(path, len(whole + newline))
 
     def add(self, rows: list[dict[str, Any]]) -> None:
         """Append these rows; JSON in ASCII, so that a row in a foreign encoding can be shown too."""

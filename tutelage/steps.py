@@ -41,7 +41,7 @@ def sign_in(settings: Settings, data_dir: Path | None = None) -> Argilla:
         raise ServerError(
             "no Argilla is running; start one with: tutelage up (or set ARGILLA_API_URL, ARGILLA_API_KEY)"
         )
-    return Argilla(server.url, server.api_key)
+    return Argilla(server.url, server.api_key, annotator=server.annotator)
 
 
 @dataclass(frozen=True)
@@ -113,14 +113,14 @@ class Loop:
 
     # Rank
 
-    def rank(self, *, student: str = "linear", seed: int = 0) -> tuple[list[Rank], Pushed | None, Dataset | None]:
+    def rank(self, *, seed: int = 0) -> tuple[list[Rank], Pushed | None, Dataset | None]:
         """Rank what nobody has reviewed; with Argilla, look for new answers first and send the ranks after."""
         dataset = self._dataset() if self.argilla else None
         records = self.records()
         if dataset:
             fetch(self.ledger, dataset, self._argilla.users(self.workspace.task), frozenset(r.id for r in records))
         curated = self._curated(records, dataset.id if dataset else self.ledger.latest_dataset())
-        ranks = self._rank(curated, student, seed)
+        ranks = self._rank(curated, seed)
         self.ledger.set_ranks(ranks)
         return ranks, self._send(dataset) if dataset else None, dataset
 
@@ -128,17 +128,23 @@ class Loop:
         responses = by_record(self.ledger.responses(dataset)) if dataset else {}
         return curate(records, responses, self.ledger.ranks())
 
-    def _rank(self, curated: list[Curated], student: str, seed: int) -> list[Rank]:
+    def _rank(self, curated: list[Curated], seed: int) -> list[Rank]:
         from feedback.rank import rank
         from feedback.ranking import read_pred_probs
-        from training.pred_probs import out_of_sample, write_pred_probs
 
+        self._write_pred_probs(curated, seed)
         task = self.workspace.task
-        index: Mapping[str | None, int] = {label: i for i, label in enumerate(task.label_names)}
-        self.progress("probabilities out of sample")
+        return rank(curated, task, read_pred_probs(self.workspace.pred_probs, task.label_names), seed=seed)
+
+    def _write_pred_probs(self, curated: list[Curated], seed: int) -> None:
+        """What the training room hands to the ranking, through a file."""
         import numpy as np
 
+        from training.pred_probs import out_of_sample, write_pred_probs
+
+        names = self.workspace.task.label_names
+        index: Mapping[str | None, int] = {label: i for i, label in enumerate(names)}
         labels = np.array([index.get(item.label, -1) for item in curated])
-        probs = out_of_sample([item.record.text for item in curated], labels, len(task.label_names), seed=seed)
-        write_pred_probs(self.workspace.pred_probs, [item.record.id for item in curated], task.label_names, probs)
-        return rank(curated, task, read_pred_probs(self.workspace.pred_probs, task.label_names), seed=seed)
+        self.progress("probabilities out of sample")
+        probs = out_of_sample([item.record.text for item in curated], labels, len(names), seed=seed)
+        write_pred_probs(self.workspace.pred_probs, [item.record.id for item in curated], names, probs)
