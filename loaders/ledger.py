@@ -46,12 +46,20 @@ class Ledger:
         self.path = path
         try:
             self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
+        except sqlite3.Error as error:
+            raise LedgerError(f"{path}: cannot be opened: {error}. Is it on a full or read-only disk?") from None
+        try:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.execute("PRAGMA foreign_keys = ON")
             migrate(self._db)
-        except sqlite3.Error as error:
-            raise LedgerError(f"{path}: cannot be opened: {error}. Is it on a full or read-only disk?") from None
+        except BaseException as error:
+            self._db.close()
+            if not isinstance(error, sqlite3.Error):
+                raise
+            raise LedgerError(
+                f"{path}: cannot be opened: {error}. Is it damaged, or its disk full or read-only?"
+            ) from None
 
     def __enter__(self) -> Self:
         return self

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
-import io
 import json
 import math
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -77,8 +78,7 @@ class _Csv(_Reader):
             raise SourceError(f"{path}: is empty; the first line must name the columns")
 
     def _open(self) -> IO[str]:
-        encoding = "utf-8-sig" if self._encoding == "utf-8" else self._encoding
-        return self._path.open(encoding=encoding, errors="surrogateescape", newline="")
+        return _open(self._path, self._encoding, newline="")
 
     def _parse(self, file: IO[str]) -> Iterator[list[str]]:
         delimiter = "\t" if self._path.suffix.lower() == ".tsv" else ","
@@ -96,6 +96,8 @@ class _Csv(_Reader):
                         yield self._row(number, cells)
             except csv.Error as error:
                 raise SourceError(f"{self._path}: row {number + 1}: {error}; correct the quotes of that row") from None
+            except UnicodeError as error:
+                raise _undecodable(self._path, self._encoding, error) from None
 
     def _row(self, number: int, cells: list[str]) -> Row:
         if len(cells) != len(self.columns):
@@ -110,14 +112,16 @@ class _Jsonl(_Reader):
     def __init__(self, path: Path, encoding: str) -> None:
         self._path, self._encoding = path, encoding
         self.columns = list(dict.fromkeys(key for row in islice(self.rows(), 1000) for key in row.values))
+        if not self.columns:
+            raise SourceError(f'{path}: expected one JSON object a line, such as {{"text": "..."}}')
 
     def rows(self) -> Iterator[Row]:
-        with self._path.open(encoding=self._encoding, errors="surrogateescape") as file:
-            number = 0
-            for line in file:
-                if line.strip():
-                    number += 1
-                    yield self._row(number, line)
+        with _open(self._path, self._encoding) as file:
+            lines = (line for line in file if line.strip())
+            try:
+                yield from (self._row(number, line) for number, line in enumerate(lines, 1))
+            except UnicodeError as error:
+                raise _undecodable(self._path, self._encoding, error) from None
 
     def _row(self, number: int, line: str) -> Row:
         if problem := _undecoded([line], self._encoding):
@@ -147,17 +151,20 @@ class _Parquet(_Reader):
         for batch in self._file.iter_batches(batch_size=1000):
             for values in batch.to_pylist():
                 number += 1
-                yield Row(number, {key: _as_text(value) for key, value in values.items()})
+                cells = {key: _as_text(value) for key, value in values.items()}
+                yield Row(number, cells, _undecoded(list(cells.values()), "utf-8"))
 
 
 class _Hub(_Reader):
     """A dataset through ``datasets``: on the Hub, in its cache, or in a local folder."""
 
     def __init__(self, name: str, split: str) -> None:
-        from datasets import load_dataset
+        import datasets
 
+        if not sys.stderr.isatty():
+            datasets.disable_progress_bars()
         try:
-            self._data = load_dataset(name, split=split)
+            self._data = datasets.load_dataset(name, split=split)
         except Exception as error:  # the library raises many kinds for one cause: not found, no access, no such split
             raise SourceError(
                 f"hf://{name}: cannot be loaded: {error}. Check the name, --split and HF_TOKEN."
@@ -180,7 +187,19 @@ def _hub_value(value: Any, name_of: Any) -> str:
 def _as_text(value: Any) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "surrogateescape")
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str).strip('"')
+
+
+def _open(path: Path, encoding: str, newline: str | None = None) -> IO[str]:
+    """Open a text file: without a byte order mark, and with bytes that are no text as lone surrogates."""
+    encoding = "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
+    return path.open(encoding=encoding, errors="surrogateescape", newline=newline)
+
+
+def _undecodable(path: Path, encoding: str, error: UnicodeError) -> SourceError:
+    return SourceError(f"{path}: --encoding {encoding}: {error}; common ones: utf-8, cp1252, utf-16")
 
 
 def _undecoded(cells: list[str], encoding: str) -> str:
@@ -195,11 +214,13 @@ def _check_encoding(path: Path, encoding: str) -> None:
     with path.open("rb") as file:
         probe = file.read(_PROBE_BYTES)
     try:
-        lines = io.TextIOWrapper(io.BytesIO(probe), encoding=encoding, errors="surrogateescape").readlines()
+        "a".encode(encoding)  # a LookupError for what is no encoding of texts
+        lines = codecs.getincrementaldecoder(encoding)("surrogateescape").decode(probe).splitlines()
     except (LookupError, UnicodeError) as error:
         raise SourceError(f"{path}: --encoding {encoding}: {error}; common ones: utf-8, cp1252, utf-16") from None
     foreign = [line for line in lines if not line.isascii()]
     bad = sum(1 for line in foreign if _undecoded([line], encoding))
-    if "\0" in "".join(lines[:10]) or (bad >= 3 and bad > len(foreign) / 2):
+    nul = sum(1 for line in lines if "\0" in line)
+    if nul > len(lines) / 2 or (bad >= 3 and bad > len(foreign) / 2):
         guess = "utf-16" if b"\0" in probe[:1000] else "cp1252"
         raise SourceError(f"{path}: is not {encoding.upper()}; name its encoding, for example --encoding {guess}")

@@ -7,10 +7,10 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from loaders.ledger import Answer, Ledger
 from loaders.sources import Row, Source
@@ -22,6 +22,8 @@ TEXT_MAX_LENGTH = 100_000
 """Characters. 500 records of this length stay below the 100 MB that Argilla's search takes in a request."""
 ID_MAX_LENGTH = 200
 _BATCH = 1000
+_CANNOT_BE_KEPT = re.compile("[\0\ud800-\udfff]")
+"""Characters that SQLite, UTF-8 or PostgreSQL do not take."""
 
 
 class VoteColumn(NamedTuple):
@@ -58,7 +60,10 @@ class Loaded:
     rejected: int = 0
     answers: int = 0
     abstentions: int = 0
-    gold: dict[str, str] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        # Gold labels by record id: no field, so that they are in nothing that is printed of a load.
+        self.gold: dict[str, str] = {}
 
 
 def load(
@@ -90,13 +95,16 @@ def load(
     rows = source.rows()
     while batch := list(islice(rows, _BATCH)):
         bad = _take(batch, columns, identify, ledger, loaded, names_label)
-        rejects.add(
-            [{"source": source.name, "row": row.number, "reason": why, "values": row.values} for row, why in bad]
-        )
+        rejects.add([_reject(source, row, why, columns) for row, why in bad])
         loaded.rejected += len(bad)
         loaded.rows += len(batch)
         progress(loaded.rows)
     return loaded
+
+
+def _reject(source: Source, row: Row, why: str, columns: Columns) -> dict[str, Any]:
+    values = {name: value for name, value in row.values.items() if name != columns.gold}
+    return {"source": source.name, "row": row.number, "reason": why, "values": values}
 
 
 def _check_columns(source: Source, columns: Columns) -> None:
@@ -140,7 +148,7 @@ def _sift(
     good, bad = [], [(row, problem) for row, problem in problems if problem]
     for record_id, row in named:
         text = row.cell(columns.text)
-        if texts.setdefault(record_id, text) == text:
+        if normalised(texts.setdefault(record_id, text)) == normalised(text):
             good.append((record_id, row))
         else:
             bad.append((row, f"id {record_id!r} was seen with another text"))
@@ -153,8 +161,8 @@ def _problem(row: Row, columns: Columns) -> str:
         return "has no text"
     if len(text) > TEXT_MAX_LENGTH:
         return f"text of {len(text)} characters is too long for Argilla (at most {TEXT_MAX_LENGTH})"
-    if any("\0" in row.cell(name) for name in columns.names()):
-        return "holds a NUL character"
+    if any(_CANNOT_BE_KEPT.search(row.cell(name)) for name in columns.names()):
+        return "holds a NUL character or half a surrogate pair"
     if columns.id and not 0 < len(row.cell(columns.id).strip()) <= ID_MAX_LENGTH:
         return f"id must have 1 to {ID_MAX_LENGTH} characters"
     return ""

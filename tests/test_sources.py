@@ -1,0 +1,237 @@
+"""Rows from files and through ``datasets``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loaders.sources import Row, Source
+from tutelage.errors import SourceError
+
+
+def rows_of(path: Path, **options: str) -> list[Row]:
+    return list(Source(str(path), **options).rows())
+
+
+def texts_of(path: Path, **options: str) -> list[str]:
+    return [row.cell("text") for row in rows_of(path, **options)]
+
+
+def written(path: Path, content: str | bytes) -> Path:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+# CSV
+
+
+def test_csv_with_quotes_line_breaks_and_commas(tmp_path: Path) -> None:
+    path = written(
+        tmp_path / "a.csv", 'id,text\r\n1,"a ""quoted"", word\nand a line"\r\n2,plain\r\n\r\n3,"  spaces "\r\n'
+    )
+    assert texts_of(path) == ['a "quoted", word\nand a line', "plain", "  spaces "]
+    assert [row.number for row in rows_of(path)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "UTF-8", "utf8"])
+@pytest.mark.parametrize(("name", "content"), [("a.csv", "text\nüß\n"), ("a.jsonl", '{"text": "üß"}\n')])
+def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path, encoding: str, name: str, content: str) -> None:
+    path = written(tmp_path / name, content.encode("utf-8-sig"))
+    source = Source(str(path), encoding)
+    assert source.columns() == ["text"]
+    assert [(row.cell("text"), row.problem) for row in source.rows()] == [("üß", "")]
+
+
+def test_tsv_is_separated_by_tabs(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.tsv", "id\ttext\n1\tone, two\n")
+    assert rows_of(path)[0].values == {"id": "1", "text": "one, two"}
+
+
+def test_a_row_with_other_cells_than_the_header_is_one_bad_row(tmp_path: Path) -> None:
+    rows = rows_of(written(tmp_path / "a.csv", "id,text\n1,a\n2,b,c\n3\n4,d\n"))
+    assert [bool(row.problem) for row in rows] == [False, True, True, False]
+    assert rows[1].problem == "has 3 cells, the header 2"
+
+
+def test_an_empty_csv_says_what_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="first line must name the columns"):
+        Source(str(written(tmp_path / "a.csv", ""))).columns()
+
+
+def test_a_csv_cell_may_be_longer_than_the_csv_module_likes(tmp_path: Path) -> None:
+    assert len(texts_of(written(tmp_path / "a.csv", "text\n" + "x" * 200_000 + "\n"))[0]) == 200_000
+
+
+# Encodings
+
+
+def test_a_file_in_another_encoding_names_the_option(tmp_path: Path) -> None:
+    lines = "".join(f"{i},süßer Käse {i}\n" for i in range(50))
+    path = written(tmp_path / "a.csv", ("id,text\n" + lines).encode("cp1252"))
+    with pytest.raises(SourceError, match=r"a\.csv: is not UTF-8; name its encoding, for example --encoding cp1252"):
+        Source(str(path)).columns()
+    assert texts_of(path, encoding="cp1252")[7] == "süßer Käse 7"
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_a_utf16_file_names_the_option_and_then_is_read(tmp_path: Path, name: str) -> None:
+    lines = [json.dumps({"text": f"käse {i} 😀"}, ensure_ascii=False) for i in range(40)]
+    content = "\n".join(lines) if name == "a.jsonl" else "text\n" + "".join(f"käse {i} 😀\n" for i in range(40))
+    path = written(tmp_path / name, content.encode("utf-16"))
+    with pytest.raises(SourceError, match="--encoding utf-16"):
+        Source(str(path)).columns()
+    assert texts_of(path, encoding="utf-16") == [f"käse {i} 😀" for i in range(40)]
+
+
+def test_a_large_utf16_file_may_be_cut_anywhere_by_the_probe(tmp_path: Path) -> None:
+    for shift in ("", "x"):
+        path = written(tmp_path / "a.csv", ("text\n" + shift + "😀" * 300_000 + "\n").encode("utf-16"))
+        assert texts_of(path, encoding="utf-16")[0].count("😀") == 300_000
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_one_bad_row_in_a_utf8_file_is_one_bad_row(tmp_path: Path, name: str) -> None:
+    lines = [f'{{"text": "käse {i}"}}'.encode() if name == "a.jsonl" else f"käse {i}".encode() for i in range(9)]
+    lines[4] = lines[4].replace("ä".encode(), b"\xe4")
+    head = [b"text"] if name == "a.csv" else []
+    rows = rows_of(written(tmp_path / name, b"\n".join([*head, *lines, b""])))
+    assert [row.number for row in rows if row.problem] == [5]
+    assert "is not UTF-8" in rows[4].problem
+    assert "--encoding" in rows[4].problem
+    assert rows[8].cell("text") == "käse 8"
+
+
+@pytest.mark.parametrize("encoding", ["klingon", "hex", "undefined"])
+def test_an_encoding_that_is_none_is_an_error(tmp_path: Path, encoding: str) -> None:
+    with pytest.raises(SourceError, match=f"--encoding {encoding}"):
+        rows_of(written(tmp_path / "a.csv", "text\na\n"), encoding=encoding)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_a_file_that_breaks_off_in_its_encoding_is_an_error_that_names_it(tmp_path: Path, name: str) -> None:
+    good = "text\n" if name == "a.csv" else ""
+    good += "".join('{"text": "a"}\n' for _ in range(60_000))
+    path = written(tmp_path / name, good.encode("utf-16") + b"\x00")
+    with pytest.raises(SourceError, match=rf"{name}: --encoding utf-16: "):
+        rows_of(path, encoding="utf-16")
+
+
+def test_a_nul_in_one_row_does_not_make_the_file_utf16(tmp_path: Path) -> None:
+    assert texts_of(written(tmp_path / "a.csv", "text\none\nt\0wo\nthree\n")) == ["one", "t\0wo", "three"]
+
+
+# JSONL
+
+
+def test_a_broken_line_of_jsonl_is_one_bad_row(tmp_path: Path) -> None:
+    rows = rows_of(written(tmp_path / "a.jsonl", '{"text": "a"}\n{"text": "b"\n\n[1]\n{"text": "c"}\n'))
+    assert [(row.number, row.problem.split(":")[0]) for row in rows] == [
+        (1, ""),
+        (2, "is not JSON"),
+        (3, "is not a JSON object"),
+        (4, ""),
+    ]
+
+
+def test_values_of_json_become_text(tmp_path: Path) -> None:
+    line = '{"text": "a\\u00e4\\n", "id": 7, "none": null, "nan": NaN, "yes": true, "list": ["x", "ü"], "f": 0.5}\n'
+    assert rows_of(written(tmp_path / "a.jsonl", line))[0].values == {
+        "text": "aä\n",
+        "id": "7",
+        "none": "",
+        "nan": "",
+        "yes": "true",
+        "list": '["x", "ü"]',
+        "f": "0.5",
+    }
+
+
+def test_rows_of_jsonl_may_leave_keys_out(tmp_path: Path) -> None:
+    source = Source(str(written(tmp_path / "a.jsonl", '{"text": "a"}\n{"text": "b", "vote": "x"}\n')))
+    assert source.columns() == ["text", "vote"]
+    assert [row.cell("vote") for row in source.rows()] == ["", "x"]
+
+
+def test_a_json_file_that_is_one_list_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="one JSON object a line"):
+        Source(str(written(tmp_path / "a.json", '[{"text": "a"}, {"text": "b"}]\n'))).columns()
+
+
+# Parquet
+
+
+def test_parquet_with_missing_values_numbers_and_bytes(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns: dict[str, Any] = {"text": ["a", None, "ü"], "id": [1, 2, None], "raw": [b"x", "é".encode(), b"\xff"]}
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    rows = rows_of(tmp_path / "a.parquet")
+    assert [row.values["text"] for row in rows] == ["a", "", "ü"]
+    assert [row.values["id"] for row in rows] == ["1", "2", ""]
+    assert [row.values["raw"] for row in rows[:2]] == ["x", "é"]
+    assert [bool(row.problem) for row in rows] == [False, False, True]
+
+
+def test_what_is_no_parquet_file_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="is not a Parquet file"):
+        rows_of(written(tmp_path / "a.parquet", "text\na\n"))
+
+
+def test_a_file_that_is_not_there_names_the_way_to_the_hub(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="hf://owner/name"):
+        rows_of(tmp_path / "a.csv")
+
+
+# Datasets
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder such as a dataset's repository on the Hub: Parquet with the features in its schema."""
+    import datasets
+
+    features = datasets.Features(
+        {"sentence": datasets.Value("string"), "label": datasets.ClassLabel(names=["negative", "so, so", "positive"])}
+    )
+    for split, labels in (("train", [2, 0, 1, -1, None]), ("test", [0])):
+        data = datasets.Dataset.from_dict({"sentence": [f"{split} {i}" for i in labels], "label": labels}, features)
+        path = tmp_path / "repo" / "data" / f"{split}-00000-of-00001.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        data.to_parquet(str(path))
+    return tmp_path / "repo"
+
+
+@pytest.fixture
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    return
+
+
+@pytest.mark.usefixtures("_own_cache")
+def test_class_labels_become_their_names(folder: Path) -> None:
+    source = Source(f"hf://{folder}")
+    assert source.columns() == ["sentence", "label"]
+    assert [row.cell("label") for row in source.rows()] == ["positive", "negative", "so, so", "", ""]
+    assert [row.cell("sentence") for row in source.rows()][:2] == ["train 2", "train 0"]
+
+
+@pytest.mark.usefixtures("_own_cache")
+def test_the_split_is_chosen(folder: Path) -> None:
+    assert [row.cell("sentence") for row in Source(f"hf://{folder}", split="test").rows()] == ["test 0"]
+    with pytest.raises(SourceError, match="Check the name, --split"):
+        Source(f"hf://{folder}", split="dev").columns()
+
+
+@pytest.mark.usefixtures("_own_cache")
+def test_loading_a_dataset_draws_no_bar_where_there_is_no_terminal(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    list(Source(f"hf://{folder}").rows())
+    assert capfd.readouterr() == ("", "")
