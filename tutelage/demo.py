@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,14 +55,15 @@ class Demo:
 
 
 def make_workspace(directory: Path) -> Workspace:
-    """A task directory with the sample's task, named by the directory; a number is added where one is there."""
+    """A task directory with the sample's task, never one that is there; its dataset is a new one, too."""
     root, number = directory, 1
     while root.exists():
         number += 1
         root = directory.with_name(f"{directory.name}-{number}")
     root.mkdir(parents=True)
-    task = (SAMPLE / "task.yaml").read_text("utf-8").replace("\nname: demo\n", f"\nname: {root.name}\n")
-    write_text(root / "task.yaml", task)
+    task = (SAMPLE / "task.yaml").read_text("utf-8")
+    started = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+    write_text(root / "task.yaml", f"{task}\nargilla:\n  dataset: demo-{started}\n")
     return Workspace(root)
 
 
