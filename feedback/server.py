@@ -14,7 +14,6 @@ to somebody else by now is never taken for the server's.
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import signal
@@ -29,7 +28,8 @@ from typing import Any
 import httpx
 
 from feedback import server_credentials
-from feedback.server_env import EMBEDDED, data_home, last_lines, locked, server_python
+from feedback.locks import is_locked, locked
+from feedback.server_env import EMBEDDED, data_home, last_lines, server_python
 from tutelage.errors import ServerError
 
 HOST = "127.0.0.1"
@@ -129,7 +129,7 @@ def _directory(data_dir: Path | None) -> Path:
 def _holder(directory: Path) -> dict[str, Any] | None:
     """Pid and address of the server that holds the lock of `directory`, None if none does."""
     give_up = time.monotonic() + PROBE_SECONDS
-    while _is_locked(directory / "server.lock"):
+    while is_locked(directory / "server.lock"):
         try:
             return dict(json.loads((directory / "server.lock").read_text(encoding="utf-8")))
         except ValueError:  # it took the lock this instant and has not written yet, or is about to end
@@ -140,20 +140,6 @@ def _holder(directory: Path) -> dict[str, Any] | None:
                 ) from None
             time.sleep(0.05)
     return None
-
-
-def _is_locked(path: Path) -> bool:
-    try:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(file)
-    return False
 
 
 def _report_crash(directory: Path, on_progress: Callable[[str], None]) -> None:
@@ -256,7 +242,7 @@ def _wait_for_end(directory: Path, pid: int) -> bool:
     while time.monotonic() < give_up:
         if pid in _started and _started[pid].poll() is not None:
             del _started[pid]
-        if not _is_locked(directory / "server.lock"):
+        if not is_locked(directory / "server.lock"):
             return True
         time.sleep(0.05)
     return False

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import platformdirs
 
+from feedback.locks import locked
 from tutelage.errors import ServerError
 
 EMBEDDED = Path(__file__).parent / "embedded"
@@ -45,21 +44,6 @@ def server_python(on_progress: Callable[[str], None]) -> Path:
         if not _is_complete(directory):
             _create(directory, python, on_progress)
     return python
-
-
-@contextmanager
-def locked(path: Path, *, on_wait: Callable[[], None]) -> Iterator[None]:
-    """Hold a lock among processes; it ends with the process that holds it, however that ends."""
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            on_wait()
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(file)
 
 
 def last_lines(log: Path, start: int = 0) -> str:

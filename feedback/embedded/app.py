@@ -1,0 +1,78 @@
+"""Puts the parts together and serves."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+import socket
+from pathlib import Path
+from typing import Any
+
+from . import environment, jobs, stand_ins
+from .lock import Lock
+
+HOST = "127.0.0.1"
+GRACE_SECONDS = 5  # for requests under way, and again for jobs under way, when told to stop
+
+
+def main(data_dir: Path, inherited: int | None, port: int | None) -> None:
+    """Serve Argilla on `data_dir` until told to stop by SIGTERM or SIGINT."""
+    listener = _listener(inherited, port)
+    lock = Lock(data_dir / "server.lock")
+    lock.take()
+    lock.announce(f"http://{HOST}:{listener.getsockname()[1]}")
+    credentials = json.loads((data_dir / "credentials.json").read_text(encoding="utf-8"))
+    environment.configure(data_dir, credentials["auth_secret"])
+    asyncio.run(_serve(listener, credentials))
+    lock.release()
+
+
+def _already_handled(_number: int, _frame: Any) -> None:
+    pass
+
+
+def _listener(inherited: int | None, port: int | None) -> socket.socket:
+    if inherited is not None:
+        return socket.socket(fileno=inherited)
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((HOST, port or 0))
+    return listener
+
+
+async def _serve(listener: socket.socket, credentials: dict[str, Any]) -> None:
+    background, urgent = jobs.Queue(width=1), jobs.Queue(width=4)
+    stand_ins.install(background, urgent)
+    # Only now: Argilla's modules read the environment and start its app while they are imported.
+    from . import database, pages, search, speed, users
+
+    database.prepare()
+    pages.keep_to_themselves()
+    jobs.connect()
+    search.register()
+    speed.install()
+    await users.ensure(credentials)
+    server = _web_server()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # Uvicorn handles these while it serves, and afterwards raises them again for whoever came before it.
+        signal.signal(number, _already_handled)
+    await server.serve(sockets=[listener])
+    await asyncio.gather(background.finish(GRACE_SECONDS), urgent.finish(GRACE_SECONDS))
+
+
+def _web_server() -> Any:
+    import uvicorn
+    from argilla_server import app
+
+    logging.getLogger("uvicorn.access").addFilter(_is_error)
+    return uvicorn.Server(
+        uvicorn.Config(app, loop="asyncio", http="h11", ws="none", timeout_graceful_shutdown=GRACE_SECONDS)
+    )
+
+
+def _is_error(entry: logging.LogRecord) -> bool:
+    """Log only requests that failed: people who annotate make thousands that do not."""
+    status = entry.args[4] if isinstance(entry.args, tuple) and len(entry.args) > 4 else 500
+    return isinstance(status, int) and status >= 400
