@@ -40,8 +40,8 @@ class Annotated:
     cost: float = 0.0
     lost_cost: float = 0.0
     budget_reached: bool = False
-    troubles: Counter[str] = field(default_factory=Counter)
-    rungs: Counter[str] = field(default_factory=Counter)
+    troubles: dict[str, int] = field(default_factory=dict)
+    rungs: dict[str, int] = field(default_factory=dict)
 
 
 Reject = Callable[[str, Panel, str], None]
@@ -185,15 +185,14 @@ class Annotation:
         done = self.done
         done.votes += 1
         done.abstentions += self._task.read_label(kept.said) is None
-        done.rungs[kept.rung] += 1
+        done.rungs[kept.rung] = done.rungs.get(kept.rung, 0) + 1
         done.tokens_in += kept.tokens_in or 0
         done.tokens_out += kept.tokens_out or 0
         done.cost += kept.cost or 0.0
         self._progress(done)
 
     def _sum_up(self) -> None:
-        for asker in self._askers.values():
-            self.done.troubles.update(asker.troubles)
+        self.done.troubles = dict(sum((asker.troubles for asker in self._askers.values()), Counter[str]()))
         self.done.lost_cost = max((asker.budget.lost for asker in self._askers.values()), default=0.0)
 
 

@@ -15,7 +15,8 @@ from loaders.teacher.money import Budget, cost_of
 from tutelage.errors import TeacherError
 from tutelage.teachers import Price, Teacher
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 30.0  # seconds
+_NOT_OVERLOADED = {"garbage", "empty choices"}  # the endpoint has answered, if badly
 _UNREACHABLE = 3  # attempts that cannot connect, before any answer
 _PATIENCE = 300.0  # seconds without one answer
 _BYTES_PER_TOKEN = 4
@@ -112,7 +113,8 @@ class Asker:
 
     def _bear(self, busy: Busy, attempt: int) -> None:
         self.troubles[busy.kind] += 1
-        self.gate.troubled(after=busy.after)
+        if busy.kind not in _NOT_OVERLOADED:
+            self.gate.troubled(after=busy.after)
         if not self._met and busy.kind == "no connection" and attempt >= _UNREACHABLE:
             raise TeacherError(
                 f"teacher {self.teacher.name!r}: nothing answers at {self.teacher.base_url};"

@@ -43,7 +43,6 @@ class Endpoint:
         self._client = openai.AsyncOpenAI(
             api_key=key, base_url=teacher.base_url, max_retries=0, timeout=teacher.limits.timeout
         )
-        self._create = self._client.chat.completions.with_raw_response.create
         self._answered = False
 
     async def close(self) -> None:
@@ -64,16 +63,16 @@ class Endpoint:
 
     async def _completion(self, request: Request, dialect: Dialect) -> Reply:
         body = dialect.body(request, model=self._teacher.model, logprobs=self._teacher.logprobs)
-        extra = {name: body.pop(name) for name in self._teacher.extra_body}
         try:
             async with asyncio.timeout(self._teacher.limits.timeout):  # the client's own limit is for each read
-                raw = await self._create(**body, extra_body=extra or None)
+                # Its plain `post` takes half the time of `chat.completions.create`, and bodies that are no completion.
+                content = await self._client.post("/chat/completions", cast_to=str, body=body)
         except (TimeoutError, self._openai.APITimeoutError):
             raise Busy("timeout", lost=True) from None
         except self._openai.APIConnectionError as error:
             unheard = type(error.__cause__).__name__ == "ConnectError"
             raise Busy("no connection" if unheard else "dropped", lost=not unheard) from None
-        return _reply(raw.content, dialect.form if request.labels else "")
+        return _reply(content, dialect.form if request.labels else "")
 
     def _judge(self, error: Any, dialect: Dialect, request: Request) -> None:
         """Raise what an HTTP error means; return where a humbler dialect may do."""
@@ -169,7 +168,7 @@ def _timestamp(date: str) -> float:
     return parsedate_to_datetime(date).timestamp()
 
 
-def _reply(content: bytes, form: str) -> Reply:
+def _reply(content: str, form: str) -> Reply:
     """Read a completion's body; anything that is none is worth another attempt."""
     try:
         data = json.loads(content)

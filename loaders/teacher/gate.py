@@ -15,11 +15,11 @@ from statistics import median
 
 from tutelage.teachers import Limits
 
-_FIRST = 8
-_TROUBLE = 0.15  # share of a window's calls
+_FIRST = 16
+_TROUBLE = 0.2  # share of a window's calls
 _OVERLOAD = 0.5
 _SLOWER = 2.0  # times the best window's median latency
-_SHORTEST_WINDOW = 10
+_SHORTEST_WINDOW = 8
 
 
 class Gate:
@@ -115,7 +115,7 @@ class Gate:
         self.concurrency = max(1.0, self.concurrency * factor)
 
     def _speed_up(self) -> None:
-        step = self.concurrency if self._doubling else max(1.0, self._most / 10)
+        step = self.concurrency if self._doubling else max(1.0, self.concurrency / 4)
         self.concurrency = min(float(self._most), self.concurrency + step)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -30,7 +31,10 @@ class LocalModel:
     def __init__(self, teacher: Teacher) -> None:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
+        from transformers.utils import logging
 
+        if not sys.stderr.isatty():
+            logging.disable_progress_bar()
         self._torch, self._batch = torch, teacher.local.batch
         self._device = _device(teacher.local.device)
         try:

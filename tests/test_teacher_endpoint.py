@@ -1,0 +1,349 @@
+"""The openai client against a real HTTP server that misbehaves in every way the issue of it is known for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+from teacher_server import Server, running
+
+from loaders.teacher.asking import Asker, Heard, Unanswered
+from loaders.teacher.dialect import Dialect
+from loaders.teacher.endpoint import Endpoint, retry_after
+from loaders.teacher.gate import Gate
+from loaders.teacher.interface import Refused, Request
+from loaders.teacher.money import Budget, BudgetReached, cost_of
+from tutelage.errors import TeacherError
+from tutelage.teachers import Price, Teacher
+
+KEY = "sk-Secret123"
+LABELS = ("good", "bad")
+NEW = Dialect()
+PRICE = Price.model_validate({"since": "2026-01-01", "input": 1, "output": 2})
+
+
+def vote(_text: str, number: int, _data: dict[str, Any]) -> str:
+    return json.dumps({"reason": f"reason {number}", "label": "good"})
+
+
+def teacher(url: str, **keys: Any) -> Teacher:
+    limits = {"timeout": 2, "concurrency": 16, **keys.pop("limits", {})}
+    return Teacher.model_validate(
+        {"name": "t", "license": "none", "model": "m", "base_url": url, "limits": limits, **keys}
+    )
+
+
+def request(number: int, **parameters: Any) -> Request:
+    prompt = f"Answer in JSON.\n<text>\ntext {number}\n</text>"
+    return Request(prompt, {"temperature": 0.5, "max_tokens": 100, **parameters}, LABELS)
+
+
+class Asked:
+    """What came of asking ``count`` texts at once."""
+
+    def __init__(self, who: Teacher, requests: Sequence[Request], key: str, budget: Budget, dialect: Dialect) -> None:
+        self.learned: list[Dialect] = []
+        self.outcomes: list[Heard | BaseException] = []
+        self.troubles: Counter[str] = Counter()
+        asyncio.run(self._ask(who, requests, key, budget, dialect))
+
+    async def _ask(self, who: Teacher, requests: Sequence[Request], key: str, budget: Budget, dialect: Dialect) -> None:
+        endpoint = Endpoint(who, key, dialect=dialect, remember=self.learned.append)
+        asker = Asker(who, endpoint, Gate(who.limits), budget, PRICE)
+        self.outcomes = await asyncio.gather(*map(asker.ask, requests), return_exceptions=True)
+        self.troubles, self.concurrency = asker.troubles, asker.gate.concurrency
+        await endpoint.close()
+
+    @property
+    def heard(self) -> list[Heard]:
+        return [outcome for outcome in self.outcomes if isinstance(outcome, Heard)]
+
+    @property
+    def error(self) -> BaseException:
+        return next(outcome for outcome in self.outcomes if isinstance(outcome, BaseException))
+
+
+def ask(
+    count: int, who: Teacher, *, key: str = KEY, budget: Budget | None = None, dialect: Dialect = NEW, **body: Any
+) -> Asked:
+    return Asked(who, [request(n, **body) for n in range(count)], key, budget or Budget(), dialect)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ({"too_many": 0.2}, "429"),
+        ({"too_many": 0.2, "retry_after": "date"}, "429"),
+        ({"error_500": 0.2}, "5xx"),
+        ({"hang": 0.1}, "timeout"),
+        ({"half": 0.1}, "timeout"),
+        ({"drop": 0.2}, "dropped"),
+        ({"garbage": 0.2}, "garbage"),
+        ({"empty_choices": 0.2}, "empty choices"),
+    ],
+)
+def test_every_fault_is_counted_and_every_text_is_answered_once(fault: dict[str, Any], kind: str) -> None:
+    with running(vote, **fault) as (url, server):
+        asked = ask(40, teacher(url, limits={"timeout": 0.4}))
+    assert len(asked.heard) == 40
+    assert set(asked.troubles) == {kind}
+    assert asked.troubles[kind] == sum(server.log.outcomes.values()) - 40 > 0
+    assert set(server.log.answered().values()) == {1}
+    assert sum(heard.attempts for heard in asked.heard) == 40 + asked.troubles[kind]
+
+
+def test_retry_after_is_waited_for() -> None:
+    with running(vote, too_many=0.3, retry_after="0.7") as (url, server):
+        began = time.monotonic()
+        asked = ask(6, teacher(url))
+        assert asked.troubles["429"] > 0
+        assert time.monotonic() - began >= 0.7
+    by_text = {text: [o for t, _, o in server.log.calls if t == text] for text, _, _ in server.log.calls}
+    assert all(outcomes[-1] == "ok" for outcomes in by_text.values())
+
+
+def test_retry_after_in_seconds_milliseconds_and_as_a_date_by_the_endpoints_clock() -> None:
+    now = datetime(2031, 5, 1, 12, 0, tzinfo=UTC)
+    later = format_datetime(now + timedelta(seconds=90), usegmt=True)
+    assert retry_after({"retry-after": "2"}) == 2
+    assert retry_after({"retry-after-ms": "250", "retry-after": "9"}) == 0.25
+    assert retry_after({"retry-after": later, "date": format_datetime(now, usegmt=True)}) == 90
+    assert retry_after({"retry-after": format_datetime(datetime(2001, 1, 1, tzinfo=UTC), usegmt=True)}) == 0
+    assert retry_after({"retry-after": "soon"}) is None
+    assert retry_after({}) is None
+
+
+def test_patience_ends_and_the_text_is_left_for_the_next_run() -> None:
+    with running(vote, error_500=1.0) as (url, _):
+        asked = ask(1, teacher(url, limits={"attempts": 2}))
+    assert isinstance(asked.error, Unanswered)
+    assert asked.troubles == {"5xx": 2}
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "key", "said"),
+    [
+        ({"key": "another"}, KEY, r"refuses the key; check api_key_env or api_key_file \(401"),
+        ({"model": "another"}, KEY, r"knows no model 'm'; correct model or base_url \(404"),
+        ({"quota_after": 1}, KEY, "wants to be paid"),
+        ({"too_many": 1.0, "retry_after": "86400"}, KEY, "takes no calls for 86400 s"),
+        ({"refuses": "temperature"}, KEY, "refuses the request; check model, parameters"),
+    ],
+)
+def test_what_no_patience_mends_ends_at_once_with_one_message(behaviour: dict[str, Any], key: str, said: str) -> None:
+    with running(vote, **behaviour) as (url, _):
+        asked = ask(30, teacher(url), key=key)
+    assert isinstance(asked.error, TeacherError)
+    assert len(str(asked.error).splitlines()) == 1
+    with pytest.raises(TeacherError, match=said):
+        raise asked.error
+
+
+def test_a_wrong_key_costs_one_call_in_a_run() -> None:
+    with running(vote, key="another") as (url, server):
+
+        async def one() -> None:
+            who = teacher(url)
+            endpoint = Endpoint(who, KEY, dialect=Dialect())
+            asker = Asker(who, endpoint, Gate(who.limits), Budget(), PRICE)
+            async with asyncio.TaskGroup() as group:
+                for number in range(30):
+                    group.create_task(asker.ask(request(number)))
+
+        with pytest.raises(ExceptionGroup) as caught:
+            asyncio.run(one())
+    assert caught.group_contains(TeacherError, match="refuses the key")
+    assert server.log.outcomes == {"401": 1}
+
+
+def test_nobody_at_the_address_is_said_after_a_few_attempts() -> None:
+    asked = ask(1, teacher("http://127.0.0.1:9/v1"))
+    assert "nothing answers at http://127.0.0.1:9/v1; start it or correct base_url" in str(asked.error)
+
+
+def test_a_text_too_long_for_the_model_is_refused_and_the_others_are_answered() -> None:
+    with running(vote, longest=60) as (url, _):
+        who = teacher(url)
+        long = Request("Answer in JSON.\n<text>\n" + "x" * 100 + "\n</text>", {"max_tokens": 9}, LABELS)
+        asked = Asked(who, [long, *map(request, range(5))], KEY, Budget(), Dialect())
+    assert len(asked.heard) == 5
+    assert isinstance(asked.error, Refused)
+    assert asked.error.kind == "context_overflow"
+    assert "maximum context length" in str(asked.error)
+    assert all(heard.reply.structured == "json_schema" for heard in asked.heard)  # the refusal taught no humbler form
+
+
+def test_content_filters_refuse_a_text_with_an_error_or_with_an_empty_answer() -> None:
+    with running(vote, filter_400=1.0) as (url, _):
+        assert getattr(ask(1, teacher(url)).error, "kind", "") == "content_filter"
+    with running(vote, content_filter=1.0) as (url, _):
+        reply = ask(1, teacher(url)).heard[0].reply
+    assert (reply.text, reply.finish) == ("", "content_filter")
+
+
+# Forms of answers
+
+
+@pytest.mark.parametrize(
+    ("takes", "form", "refused"),
+    [("json_schema", "json_schema", 0), ("json_object", "json_object", 1), ("none", "", 2), ("ignored", "", 0)],
+)
+def test_the_form_an_endpoint_takes_is_found_out_once(takes: str, form: str, refused: int) -> None:
+    def answer(text: str, number: int, data: dict[str, Any]) -> str:
+        return "Label: good" if takes in {"none", "ignored"} else vote(text, number, data)
+
+    with running(answer, structured=takes) as (url, server):
+        first = ask(20, teacher(url))
+        assert server.log.outcomes["form"] == refused  # once for each form, not for each call
+        again = ask(5, teacher(url), dialect=first.learned[-1])
+        assert server.log.outcomes["form"] == refused
+    assert (first.learned[-1].form, first.learned[-1].settled) == (form, True)
+    assert [heard.reply.structured for heard in again.heard] == [form] * 5
+    assert again.learned == []
+
+
+def test_the_schema_has_the_reason_before_the_label_and_the_labels_as_enum() -> None:
+    with running(vote) as (url, server):
+        ask(1, teacher(url))
+    schema = server.log.bodies[0]["response_format"]["json_schema"]["schema"]
+    assert list(schema["properties"]) == ["reason", "label"]
+    assert schema["properties"]["label"]["enum"] == ["good", "bad"]
+    assert schema["additionalProperties"] is False
+
+
+def test_an_endpoint_that_wants_another_name_for_the_length_gets_it() -> None:
+    complaint = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
+    humbler = Dialect().without(complaint, request(0))
+    assert humbler
+    assert "max_completion_tokens" in humbler.body(request(0), model="m", logprobs=False)
+    assert "max_tokens" not in humbler.body(request(0), model="m", logprobs=False)
+
+
+def test_without_logprobs_where_the_endpoint_refuses_them() -> None:
+    with running(vote, refuses="logprobs") as (url, server):
+        asked = ask(3, teacher(url, logprobs=True))
+    assert len(asked.heard) == 3
+    assert server.log.outcomes["refused"] == 1
+    assert asked.heard[0].reply.logprobs == ()
+    with running(vote) as (url, _):
+        assert len(ask(1, teacher(url, logprobs=True)).heard[0].reply.logprobs) > 3
+
+
+def test_votes_with_a_seed_are_votes_of_their_own() -> None:
+    bodies = [Dialect().body(Request("p", {"seed": 7}, (), n), model="m", logprobs=False) for n in (1, 2, 3)]
+    assert [body["seed"] for body in bodies] == [7, 8, 9]
+
+
+def test_a_key_never_shows_in_an_error() -> None:
+    def echo(*_: Any) -> str:
+        return ""
+
+    with running(echo, refuses="temperature") as (url, server):
+        server.behaviour = type(server.behaviour)(refuses=f"temperature {KEY}")
+        server._outcome = lambda *_: "refused"  # type: ignore[method-assign]
+        asked = ask(1, teacher(url))
+    assert "temperature [key]" in str(asked.error)
+    assert KEY not in repr(asked.error)
+
+
+# Limits
+
+
+def starts_in_order(server: Server) -> list[float]:
+    return sorted(server.log.starts)
+
+
+def test_requests_a_minute_are_kept_from_the_first_second() -> None:
+    with running(vote) as (url, server):
+        began = time.monotonic()
+        ask(40, teacher(url, limits={"rpm": 1200}))
+        wall = time.monotonic() - began
+    starts = starts_in_order(server)
+    assert wall > 39 * 0.05 - 0.1
+    for at, start in enumerate(starts):
+        assert sum(start <= other < start + 0.5 for other in starts[at:]) <= 12  # 10 and the late timers'
+
+
+def test_tokens_a_minute_are_kept_by_what_the_answers_took() -> None:
+    with running(vote) as (url, server):
+        began = time.monotonic()
+        asked = ask(20, teacher(url, limits={"tpm": 12_000}))
+        wall = time.monotonic() - began
+    taken = sum((h.reply.tokens_in or 0) + (h.reply.tokens_out or 0) for h in asked.heard)
+    assert taken / wall * 60 < 12_000 * 1.15
+    assert wall < 3 * taken / 200
+    assert len(server.log.starts) == 20
+
+
+def test_an_endpoint_that_bears_few_calls_gets_few() -> None:
+    with running(vote, latency=0.03, most_at_once=6, retry_after="") as (url, server):
+        asked = ask(400, teacher(url, limits={"concurrency": 64, "attempts": 30}))
+    assert len(asked.heard) == 400
+    assert asked.concurrency < 20
+    assert server.log.outcomes["429"] < 200
+
+
+def test_concurrency_rises_to_the_tasks_limit_and_no_further() -> None:
+    with running(vote, latency=0.03) as (url, server):
+        ask(300, teacher(url, limits={"concurrency": 24}))
+    assert server.log.most_active == 24
+
+
+def test_an_endpoint_that_gets_slower_and_no_faster_is_asked_less_at_once() -> None:
+    busy_until = 0.0
+
+    class Queueing(Server):
+        def serve(self, head: bytes, body: bytes, connection: Any) -> None:
+            nonlocal busy_until
+            now = asyncio.get_running_loop().time()
+            busy_until = max(busy_until, now) + 0.004  # one answer at a time
+            asyncio.get_running_loop().call_later(busy_until - now, super().serve, head, body, connection)
+
+    with running(vote) as (url, server):
+        server.__class__ = Queueing
+        asked = ask(900, teacher(url, limits={"concurrency": 128}))
+    assert len(asked.heard) == 900
+    assert asked.concurrency < 100
+
+
+# Money
+
+
+def test_a_budget_is_not_exceeded_with_calls_in_flight() -> None:
+    with running(vote, latency=0.02) as (url, server):
+        budget = Budget(0.003)
+        asked = ask(200, teacher(url), budget=budget)
+    paid = sum(
+        cost_of(PRICE, len(b["messages"][0]["content"]) // 4, len(vote("", 0, {})) // 4) or 0 for b in server.log.bodies
+    )
+    assert isinstance(asked.error, BudgetReached)
+    assert 0.002 < paid <= 0.003
+    assert budget.spent == pytest.approx(paid, rel=0.02)
+    assert 0 < len(asked.heard) < 200
+
+
+def test_lost_calls_count_against_the_budget_because_they_may_be_charged() -> None:
+    with running(vote, hang=1.0) as (url, server):
+        budget = Budget(0.001)
+        asked = ask(1, teacher(url, limits={"timeout": 0.1, "attempts": 50}), budget=budget)
+    assert isinstance(asked.error, BudgetReached)
+    assert 1 <= len(server.log.starts) <= 4
+    assert 0 < budget.lost <= 0.001
+
+
+def test_a_price_is_the_newest_that_is_in_force() -> None:
+    prices = [{"since": day, "input": cost, "output": 1} for day, cost in (("2026-01-01", 3), ("2026-06-01", 2))]
+    who = teacher("http://h/v1", prices=prices)
+    days = [datetime(2026, month, 1, tzinfo=UTC).date() for month in (1, 5, 6)]
+    assert [price.input for day in days if (price := who.price_on(day))] == [3, 3, 2]
+    assert who.price_on(datetime(2025, 1, 1, tzinfo=UTC).date()) is None
+    assert cost_of(PRICE, 1_000_000, 500_000) == 2
+    assert cost_of(None, 1, 1) is None
+    assert cost_of(PRICE, None, 1) is None

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import pytest
+
+from loaders.teacher.reading import read_answer
+from tutelage.task import Task, parse_task
+
+TASK = parse_task("name: x\nlabels: [good, bad, 'so, so', {name: no opinion, aliases: [neutral, 'n/a']}, very bad]\n")
+
+
+def read(raw: str, task: Task = TASK) -> tuple[str | None, str]:
+    reading = read_answer(raw, task)
+    return task.read_label(reading.said), reading.reason
+
+
+@pytest.mark.parametrize(
+    ("raw", "label", "reason"),
+    [
+        ("good", "good", ""),
+        (" **Good**. ", "good", ""),
+        ('"so, so"', "so, so", ""),
+        ("N/A", "no opinion", ""),
+        ('{"reason": "glad", "label": "good"}', "good", "glad"),
+        ('{"label": "BAD", "reason": "cross {really}"}', "bad", "cross {really}"),
+        ('Sure:\n```json\n{"reason": "a } in it", "label": "good"}\n```\nAnything else?', "good", "a } in it"),
+        ('{"reason": "two\nlines", "label": "good"}', "good", "two\nlines"),
+        ('{"reason": "glad", "label": ["good"]}', "good", "glad"),
+        ('{"Reasoning": "glad", "sentiment": "good"}', "good", "glad"),
+        ("{'reason': 'it\\'s fine', 'label': 'good',}", "good", "it's fine"),
+        ("Here: {'label': 'bad'} as asked", "bad", ""),
+        ('{"reason": "says "wow" twice", "label": "good"}', "good", 'says "wow" twice'),
+        ('{"reason": "cut off here", "label": "good"', "good", "cut off here"),
+        ("Label: good", "good", ""),
+        ("Reason: glad\n**Label:** `so, so`.", "so, so", "glad"),
+        ("The final answer is: very bad", "very bad", ""),
+        ("Label: neutral, because nothing is said", "no opinion", ""),
+        ("I would say this is good.", "good", ""),
+        ("It is long.\nMuch is said.\n\nIt is very bad!", "very bad", ""),
+        ('<think>good? bad? {"label": "bad"}</think>\n{"label": "good"}', "good", ""),
+        ('{"label": "good"} and again {"label": "Good"}', "good", ""),
+    ],
+)
+def test_every_rung_reads_the_label_and_its_reason(raw: str, label: str, reason: str) -> None:
+    assert read(raw) == (label, reason)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "",
+        "Sorry, I cannot help.",
+        '{"reason": "hm", "label": "slightly good"}',
+        '{"reason": "hm", "label": ["good", "bad"]}',
+        '{"reason": "hm", "label": null}',
+        '{"label": "good"} {"label": "bad"}',
+        '{"a": "good", "b": "bad"}',
+        "good or bad",
+        "Label: good or bad",
+        "Label: good\nLabel: bad",
+        "Not good.",
+        "It isn't very bad",
+        "neither good nor bad",
+        "Label: not good",
+        "goodness",
+        "The good seats were taken, the bad ones too, and so nobody in the house could see anything of it at all.",
+        "{" * 5000 + "}",
+    ],
+)
+def test_what_names_no_label_or_two_is_an_abstention(raw: str) -> None:
+    assert read(raw)[0] is None
+
+
+def test_an_abstention_keeps_what_was_said() -> None:
+    assert read_answer("good or bad", TASK).said == "good or bad"
+    assert read_answer('{"reason": "hm", "label": "slightly good"}', TASK).said == "slightly good"
+
+
+def test_an_alias_added_later_turns_an_abstention_into_a_vote() -> None:
+    said = read_answer('{"reason": "hm", "label": "slightly good"}', TASK).said
+    wiser = parse_task("name: x\nlabels: [{name: good, aliases: [slightly good]}, bad]\n")
+    assert (TASK.read_label(said), wiser.read_label(said)) == (None, "good")
+
+
+def test_braces_without_end_are_read_in_no_time() -> None:
+    import time
+
+    began = time.monotonic()
+    read("{'a': " * 20_000 + "}" * 20_000)
+    assert time.monotonic() - began < 2
