@@ -20,15 +20,25 @@ def fit(
 
     ``work`` is a folder for what must survive a kill. The same arguments give the same student.
     """
-    from training.linear import fit_linear
-
     if recipe.kind == "encoder":
         from training.finetune import finetune
 
         rest, validation = split_validation(material, recipe.validation, recipe.seed)
         encoder, story = finetune(rest, validation, label_names, recipe, work, progress)
         return encoder, validation, story
-    student = fit_linear(
-        material.texts, material.labels, label_names, weights=material.weights, balanced=recipe.balanced
-    )
-    return student, None, {}
+    return _fit_with_head(recipe, material, label_names, work, progress), None, {}
+
+
+def _fit_with_head(
+    recipe: Recipe, material: Material, label_names: tuple[str, ...], work: Path, progress: Progress
+) -> Student:
+    if recipe.kind == "linear":
+        from training.linear import fit_linear
+
+        weights, balanced = material.weights, recipe.balanced
+        return fit_linear(material.texts, material.labels, label_names, weights=weights, balanced=balanced)
+    from training.frozen import fit_frozen, fit_setfit
+
+    if recipe.kind == "frozen":
+        return fit_frozen(material, label_names, recipe)
+    return fit_setfit(material, label_names, recipe, work, progress)

@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 
 @command("train")
-@click.option("--student", default="", help="linear, a Hub name, or a path (default: the task's).")
+@click.option(
+    "--student",
+    default="",
+    help="linear, setfit, auto, a Hub name or a path, MODEL:frozen, MODEL:setfit (default: the task's).",
+)
 @click.option("--snapshot", default=None, metavar="ID", help="Which snapshot (default: the newest).")
 @click.option("--seed", type=int, default=None, help="Seed of everything random (default: 42).")
 @click.option("--learning-rate", type=float, default=None, help="Peak learning rate (default: 2e-5).")
@@ -25,19 +29,35 @@ if TYPE_CHECKING:
 @click.option("--max-length", type=int, default=None, help="Tokens after which a text is cut (default: 256).")
 @click.option("--validation", type=float, default=None, help="Share of rows that choose the best epoch (default: 0.1).")
 @click.option("--patience", type=int, default=None, help="Epochs without gain before stopping (default: 3).")
+@click.option(
+    "--class-weights/--no-class-weights", default=None, help="Each label weighs the same (default: not in encoders)."
+)
+@click.option("--soft-targets", is_flag=True, default=None, help="Learn the shares of the votes, not their majority.")
+@click.option("--human-weight", type=float, default=None, help="Weight of a label that a person gave (default: 1).")
+@click.option(
+    "--suspects-out", type=float, default=None, help="Share of unreviewed rows, the worst by label quality, left out."
+)
 def train_command(console: Console, *, student: str, snapshot: str | None, **options: Any) -> None:
     """Train a student on a snapshot, without the holdout."""
+    from training.ranks import is_main
     from training.recipe import parse_student
-    from training.train import train
+    from training.train import choose_recipe, train
 
-    recipe = parse_student(student or console.workspace.task.student, **options)
-    trained = train(console.workspace, recipe, snapshot, console.progress)
-    console.result(trained, _summary(trained))
+    workspace = console.workspace
+    name, why = student or workspace.task.student, ""
+    if name == "auto":
+        recipe, why = choose_recipe(workspace, options, snapshot)
+    else:
+        recipe = parse_student(name, **options)
+    trained = train(workspace, recipe, snapshot, console.progress, why=why)
+    if is_main():
+        console.result(trained, _summary(trained))
 
 
 def _summary(trained: Trained) -> str:
     left_out = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in trained.left_out.items() if count)
-    words = "trained" if trained.is_new else "known already:"
+    words = f"auto: {trained.why}\n" if trained.why else ""
+    words += "trained" if trained.is_new else "known already:"
     words = f"{words} {trained.id} on {trained.rows} rows in {trained.took['wall_s']:.1f} s ({trained.path})"
     return words + (f"; left out: {left_out}" if left_out else "")
 
