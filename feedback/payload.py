@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from html.entities import html5
 from typing import Any
 
 from loaders.consensus import agent_of, best_reason, suggest
@@ -69,12 +70,14 @@ def _metadata(suggestion: Suggestion | None, rank: Rank | None, task: Task) -> d
 
 def settled_metadata(new: Mapping[str, Any], sent: Mapping[str, Any]) -> Mapping[str, Any]:
     """The metadata to hold: a label quality that moved by less than 0.01 stays as it was sent."""
-    if LABEL_QUALITY in new and LABEL_QUALITY in sent and abs(new[LABEL_QUALITY] - sent[LABEL_QUALITY]) < QUALITY_STEP:
-        return {**new, LABEL_QUALITY: sent[LABEL_QUALITY]}
-    return new
+    if LABEL_QUALITY not in new or LABEL_QUALITY not in sent:
+        return new
+    moved = round(abs(new[LABEL_QUALITY] - sent[LABEL_QUALITY]), 4)
+    return new if moved >= QUALITY_STEP else {**new, LABEL_QUALITY: sent[LABEL_QUALITY]}
 
 
-_ACTS = re.compile(r"<(?=[a-zA-Z/!?])|&(?=#?\w+;)")
+_UNCLOSED = "|".join(name for name in html5 if not name.endswith(";"))  # such as &copy: entities without a ';'
+_ACTS = re.compile(rf"<(?=[a-zA-Z/!?])|&(?=#[0-9xX]|\w+;|{_UNCLOSED})")
 
 
 def inert(text: str) -> str:

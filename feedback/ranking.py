@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,8 +40,8 @@ def label_quality(suggested: Labels, votes: Labels, pred_probs: Floats) -> Float
     suggested
         Shape (N,): index of the suggested label, ``NO_LABEL`` where there is none.
     votes
-        Shape (N, V): index of the label that each voter voted, ``NO_LABEL`` for an abstention. Each
-        suggested label has a voter (a label that the data already had counts as one); V may be 0.
+        Shape (N, V): index of the label that each voter voted, ``NO_LABEL`` for an abstention; a
+        label that the data already had counts as one more voter. V may be 0.
     pred_probs
         Shape (N, K): out-of-sample probabilities.
 
@@ -51,14 +53,16 @@ def label_quality(suggested: Labels, votes: Labels, pred_probs: Floats) -> Float
     has_label = suggested != NO_LABEL
     if not has_label.any():
         return scores
-    score = _crowdlab if _overlaps(votes[has_label]) else _self_confidence
+    score = _crowdlab if _agree_somewhere(votes[has_label], pred_probs.shape[1]) else _self_confidence
     scores[has_label] = score(suggested[has_label], votes[has_label], pred_probs[has_label])
     return scores
 
 
-def _overlaps(votes: Labels) -> bool:
-    """Whether voters can be compared: some record has two votes."""
-    return bool(((votes != NO_LABEL).sum(axis=1) > 1).any())
+def _agree_somewhere(votes: Labels, n_labels: int) -> bool:
+    """Whether voters can be weighed by each other: some record has a label with most votes, two at least."""
+    counts = (votes[:, :, None] == np.arange(n_labels)).sum(axis=1)
+    second, most = np.sort(counts, axis=1)[:, -2:].T
+    return bool(((most > 1) & (most > second)).any())
 
 
 def _self_confidence(suggested: Labels, _votes: Labels, pred_probs: Floats) -> Floats:
@@ -69,12 +73,18 @@ def _self_confidence(suggested: Labels, _votes: Labels, pred_probs: Floats) -> F
 
 
 def _crowdlab(suggested: Labels, votes: Labels, pred_probs: Floats) -> Floats:
-    """Mean over the voters of the suggestion of the quality that CROWDLAB gives their vote."""
-    crowd = votes[:, (votes != NO_LABEL).any(axis=0)]
-    detailed = _detailed_quality(crowd, pred_probs)
-    agrees = crowd == suggested[:, None]
-    mean: Floats = np.where(agrees, detailed, 0).sum(axis=1) / agrees.sum(axis=1)
-    return mean
+    """Mean over the voters of the suggestion of the quality that CROWDLAB gives their vote.
+
+    A record that nobody voted on, or on which nobody voted the suggestion, has the student's word only.
+    """
+    scores = _self_confidence(suggested, votes, pred_probs)
+    voted = (votes != NO_LABEL).any(axis=1)
+    crowd = votes[voted][:, (votes != NO_LABEL).any(axis=0)]
+    agrees = crowd == suggested[voted, None]
+    backed = agrees.any(axis=1)
+    detailed = np.where(agrees, _detailed_quality(crowd, pred_probs[voted]), 0)[backed]
+    scores[np.flatnonzero(voted)[backed]] = detailed.sum(axis=1) / agrees[backed].sum(axis=1)
+    return scores
 
 
 def _detailed_quality(crowd: Labels, pred_probs: Floats) -> Floats:
@@ -82,11 +92,25 @@ def _detailed_quality(crowd: Labels, pred_probs: Floats) -> Floats:
     from cleanlab.multiannotator import get_label_quality_multiannotator
 
     frame = pd.DataFrame(np.where(crowd == NO_LABEL, np.nan, crowd))
-    found: dict[str, Any] = get_label_quality_multiannotator(
-        frame, pred_probs, quality_method="crowdlab", return_annotator_stats=False, verbose=False
-    )
+    with _unsurprising():
+        found: dict[str, Any] = get_label_quality_multiannotator(
+            frame, pred_probs, quality_method="crowdlab", return_annotator_stats=False, verbose=False
+        )
     detailed: Floats = found["detailed_label_quality"].to_numpy(dtype=float)
     return np.nan_to_num(detailed)
+
+
+@contextmanager
+def _unsurprising() -> Iterator[None]:
+    """The same draw each time where cleanlab breaks a tie with numpy's global generator, and no warning of it."""
+    state = np.random.get_state()  # noqa: NPY002  # cleanlab uses no other
+    np.random.seed(0)  # noqa: NPY002
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            yield
+    finally:
+        np.random.set_state(state)  # noqa: NPY002
 
 
 def order(ids: Sequence[str], suggested: Labels, quality: Floats, *, seed: int) -> list[Rank]:
@@ -107,7 +131,8 @@ def read_pred_probs(path: Path, labels: Sequence[str]) -> pd.DataFrame:
     import pandas as pd
     import pyarrow.parquet as pq
 
-    table = pq.read_table(path)
+    with pq.ParquetFile(path) as file:  # read_table() looks columns up by name
+        table = file.read()
     written_for = json.loads((table.schema.metadata or {}).get(LABELS_KEY, b"null"))
     if written_for != list(labels):
         raise TutelageError(f"{path}: holds probabilities of {written_for}, the task's labels are {list(labels)}")

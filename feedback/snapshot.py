@@ -93,11 +93,12 @@ def load_snapshot(snapshots: Path, name: str | None = None) -> Snapshot:
     folder = snapshots / name
     try:
         manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+        promised = (manifest["id"], manifest["sha256"])
         digest = _sha256(folder / DATA)
-    except (OSError, ValueError):
-        known = ", ".join(sorted(path.parent.name for path in snapshots.glob(f"*/{MANIFEST}"))) or "none"
+    except (OSError, ValueError, LookupError, TypeError):
+        known = ", ".join(sorted(path.parent.name for path in snapshots.glob(f"[!.]*/{MANIFEST}"))) or "none"
         raise SnapshotError(f"{folder}: no whole snapshot there; those there are: {known}") from None
-    if digest != manifest["sha256"]:
+    if promised != (name, digest):
         raise SnapshotError(f"{folder / DATA}: is not what its manifest says; remove {folder} and pull again")
     return Snapshot(name, folder, manifest)
 
@@ -114,6 +115,9 @@ def _write(folder: Path, name: str, task: Task, curated: Sequence[Curated], orig
         temporary.chmod(0o755)
         shutil.rmtree(folder, ignore_errors=True)  # only ever a folder without a manifest
         temporary.rename(folder)
+    except OSError:
+        if not (folder / MANIFEST).exists():  # else another pull of the same content was faster
+            raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -1,0 +1,199 @@
+"""What a record looks like in Argilla."""
+
+from __future__ import annotations
+
+import html
+import random
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from feedback.payload import guidelines_of, inert, payload_of, settled_metadata, votes_shown
+from tutelage.record import Rank, Record, Vote, Voter
+from tutelage.task import parse_task
+
+TASK = parse_task("name: n\nlabels: [good, bad, so so]\nqueue: 10\n")
+
+
+def vote(label: str | None, reason: str = "", raw: str | None = None, number: int = 1) -> Vote:
+    return Vote(Voter("ll@m", "plain", number), raw if raw is not None else label or "?", label, reason)
+
+
+def record(*votes: Vote, given: str | None = None, text: str = "a text") -> Record:
+    return Record("r", text, given, votes)
+
+
+# Metadata
+
+
+@pytest.mark.parametrize(
+    ("rank", "metadata"),
+    [
+        (None, {}),
+        (Rank("r", 0.123456, 1), {"suspect_rank": 1, "label_quality": 0.1235}),
+        (Rank("r", 1.0, 10), {"suspect_rank": 10, "label_quality": 1.0}),
+        (Rank("r", 0.5, 11), {"label_quality": 0.5}),
+    ],
+)
+def test_the_suspect_rank_goes_to_the_queue_only(rank: Rank | None, metadata: dict[str, Any]) -> None:
+    assert payload_of(record(vote("good")), rank, TASK).metadata == metadata
+
+
+def test_a_tie_is_marked() -> None:
+    assert payload_of(record(vote("good"), vote("bad")), None, TASK).metadata == {"tie": "yes"}
+
+
+@pytest.mark.parametrize(
+    ("sent", "new", "kept"),
+    [
+        (0.5, 0.5099, 0.5),
+        (0.5, 0.4901, 0.5),
+        (0.5, 0.51, 0.51),
+        (0.05, 0.06, 0.06),
+        (0.3, 0.29, 0.29),
+        (1.0, 0.99, 0.99),
+        (0.0, 0.0, 0.0),
+    ],
+)
+def test_label_quality_is_sent_when_it_moved_by_a_hundredth(sent: float, new: float, kept: float) -> None:
+    found = settled_metadata({"label_quality": new, "suspect_rank": 2}, {"label_quality": sent, "suspect_rank": 1})
+    assert found == {"label_quality": kept, "suspect_rank": 2}
+
+
+def test_label_quality_that_comes_or_goes_is_sent() -> None:
+    assert settled_metadata({"label_quality": 0.5}, {}) == {"label_quality": 0.5}
+    assert settled_metadata({}, {"label_quality": 0.5}) == {}
+
+
+def test_small_moves_do_not_add_up_unseen() -> None:
+    held = 0.5
+    for quality in (0.504, 0.508, 0.512, 0.516, 0.52):
+        held = settled_metadata({"label_quality": quality}, {"label_quality": held})["label_quality"]
+        assert abs(held - quality) < 0.01
+
+
+# Suggestions
+
+
+def test_the_suggestion_carries_score_agent_and_the_best_reason_for_its_label() -> None:
+    votes = [vote("bad", "it is bad"), vote("good", "it shines", number=2), vote("good", "it really shines", number=3)]
+    assert payload_of(record(*votes), None, TASK).suggestions == {
+        "label": {"value": "good", "score": 2 / 3, "agent": "ll-m"},
+        "reason": {"value": "it shines", "agent": "ll-m"},
+    }
+
+
+def test_a_given_label_is_explained_by_a_vote_for_it_only() -> None:
+    votes = [vote("good", "it shines"), vote("bad", "it is dull", number=2)]
+    given = payload_of(record(*votes, given="bad"), None, TASK).suggestions
+    assert given["label"] == {"value": "bad", "score": 0.5, "agent": "given"}
+    assert given["reason"]["value"] == "it is dull"
+    assert payload_of(record(*votes, given="so so"), None, TASK).suggestions == {
+        "label": {"value": "so so", "score": 0.0, "agent": "given"}
+    }
+    assert payload_of(record(given="bad"), None, TASK).suggestions == {"label": {"value": "bad", "agent": "given"}}
+
+
+def test_nothing_is_suggested_where_there_is_no_label() -> None:
+    abstained = payload_of(record(vote(None, "because", raw="who knows")), None, TASK)
+    assert abstained.suggestions == {}
+    assert payload_of(record(), None, TASK).fields == {"text": "a text"}
+
+
+# Fields
+
+
+def test_what_the_teacher_said() -> None:
+    votes = [
+        vote("good", "it\nshines"),
+        vote("bad", "dull", number=2),
+        vote("good", "it shines\n\n\nbright", number=3),
+        vote(None, raw="who\nknows?", number=4),
+        vote(None, raw=" ", number=5),
+        vote("so so", number=6),
+    ]
+    assert votes_shown(record(*votes)) == (
+        "good: 2 of 6\nit shines\n\nbad: 1 of 6\ndull\n\nso so: 1 of 6\n\nno label: 2 of 6\nsaid: who knows?, (empty)"
+    )
+
+
+NASTY = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "</div><svg/onload=alert(1)>",
+    "<!-- gone -->",
+    "<?php ?>",
+    "**bold** _it_ [link](javascript:alert(1)) `code` # head",
+    "a < b && c > d, x<3, AT&T, R&D; <- 5 & 6",
+    "&lt;b&gt; &#60;script&#62; &#x3c;b &#60b &copy 2020 &ampersand &lt",
+    "{{ 7*7 }} ${x} <% x %>",
+]
+
+
+class Tags(HTMLParser):
+    """Notes all that is not text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def _note(self, what: str, *_: Any) -> None:
+        self.found.append(what)
+
+    handle_starttag = handle_startendtag = handle_endtag = handle_comment = handle_decl = handle_pi = _note
+
+
+@pytest.mark.parametrize("nasty", NASTY)
+def test_text_and_reasons_are_shown_as_they_are_and_cannot_act(nasty: str) -> None:
+    fields = payload_of(record(vote("good", nasty), vote(None, raw=nasty), text=nasty), None, TASK).fields
+    for value in fields.values():
+        assert Tags(value).found == []
+    assert html.unescape(fields["text"]) == nasty
+    assert html.unescape(fields["votes"]).count(nasty) == 2
+
+
+def test_the_parser_of_these_tests_sees_what_acts() -> None:
+    assert [bool(Tags(nasty).found) for nasty in NASTY[:5]] == [True] * 5
+
+
+def test_any_text_reads_the_same_after_it_was_made_inert() -> None:
+    pieces = [*"<>&#;x3b /!?a=\"'\n-", "&lt", "&amp;", "script", "&#60", "copy", "é", "😀", "notin"]
+    draw = random.Random(7)
+    for _ in range(20_000):
+        text = "".join(draw.choices(pieces, k=8))
+        assert html.unescape(inert(text)) == text
+
+
+@pytest.mark.parametrize("plain", ["a < b > c", "AT&T & co", "1<2", "x &y", "**a** _b_", "tab\there\n"])
+def test_what_cannot_act_stays_to_the_letter(plain: str) -> None:
+    assert inert(plain) == plain
+
+
+# What changed
+
+
+def test_the_content_changes_with_all_that_is_shown_and_not_with_metadata() -> None:
+    base = payload_of(record(vote("good", "why")), None, TASK)
+    assert base.content == payload_of(record(vote("good", "why")), Rank("r", 0.1, 1), TASK).content
+    others = [
+        record(vote("good", "why"), text="other"),
+        record(vote("good", "why not")),
+        record(vote("bad", "why")),
+        record(vote("good", "why"), given="good"),
+        record(vote("good", "why"), vote("good", "why", number=2)),
+    ]
+    assert base.content not in {payload_of(other, None, TASK).content for other in others}
+
+
+def test_the_guidelines_hold_definitions_and_examples_and_fit() -> None:
+    task = parse_task(
+        "name: n\nguidelines: Be kind.\nlabels: [{name: good, definition: all is well}, bad]\n"
+        "examples: [{text: yay, label: good, reason: joy}]\n"
+    )
+    words = guidelines_of(task)
+    for part in ("Be kind.", "- **good**: all is well", "- **bad**", "yay", "**good**. joy"):
+        assert part in words
+    assert len(guidelines_of(parse_task(f"name: n\nlabels: [a, b]\nguidelines: {'long ' * 5000}\n"))) == 10_000
