@@ -49,12 +49,16 @@ class Case:
 
 
 class Spent(NamedTuple):
-    """What a panel's vote cost so far; sums over its calls, latency in seconds."""
+    """What a panel's vote cost so far: sums over its calls, latency in seconds.
+
+    ``priced`` is how many of the calls have a known cost; ``cost`` is theirs, in US dollars.
+    """
 
     teacher: str
     prompt: str
     vote: int
     calls: int
+    priced: int
     tokens_in: int
     tokens_out: int
     cost: float
@@ -138,7 +142,7 @@ class TeacherLedger(Ledger):
     def spent(self) -> list[Spent]:
         """What was spent on each vote of each panel, the present ones and those before; lost calls are not in it."""
         rows = self._db.execute(
-            "SELECT a.teacher, a.prompt, a.vote, count(*), coalesce(sum(c.tokens_in), 0),"
+            "SELECT a.teacher, a.prompt, a.vote, count(*), count(c.cost), coalesce(sum(c.tokens_in), 0),"
             " coalesce(sum(c.tokens_out), 0), coalesce(sum(c.cost), 0.0), sum(c.latency)"
             " FROM calls c JOIN answers a ON a.seq = c.answer GROUP BY a.teacher, a.prompt, a.vote"
         )

@@ -10,6 +10,7 @@ from tutelage.console import Console, command
 
 if TYPE_CHECKING:
     from training.train import Trained
+    from tutelage.workspace import Workspace
 
 
 @command("train")
@@ -37,8 +38,14 @@ if TYPE_CHECKING:
 @click.option(
     "--suspects-out", type=float, default=None, help="Share of unreviewed rows, the worst by label quality, left out."
 )
-def train_command(console: Console, *, student: str, snapshot: str | None, **options: Any) -> None:
+@click.option("--push-to-hub", default="", metavar="OWNER/NAME", help="Upload the student to the Hub, private.")
+@click.option("--public", is_flag=True, help="With --push-to-hub: a repository that is made now is public.")
+def train_command(
+    console: Console, *, student: str, snapshot: str | None, push_to_hub: str, public: bool, **options: Any
+) -> None:
     """Train a student on a snapshot, without the holdout."""
+    from dataclasses import asdict
+
     from training.ranks import is_main
     from training.recipe import parse_student
     from training.train import choose_recipe, train
@@ -50,8 +57,17 @@ def train_command(console: Console, *, student: str, snapshot: str | None, **opt
     else:
         recipe = parse_student(name, **options)
     trained = train(workspace, recipe, snapshot, console.progress, why=why)
-    if is_main():
-        console.result(trained, _summary(trained))
+    if not is_main():
+        return
+    address = _push(workspace, trained.id, push_to_hub, public=public) if push_to_hub else ""
+    console.result(asdict(trained) | {"hub": address}, _summary(trained) + (f"\n{address}" if address else ""))
+
+
+def _push(workspace: Workspace, student: str, repo: str, *, public: bool) -> str:
+    from training.hub import push_student
+    from training.registry import find
+
+    return push_student(find(workspace.students, student), repo, private=not public)
 
 
 def _summary(trained: Trained) -> str:
@@ -74,7 +90,9 @@ def _summary(trained: Trained) -> str:
     "--student", default="", metavar="ID|champion", help="Which one (default: the champion, else the newest)."
 )
 @click.option("--against", default="", metavar="ID|champion", help="A second student on the same rows.")
+@click.option("--teachers", is_flag=True, help="Measure the teachers instead: each prompt and number of votes.")
 @click.option("--margin", type=float, default=0.02, show_default=True, help="Difference up to which two are on par.")
+@click.option("--curve", is_flag=True, help="Also train again on parts of the snapshot: the learning curve.")
 @click.option("--split", default="test", show_default=True, help="Split of an hf:// dataset.")
 @click.option("--encoding", default="utf-8", show_default=True, help="Encoding of a text file.")
 def evaluate_command(
@@ -87,7 +105,9 @@ def evaluate_command(
     votes: tuple[str, ...],
     student: str,
     against: str,
+    teachers: bool,
     margin: float,
+    curve: bool,
     split: str,
     encoding: str,
 ) -> None:
@@ -95,19 +115,27 @@ def evaluate_command(
 
     FILE is CSV, JSONL, Parquet or hf://owner/name; without one, the task's own holdout.
     """
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     from loaders.sources import Source
+    from training.curve import learning_curve
     from training.evaluate import evaluate, write_report
     from training.registry import find
     from training.sheet import SheetColumns, from_file, from_holdout
+    from training.teachers import compare_teachers, describe_teachers
     from training.words import describe
 
     workspace = console.workspace
     columns = SheetColumns(text, gold, id_, votes)
     sheet = from_file(workspace, Source(file, encoding, split), columns) if file else from_holdout(workspace)
-    second = find(workspace.students, against) if against else None
-    found = evaluate(workspace, find(workspace.students, student), sheet, against=second, margin=margin)
+    if teachers:
+        table = compare_teachers(workspace, sheet)
+        console.result(table, describe_teachers(table))
+        return
+    entry, second = find(workspace.students, student), find(workspace.students, against) if against else None
+    found = evaluate(workspace, entry, sheet, against=second, margin=margin)
+    if curve:
+        found = replace(found, curve=tuple(learning_curve(workspace, entry, sheet, progress=console.progress)))
     as_json, as_png = write_report(workspace, found)
     data = asdict(found) | {"report": str(as_json), "figure": str(as_png)}
     console.result(data, f"{describe(found)}\n\n{as_json}\n{as_png}")
