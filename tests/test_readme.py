@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 from conftest import ROOT
+from data_home import own_data_home
 
-from feedback.server_env import data_home
 from tutelage.cli import COMMANDS
 
 README = (ROOT / "README.md").read_text("utf-8")
@@ -37,15 +37,6 @@ def test_its_commands_run_in_order(tmp_path: Path) -> None:
     assert "was trained on" in done.stderr  # evaluate refuses rows that the student has seen
     assert "Argilla is stopped" in done.stdout
     assert len((tmp_path / "ranked.csv").read_text("utf-8").splitlines()) == 361
-
-
-def own_data_home(tmp_path: Path) -> dict[str, str]:
-    """A server of its own in the environment that is there: making one takes longer than all the rest."""
-    home = tmp_path / "data"
-    (home / "tutelage").mkdir(parents=True)
-    for environment in data_home().glob("argilla-env-*"):
-        (home / "tutelage" / environment.name).symlink_to(environment)
-    return {"XDG_DATA_HOME": str(home)}
 
 
 def path_with_tutelage(tmp_path: Path) -> dict[str, str]:
