@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from training.calibration import expected_calibration_error, with_temperature
+from training.card import write_card
 from training.compare import MARGIN, Comparison, compare
+from training.curve import Point
 from training.figure import draw
 from training.metrics import Scores, score
 from training.recipe import digest
-from training.registry import Entry
+from training.registry import Entry, find
 from training.sheet import Item, Sheet, indices, refuse_seen
 from training.slices import Slice, by_agreement, by_length, slices, worst
 from training.student import Floats, Ints, check_labels
@@ -54,6 +56,7 @@ class Evaluation:
     calibration: Mapping[str, Calibration]
     slices: tuple[Slice, ...]
     worst_slice: Slice | None
+    curve: tuple[Point, ...] = ()
     at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
 
@@ -162,5 +165,13 @@ def write_report(workspace: Workspace, evaluation: Evaluation) -> tuple[Path, Pa
     write_text(as_json, json.dumps(asdict(evaluation), ensure_ascii=False, indent=2) + "\n")
     shown = dict(evaluation.on_voted or evaluation.scores)
     title = f"{evaluation.student} on {evaluation.sheet}"
+    _refresh_card(workspace, evaluation.student)
     draw(as_png, title, shown, workspace.task.label_names, evaluation.student)
     return as_json, as_png
+
+
+def _refresh_card(workspace: Workspace, student: str) -> None:
+    """Put all of a student's reports into its card."""
+    entry = find(workspace.students, student)
+    reports = sorted(workspace.reports.glob(f"evaluate-{student}-*.json"))
+    write_card(entry.path, entry.manifest, [json.loads(path.read_text("utf-8")) for path in reports])

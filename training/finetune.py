@@ -86,6 +86,7 @@ def _arguments(recipe: Recipe, work: Path, *, validates: bool) -> Any:
         warmup_steps=recipe.warmup,
         weight_decay=recipe.weight_decay,
         seed=recipe.seed,
+        train_sampling_strategy="group_by_length",  # less padding; it shuffles Trainer.predict, which nobody calls
         bf16=has_bf16(),
         use_cpu=has_bf16() and not has_gpu(),  # bf16 without a GPU has to be asked for
         eval_strategy="epoch" if validates else "no",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -16,7 +15,7 @@ from training.student import MANIFEST, Student, load_student, read_manifest
 from tutelage.errors import StudentError
 from tutelage.workspace import write_text
 
-CHAMPION, HISTORY = "champion", "history.jsonl"
+CHAMPION, HISTORY = "champion", "history.json"
 
 
 @dataclass(frozen=True)
@@ -97,13 +96,12 @@ def write_student(students: Path, name: str, fill: Callable[[Path], Mapping[str,
 def promote(students: Path, name: str, *, why: str = "") -> Entry:
     """Make this student the champion; one rename moves the pointer."""
     entry = find(students, name)
-    _note(students, {"champion": entry.id, "before": champion_id(students), "why": why})
-    write_text(students / CHAMPION, entry.id + "\n")
+    _move(students, entry.id, why=why, back=False)
     return entry
 
 
 def rollback(students: Path) -> Entry:
-    """Make the champion before this one the champion again.
+    """Make the champion before this one the champion again; a second rollback goes one further back.
 
     Raises
     ------
@@ -111,22 +109,25 @@ def rollback(students: Path) -> Entry:
         When there was none.
     """
     now = champion_id(students)
-    before = next((note["before"] for note in reversed(history(students)) if note["champion"] == now), None)
+    moves = (move for move in reversed(history(students)) if not move["back"])
+    before = next((move["before"] for move in moves if move["champion"] == now), None)
     if before is None:
         raise StudentError(f"{students}: no champion to roll back to; choose a student with: tutelage promote ID")
-    return promote(students, before, why=f"rollback from {now}")
+    entry = find(students, before)
+    _move(students, entry.id, why=f"rollback from {now}", back=True)
+    return entry
 
 
 def history(students: Path) -> list[dict[str, Any]]:
-    """Every move of the pointer, the oldest first: champion, before, why, at."""
+    """Every move of the pointer, the oldest first: champion, before, why, back, at."""
     path = students / HISTORY
-    lines = path.read_text("utf-8").splitlines() if path.exists() else []
-    return [json.loads(line) for line in lines if line.endswith("}")]
+    moves: list[dict[str, Any]] = json.loads(path.read_text("utf-8")) if path.exists() else []
+    return moves
 
 
-def _note(students: Path, move: dict[str, Any]) -> None:
-    note = move | {"at": datetime.now(UTC).isoformat(timespec="seconds")}
-    with (students / HISTORY).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(note, ensure_ascii=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+def _move(students: Path, name: str, *, why: str, back: bool) -> None:
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    move = {"champion": name, "before": champion_id(students), "why": why, "back": back, "at": at}
+    moves = json.dumps([*history(students), move], ensure_ascii=False, indent=1)
+    write_text(students / CHAMPION, name + "\n")
+    write_text(students / HISTORY, moves + "\n")

@@ -19,7 +19,7 @@ def describe(evaluation: Evaluation) -> str:
         parts += [f"On the {e.rows - e.without_votes} rows with votes:", _table(e.on_voted)] if e.on_voted else []
     parts.append(_per_label(e.scores[e.student]))
     parts += [in_words(comparison, e.student, _named(name)) for name, comparison in e.comparisons.items()]
-    parts += [_calibrated(e), _worst(e)]
+    parts += [_calibrated(e), _worst(e), _curve(e)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -69,6 +69,14 @@ def _worst(e: Evaluation) -> str:
         if s
         else ""
     )
+
+
+def _curve(e: Evaluation) -> str:
+    rows = [("trained on", "accuracy", "95 %", "macro-F1", "95 %")]
+    for p in e.curve:
+        f1 = (f"{p.macro_f1:.3f}", _interval(p.macro_f1_interval))
+        rows.append((f"{p.rows} rows", f"{p.accuracy:.3f}", _interval(p.accuracy_interval), *f1))
+    return columns(rows) if e.curve else ""
 
 
 def _interval(interval: Interval) -> str:
