@@ -61,8 +61,10 @@ def fit_head(
 def _regression(features: Any, labels: Ints, weights: Floats | None, *, balanced: bool, c: float) -> Any:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     model = LogisticRegression(C=c, class_weight="balanced" if balanced else None, max_iter=300)
-    with warnings.catch_warnings():
+    # The solver's vectors are short: several BLAS threads would mostly wait for each other.
+    with threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # an early stop of the last digits changes no label
         return model.fit(features, labels, sample_weight=weights)

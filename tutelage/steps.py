@@ -113,14 +113,14 @@ class Loop:
 
     # Rank
 
-    def rank(self, *, seed: int = 0) -> tuple[list[Rank], Pushed | None, Dataset | None]:
+    def rank(self, *, student: str = "linear", seed: int = 0) -> tuple[list[Rank], Pushed | None, Dataset | None]:
         """Rank what nobody has reviewed; with Argilla, look for new answers first and send the ranks after."""
         dataset = self._dataset() if self.argilla else None
         records = self.records()
         if dataset:
             fetch(self.ledger, dataset, self._argilla.users(self.workspace.task), frozenset(r.id for r in records))
         curated = self._curated(records, dataset.id if dataset else self.ledger.latest_dataset())
-        ranks = self._rank(curated, seed)
+        ranks = self._rank(curated, student, seed)
         self.ledger.set_ranks(ranks)
         return ranks, self._send(dataset) if dataset else None, dataset
 
@@ -128,23 +128,25 @@ class Loop:
         responses = by_record(self.ledger.responses(dataset)) if dataset else {}
         return curate(records, responses, self.ledger.ranks())
 
-    def _rank(self, curated: list[Curated], seed: int) -> list[Rank]:
+    def _rank(self, curated: list[Curated], student: str, seed: int) -> list[Rank]:
         from feedback.rank import rank
         from feedback.ranking import read_pred_probs
 
-        self._write_pred_probs(curated, seed)
+        self._write_pred_probs(curated, student, seed)
         task = self.workspace.task
         return rank(curated, task, read_pred_probs(self.workspace.pred_probs, task.label_names), seed=seed)
 
-    def _write_pred_probs(self, curated: list[Curated], seed: int) -> None:
+    def _write_pred_probs(self, curated: list[Curated], student: str, seed: int) -> None:
         """What the training room hands to the ranking, through a file."""
         import numpy as np
 
+        from training.folds import fold_fit
         from training.pred_probs import out_of_sample, write_pred_probs
 
         names = self.workspace.task.label_names
         index: Mapping[str | None, int] = {label: i for i, label in enumerate(names)}
         labels = np.array([index.get(item.label, -1) for item in curated])
         self.progress("probabilities out of sample")
-        probs = out_of_sample([item.record.text for item in curated], labels, len(names), seed=seed)
+        fit = fold_fit(student, names, seed=seed, progress=self.progress)
+        probs = out_of_sample([item.record.text for item in curated], labels, len(names), seed=seed, fit=fit)
         write_pred_probs(self.workspace.pred_probs, [item.record.id for item in curated], names, probs)

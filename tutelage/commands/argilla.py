@@ -71,15 +71,21 @@ def _push_words(console: Console, pushed: Pushed) -> str:
 
 
 @command("rank")
+@click.option(
+    "--student",
+    default="linear",
+    show_default=True,
+    help="Whose out-of-sample probabilities: linear, a Hub name or path, MODEL:frozen.",
+)
 @click.option("--no-push", is_flag=True, help="Do not look at Argilla and send nothing to it.")
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write all records in order (CSV or Parquet)."
 )
 @click.option("--seed", default=0, show_default=True, help="Settles ties and folds.")
-def rank_command(console: Console, *, no_push: bool, out: Path | None, seed: int) -> None:
+def rank_command(console: Console, *, student: str, no_push: bool, out: Path | None, seed: int) -> None:
     """Rank the suggestions that look wrong, the worst first."""
     with _loop(console, with_argilla=not no_push) as loop:
-        ranks, pushed, dataset = loop.rank(seed=seed)
+        ranks, pushed, dataset = loop.rank(student=student, seed=seed)
         if out:
             _write_ranks(loop, out)
         data: dict[str, Any] = {"ranked": len(ranks), "queue": min(len(ranks), console.workspace.task.queue)}
