@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -264,6 +265,7 @@ def main() -> None:
         "sleep": lambda: batch_and_sleep(20),
         "memory": memory,
     }
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before; a busy machine makes times longer")
     for name in sys.argv[1:] or list(parts):
         parts[name]()
 

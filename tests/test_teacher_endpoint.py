@@ -127,6 +127,16 @@ def test_patience_ends_and_the_text_is_left_for_the_next_run() -> None:
     assert asked.troubles == {"5xx": 2}
 
 
+def test_an_endpoint_that_answers_nobody_for_long_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("loaders.teacher.asking._PATIENCE", 0.3)
+    with running(vote, too_many=1.0) as (url, server):
+        asked = ask(3, teacher(url, limits={"timeout": 0.1, "attempts": 2}))
+    assert isinstance(asked.error, TeacherError)
+    assert "no answer from" in str(asked.error)
+    assert "(last: 429)" in str(asked.error)
+    assert len(server.log.starts) > 3
+
+
 @pytest.mark.parametrize(
     ("behaviour", "key", "said"),
     [
@@ -284,7 +294,7 @@ def test_tokens_a_minute_are_kept_by_what_the_answers_took() -> None:
 
 def test_an_endpoint_that_bears_few_calls_gets_few() -> None:
     with running(vote, latency=0.03, most_at_once=6, retry_after="") as (url, server):
-        asked = ask(400, teacher(url, limits={"concurrency": 64, "attempts": 30}))
+        asked = ask(400, teacher(url, limits={"concurrency": 64}))
     assert len(asked.heard) == 400
     assert asked.concurrency < 20
     assert server.log.outcomes["429"] < 200

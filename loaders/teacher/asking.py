@@ -16,6 +16,7 @@ from tutelage.errors import TeacherError
 from tutelage.teachers import Price, Teacher
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 30.0  # seconds
+_WAIT = "429"
 _NOT_OVERLOADED = {"garbage", "empty choices"}  # the endpoint has answered, if badly
 _UNREACHABLE = 3  # attempts that cannot connect, before any answer
 _PATIENCE = 300.0  # seconds without one answer
@@ -75,16 +76,17 @@ class Asker:
         return await self._ask_patiently(request)
 
     async def _ask_patiently(self, request: Request) -> Heard:
-        attempts = self.teacher.limits.attempts
-        for attempt in range(1, attempts + 1):
+        tries = failures = 0
+        while failures < self.teacher.limits.attempts:
+            tries += 1
             try:
-                return await self._attempt(request, attempt)
+                return await self._attempt(request, tries)
             except Busy as busy:
-                self._bear(busy, attempt)
-                pause = _pause(attempt) if busy.after is None else busy.after
-            if attempt < attempts:
-                await asyncio.sleep(pause)
-        raise Unanswered(f"{self.teacher.name}: no answer in {attempts} attempts")
+                self._bear(busy, tries)
+                failures += busy.kind != _WAIT  # to be told to wait is no failure
+                pause = _pause(tries) if busy.after is None else busy.after
+            await asyncio.sleep(pause)
+        raise Unanswered(f"{self.teacher.name}: no answer in {tries} attempts")
 
     async def _attempt(self, request: Request, attempt: int) -> Heard:
         worst, charge = self._worst(request), 0.0

@@ -24,7 +24,7 @@ from tutelage.rejects import Rejects
 from tutelage.teachers import Price, Teacher
 from tutelage.workspace import Workspace
 
-LOCK = ".annotate.lock"
+LOCK = "task.db.lock"
 
 
 @dataclass(frozen=True)
