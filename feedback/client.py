@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -30,8 +31,10 @@ QUEUE_PATH = "/dataset/{id}/annotation-mode?status=pending&sort=metadata.suspect
 class Argilla:
     """A signed-in connection to an Argilla server."""
 
-    def __init__(self, url: str, api_key: str, *, timeout: float = 60, waits: Sequence[float] = WAITS) -> None:
-        """Sign in.
+    def __init__(
+        self, url: str, api_key: str, *, annotator: str = "", timeout: float = 60, waits: Sequence[float] = WAITS
+    ) -> None:
+        """Sign in. ``annotator`` names a user who is let into the workspace of each dataset that is pushed to.
 
         Raises
         ------
@@ -39,7 +42,7 @@ class Argilla:
             When the server does not answer or does not know the key.
         """
         self._http = httpx.Client(
-            base_url=url,
+            base_url=_checked(url),
             headers={"X-Argilla-Api-Key": api_key},
             timeout=timeout,
             trust_env=not _is_local(url),  # no proxy stands between us and this machine
@@ -47,9 +50,12 @@ class Argilla:
         self.remote = Remote(self._http, waits=waits)
         try:
             self.user = self.remote.request("GET", "me")
-        except RefusedError as error:
+        except BaseException as error:
+            self._http.close()
+            if not isinstance(error, RefusedError):
+                raise
             raise ServerError(f"Argilla at {url} refused the API key ({error.status}); check ARGILLA_API_KEY") from None
-        self._url, self._api_key = url, api_key
+        self._url, self._api_key, self._annotator = url, api_key, annotator
 
     def __enter__(self) -> Self:
         return self
@@ -74,16 +80,18 @@ class Argilla:
 
     def ensure_dataset(self, task: Task) -> tuple[Dataset, bool]:
         """The task's dataset, made when missing with its workspace; and whether it was made now."""
-        if dataset := self.dataset(task):
-            self._refresh(dataset, task)
-            return dataset, False
-        if half_made := self._find(task):  # a run that was killed before it published the dataset
-            self.remote.request("DELETE", f"datasets/{half_made['id']}")
-        self.remote.patiently(lambda: self._create(task), is_passing)
         dataset = self.dataset(task)
+        is_new = dataset is None
+        if dataset:
+            self._refresh(dataset, task)
+        else:
+            self.remote.patiently(lambda: self._create(task), is_passing)
+            dataset = self.dataset(task)
         if dataset is None:
             raise ServerError(f"Argilla at {self._url} made the dataset {task.dataset_name!r} but does not list it")
-        return dataset, True
+        if self._annotator:
+            self.add_annotator(task, self._annotator)
+        return dataset, is_new
 
     def add_annotator(self, task: Task, username: str) -> None:
         """Let a user answer in the task's workspace."""
@@ -112,24 +120,31 @@ class Argilla:
         return next((found for found in datasets if found["name"] == task.dataset_name), None)
 
     def _create(self, task: Task) -> None:
+        """Make the dataset, unless an earlier try got through although its answer did not."""
+        if found := self._find(task):
+            if found["status"] == "ready":
+                return
+            self.remote.request("DELETE", f"datasets/{found['id']}")  # what was cut off before it was published
+        self._create_with_sdk(task)
+
+    def _create_with_sdk(self, task: Task) -> None:
         import argilla as rg
-        from argilla._exceptions import ArgillaAPIError, ConflictError
+        from argilla._exceptions import ArgillaError
 
         try:
-            client = rg.Argilla(api_url=self._url, api_key=self._api_key)
-            if self._workspace(task) is None:
-                rg.Workspace(name=task.argilla.workspace, client=client).create()
-            rg.Dataset(
-                task.dataset_name, workspace=task.argilla.workspace, settings=_settings(task), client=client
-            ).create()
-        except ConflictError:
-            return  # an earlier try got through although its answer did not
-        except ArgillaAPIError as error:
+            client = rg.Argilla(self._url, self._api_key, retries=0, trust_env=not _is_local(self._url))
+            with closing(client.http_client):
+                if self._workspace(task) is None:
+                    rg.Workspace(name=task.argilla.workspace, client=client).create()
+                rg.Dataset(
+                    task.dataset_name, workspace=task.argilla.workspace, settings=_settings(task), client=client
+                ).create()
+        except ArgillaError as error:
             if is_passing(error):
                 raise
             raise ServerError(
                 f"Argilla at {self._url} does not let {self.user['username']!r} make the dataset "
-                f"{task.dataset_name!r} in workspace {task.argilla.workspace!r}: {error}. "
+                f"{task.dataset_name!r} in workspace {task.argilla.workspace!r}: {error.__cause__ or error}. "
                 "It takes an owner, or an admin of an existing workspace."
             ) from None
 
@@ -147,6 +162,16 @@ class Argilla:
                     f"dataset {task.dataset_name!r} does not take argilla.min_submitted: "
                     f"{task.argilla.min_submitted} any more ({error}); set it back, or choose a new argilla.dataset"
                 ) from None
+
+
+def _checked(url: str) -> str:
+    try:
+        address = httpx.URL(url)
+    except httpx.InvalidURL:
+        address = httpx.URL()
+    if address.scheme not in {"http", "https"} or not address.host:
+        raise ServerError(f"ARGILLA_API_URL is {url!r}; it must be an address like http://localhost:6900")
+    return url
 
 
 def _is_local(url: str) -> bool:
@@ -168,7 +193,7 @@ class Dataset:
 
     def put(self, payloads: Sequence[Payload]) -> None:
         """Add records or replace their fields, suggestions and metadata; responses stay. At most 500."""
-        items = [
+        items: list[dict[str, Any]] = [
             {
                 "external_id": payload.id,
                 "fields": dict(payload.fields),
@@ -179,19 +204,31 @@ class Dataset:
             }
             for payload in payloads
         ]
-        self._put(items)
+        made = {item["external_id"]: {said["question_id"] for said in item["suggestions"]} for item in items}
+        for record in self._put(items)["items"]:
+            self._withdraw(record, made[record["external_id"]])
+
+    def _withdraw(self, record: Mapping[str, Any], made: set[str]) -> None:
+        """Delete the suggestions that are not made any more; putting a record leaves them."""
+        stale = [said["id"] for said in record.get("suggestions") or [] if said["question_id"] not in made]
+        if stale:
+            self.remote.request("DELETE", f"records/{record['id']}/suggestions", params={"ids": ",".join(stale)})
 
     def put_metadata(self, metadata: Mapping[str, Mapping[str, Any]]) -> None:
         """Replace the metadata of known records, by record id; all else stays. At most 500."""
         self._put([{"external_id": key, "metadata": dict(value)} for key, value in metadata.items()])
 
-    def _put(self, items: Iterable[Mapping[str, Any]]) -> None:
-        self.remote.request("PUT", f"datasets/{self.id}/records/bulk", json={"items": list(items)})
+    def _put(self, items: Iterable[Mapping[str, Any]]) -> Any:
+        return self.remote.request("PUT", f"datasets/{self.id}/records/bulk", json={"items": list(items)})
 
     @cached_property
     def _questions(self) -> dict[str, str]:
         questions = self.remote.request("GET", f"datasets/{self.id}/questions")["items"]
         return {question["name"]: question["id"] for question in questions}
+
+    def count(self) -> int:
+        """How many records the dataset holds."""
+        return int(self.remote.request("GET", f"datasets/{self.id}/progress")["total"])
 
     def records(self) -> Iterable[dict[str, Any]]:
         """All records with their responses, as the server's JSON."""
@@ -223,9 +260,19 @@ def _settings(task: Task) -> Any:
 
 
 def _check(dataset: Dataset, task: Task) -> None:
-    questions = dataset.remote.request("GET", f"datasets/{dataset.id}/questions")["items"]
-    label = next((question for question in questions if question["name"] == LABEL), None)
-    there = [option["value"] for option in label["settings"].get("options", [])] if label else []
+    listed = {
+        kind: {item["name"]: item for item in dataset.remote.request("GET", f"datasets/{dataset.id}/{kind}")["items"]}
+        for kind in ("fields", "questions")
+    }
+    if not (listed["fields"].keys() >= {TEXT, VOTES} and listed["questions"].keys() >= {LABEL, REASON}):
+        raise SettingsError(
+            f"dataset {task.dataset_name!r} at {dataset.remote.url} was not made by tutelage; "
+            "name another one in task.yaml (argilla: dataset: NAME)"
+        )
+    _check_labels([option["value"] for option in listed["questions"][LABEL]["settings"]["options"]], dataset, task)
+
+
+def _check_labels(there: Sequence[str], dataset: Dataset, task: Task) -> None:
     missing = [name for name in task.label_names if name not in there]
     extra = [name for name in there if name not in task.label_names]
     if missing or extra:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from feedback.client import Dataset
+from feedback.curate import counts
 from feedback.payload import LABEL, REASON
 from loaders.ledger import Ledger
 from tutelage.record import Response
@@ -37,7 +38,9 @@ class Fetched:
         return {
             "by_status": dict(Counter(response.status for response in there)),
             "by_annotator": dict(Counter(response.annotator for response in there if response.status != "draft")),
-            "by_deleted_user": dict(Counter(r.annotator for r in self.all() if r.state == "user-deleted")),
+            "by_deleted_user": dict(
+                Counter(r.annotator for r in self.all() if r.state == "user-deleted" and counts(r))
+            ),
             "withdrawn": sum(1 for response in self.all() if response.state == "withdrawn"),
             "unknown_records": self.unknown,
             "other_datasets": dict(self.elsewhere),
@@ -85,6 +88,7 @@ def _read(
 
 def _response(record_id: str, item: Mapping[str, Any], users: Mapping[str, str]) -> Response:
     values = item["values"] or {}
+    at = datetime.fromisoformat(item["updated_at"])
     return Response(
         record_id=record_id,
         user_id=item["user_id"],
@@ -92,9 +96,11 @@ def _response(record_id: str, item: Mapping[str, Any], users: Mapping[str, str])
         status=item["status"],
         label=values.get(LABEL, {}).get("value"),
         reason=values.get(REASON, {}).get("value") or "",
-        updated_at=datetime.fromisoformat(item["updated_at"] + ("" if "+" in item["updated_at"] else "+00:00")),
+        updated_at=at if at.tzinfo else at.replace(tzinfo=UTC),
     )
 
 
 def _gone(old: Response, users: Mapping[str, str]) -> Response:
+    if old.state == "withdrawn":  # and stays so when its annotator's account is deleted later
+        return old
     return replace(old, state="withdrawn" if old.user_id in users else "user-deleted")

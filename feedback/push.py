@@ -16,7 +16,7 @@ from loaders.texts import TEXT_MAX_LENGTH
 from tutelage.record import Rank, Record
 from tutelage.task import Task
 
-_UNPROCESSABLE = 422
+_REFUSES_CONTENT = (413, 422)  # too large, unprocessable
 
 
 @dataclass
@@ -88,9 +88,10 @@ class Push:
         try:
             put(batch)
         except RefusedError as error:
-            if error.status != _UNPROCESSABLE:
+            if error.status not in _REFUSES_CONTENT:
                 raise
             if len(batch) == 1:
+                self.ledger.forget_pushed(self.dataset.id, [batch[0].id])  # the next push sends all of it
                 self._done.rejected[batch[0].id] = f"Argilla refuses it: {error}"
                 return 0
             middle = len(batch) // 2
@@ -107,6 +108,8 @@ def _problem(payload: Payload, task: Task) -> str:
     """Why Argilla would refuse the record, and its whole batch with it; empty when it will not."""
     if any(len(value) > TEXT_MAX_LENGTH * 2 for value in payload.fields.values()):
         return f"text or votes are longer than {TEXT_MAX_LENGTH * 2} characters"
+    if any("\0" in value for value in payload.fields.values()):
+        return "text or votes hold a NUL character"
     suggestion = payload.suggestions.get("label")
     if suggestion and suggestion["value"] not in task.label_names:
         return f"suggestion {suggestion['value']!r} is not one of the labels"

@@ -75,7 +75,13 @@ class Remote:
         response = self.patiently(lambda: self._once(method, path, options), is_passing)
         if response.is_client_error:
             raise RefusedError(f"{method} {path}: {response.status_code} {_detail(response)}", response.status_code)
-        return response.json() if response.content else None
+        try:
+            return response.json() if response.content or method == "GET" else None
+        except ValueError:
+            raise ServerError(
+                f"{response.url} answered {response.status_code} with what is not JSON; "
+                "is that the address of an Argilla server (ARGILLA_API_URL)?"
+            ) from None
 
     def _once(self, method: str, path: str, options: dict[str, Any]) -> httpx.Response:
         response = self._http.request(method, f"/api/v1/{path}", **options)
@@ -93,10 +99,12 @@ class Remote:
 
 def is_passing(error: Exception) -> bool:
     """Whether an error may be over in a moment: no answer, 429, or 5xx."""
-    status = getattr(error, "status_code", None)  # the SDK's errors carry it
-    if isinstance(error, httpx.HTTPStatusError):
-        status = error.response.status_code
-    return isinstance(error, httpx.TransportError) or status == httpx.codes.TOO_MANY_REQUESTS or (status or 0) >= 500
+    if isinstance(error, httpx.TransportError):
+        return True
+    if isinstance(error.__cause__, Exception):  # the SDK's errors say 500 when they do not know; their cause knows
+        return is_passing(error.__cause__)
+    status = getattr(getattr(error, "response", error), "status_code", 0)
+    return bool(status == httpx.codes.TOO_MANY_REQUESTS or status >= 500)
 
 
 def _words(error: Exception) -> str:

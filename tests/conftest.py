@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import pytest
 import yaml
+from shop import Person, Shop
 
 from feedback.server import Server, down, up
 from tutelage.workspace import Workspace
@@ -100,3 +101,20 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.section("skipped, but FAIL_ON_SKIP is set")
         terminalreporter.write_line("\n".join(sorted(skipped)))
         terminalreporter._session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture
+def shops(make_task: Callable[..., Workspace], server: Server) -> Iterator[Callable[..., Shop]]:
+    """Makes tasks on the test's Argilla: ``shops(*labels, **keys of the task file)``."""
+    people: list[Person] = []
+    yield lambda *labels, **keys: Shop(make_task(labels or LABELS, **keys), server, people)
+    for person in people:
+        person.http.close()
+
+
+@pytest.fixture
+def shop(shops: Callable[..., Shop]) -> Shop:
+    """Three records: votes for one label, a tie, and nothing but abstentions."""
+    one = shops()
+    one.add(["positive", "positive", "negative"], ["negative", "neutral"], [None, None])
+    return one

@@ -38,6 +38,7 @@ def test_the_smallest_task_needs_a_name_and_two_labels() -> None:
         ("name: news\n\nlabels: [only]\n", "task.yaml:3: labels: "),
         (GOOD + "\nqueue: 0\n", "task.yaml:4: queue: "),
         (GOOD + "argilla:\n  dataset: '*'\n", "task.yaml:4: argilla.dataset: use letters, digits"),
+        (GOOD + "argilla:\n  workspace: my space\n", "task.yaml:4: argilla.workspace: use letters"),
         (GOOD + "argilla:\n  min_submitted: 0\n", "task.yaml:4: argilla.min_submitted: "),
         (GOOD + "holdout:\n  share: 1.0\n", "task.yaml:4: holdout.share: "),
         (GOOD + "holdout:\n  share: 0.5\n  file: gold.csv\n", "task.yaml:3: holdout: give either a share or a file"),

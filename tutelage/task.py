@@ -52,7 +52,14 @@ class Argilla(Strict):
     dataset: str = ""
     min_submitted: Annotated[int, Field(ge=1)] = 1
 
-    @field_validator("workspace", "dataset")
+    @field_validator("workspace")
+    @classmethod
+    def _fits_an_address(cls, value: str) -> str:
+        if not re.fullmatch(r"[a-zA-Z0-9_-]+", value):
+            raise ValueError("use letters from a to z, digits, '-' and '_'")
+        return value
+
+    @field_validator("dataset")
     @classmethod
     def _is_a_name(cls, value: str) -> str:
         if value and not ARGILLA_NAME.match(value):

@@ -1,0 +1,213 @@
+"""Push and pull through a real proxy that loses requests, answers and patience."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from flaky import Fault, Proxy, once, since
+from shop import Shop
+
+from feedback.client import Argilla
+from feedback.remote import Remote
+from feedback.server import Server
+from loaders.ledger import Answer, Ledger
+from tutelage.errors import ServerError
+from tutelage.record import Rank, Voter
+
+KINDS: list[Fault] = ["before", 500, "after", 503, 429]
+
+
+@pytest.fixture
+def proxy(server: Server) -> Iterator[Proxy]:
+    with Proxy(server.url) as running:
+        yield running
+
+
+def prepared(shops: Callable[..., Shop]) -> Shop:
+    shop = shops()
+    shop.add(["positive", "negative"], "neutral", [None])
+    return shop
+
+
+def first_push(shop: Shop, url: str = "") -> Any:
+    return shop.push(url)
+
+
+def second_push(shop: Shop, url: str = "") -> Any:
+    """A changed suggestion, a suggestion that ends, a new record and ranks."""
+    if "r3" not in _ids(shop):
+        shop.push()
+        shop.answer(shop.annotator(), "r1", "negative", reason="mine")
+        for number in range(3):
+            shop.vote("r1", "positive", number=number)
+        shop.add("positive", start=3)
+        with Ledger(shop.workspace.db) as ledger:
+            ledger.set_ranks([Rank("r0", 0.1, 1), Rank("r3", 0.2, 2)])
+    return shop.push(url)
+
+
+def _ids(shop: Shop) -> list[str]:
+    with Ledger(shop.workspace.db) as ledger:
+        return [record.id for record in ledger.records(shop.workspace.task)]
+
+
+STEPS = [first_push, second_push]
+
+
+def undisturbed(step: Callable[..., Any], shops: Callable[..., Shop], proxy: Proxy) -> tuple[dict[str, Any], int]:
+    """The state that the step ends in, and how many requests it takes."""
+    shop, proxy.faults, before = prepared(shops), lambda *_: None, len(proxy.seen)
+    step(shop, proxy.url)
+    requests = len(proxy.seen) - before
+    assert shop.counts()[:2] == (0, 0)
+    return shop.state(), requests
+
+
+def one_fault(step: Callable[..., Any], shop: Shop, proxy: Proxy, number: int, kind: Fault) -> None:
+    """The n-th request fails once: a retry gets it through and nobody notices."""
+    proxy.seen.clear()
+    proxy.faults = once(number, kind)
+    step(shop, proxy.url)
+    assert len(proxy.seen) > number
+
+
+def away_then_again(step: Callable[..., Any], shop: Shop, proxy: Proxy, number: int, kind: Fault) -> None:
+    """All from the n-th request on fail: a message; the same command again gets it done."""
+    proxy.seen.clear()
+    proxy.faults = since(number, kind)
+    with pytest.raises(ServerError, match="run the same command again"):
+        step(shop, proxy.url)
+    proxy.faults = lambda *_: None
+    step(shop, proxy.url)
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("disturb", [one_fault, away_then_again])
+def test_a_push_ends_in_the_same_state_wherever_the_server_fails(
+    shops: Callable[..., Shop], proxy: Proxy, step: Callable[..., Any], disturb: Callable[..., None]
+) -> None:
+    expected, requests = undisturbed(step, shops, proxy)
+    offset = STEPS.index(step) * 2 + (disturb is one_fault)
+    for number in range(offset, requests, 4):
+        shop = prepared(shops)
+        disturb(step, shop, proxy, number, KINDS[number % len(KINDS)])
+        assert shop.state() == expected, f"request {number} failed with {KINDS[number % len(KINDS)]}"
+        assert shop.counts()[:2] == (0, 0)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("disturb", [one_fault, away_then_again])
+def test_a_push_ends_in_the_same_state_at_each_request_and_kind_of_failure(
+    shops: Callable[..., Shop], proxy: Proxy, step: Callable[..., Any], disturb: Callable[..., None], kind: Fault
+) -> None:
+    expected, requests = undisturbed(step, shops, proxy)
+    for number in range(requests):
+        shop = prepared(shops)
+        disturb(step, shop, proxy, number, kind)
+        assert shop.state() == expected, f"request {number} failed with {kind}"
+        assert shop.counts()[:2] == (0, 0)
+
+
+def test_a_pull_cut_off_anywhere_ends_with_the_same_answers(shops: Callable[..., Shop], proxy: Proxy) -> None:
+    shop = prepared(shops)
+    shop.push()
+    shop.answer(shop.annotator(), "r0", "neutral")
+    manifest = shop.pull(proxy.url)[1]
+    requests = len(proxy.seen)
+    for number in range(requests):
+        disturb = (one_fault, away_then_again)[number % 2]
+        disturb(lambda s, url: s.pull(url), shop, proxy, number, KINDS[number % len(KINDS)])
+        rows, again, summary = shop.pull()
+        assert (again, summary["withdrawn"], rows["r0"]["label"]) == (manifest, 0, "neutral")
+
+
+def test_a_large_push_that_is_cut_off_goes_on_where_it_stopped(shops: Callable[..., Shop], proxy: Proxy) -> None:
+    shop = shops()
+    shop.add(*["positive"] * 520)
+    shop.push()
+    with Ledger(shop.workspace.db) as ledger:
+        voters = [Voter("llm", "more", 1), Voter("llm", "more", 2)]
+        ledger.add([], [Answer(f"r{n}", voter, "negative", "") for n in range(520) for voter in voters])
+    puts: list[str] = []
+
+    def second_batch_fails(_number: int, method: str, path: str) -> Fault:
+        if method == "PUT":
+            puts.append(path)
+        return "before" if len(puts) > 1 and method == "PUT" else None
+
+    proxy.faults = second_batch_fails
+    with pytest.raises(ServerError, match="does not answer"):
+        shop.push(proxy.url)
+    assert shop.counts() == (20, 0, 500, 0)
+    assert {suggestions[0][1] for _, _, suggestions, _ in shop.state().values()} == {"negative"}
+
+
+def test_the_retries_wait_longer_each_time_and_then_say_what_to_do(
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("feedback.remote.time.sleep", slept.append)
+    proxy.faults = since(0, 503)
+    with pytest.raises(ServerError) as caught:
+        Argilla(proxy.url, "key")
+    assert slept == [0.5, 1.0, 2.0, 4.0, 8.0]
+    assert len(proxy.seen) == 6
+    assert str(caught.value) == (
+        f"Argilla at {proxy.url} does not answer (it answered 503). What was sent is kept; "
+        "when the server is up, run the same command again."
+    )
+
+
+def test_a_refusal_is_not_tried_again(proxy: Proxy) -> None:
+    proxy.faults = since(0, 401)
+    with pytest.raises(ServerError, match=r"refused the API key \(401\); check ARGILLA_API_KEY"):
+        Argilla(proxy.url, "wrong")
+    assert len(proxy.seen) == 1
+
+
+def test_a_wrong_key_is_said(server: Server) -> None:
+    with pytest.raises(ServerError, match="refused the API key"):
+        Argilla(server.url, "wrong", waits=())
+
+
+def test_nobody_listening_is_said() -> None:
+    with pytest.raises(ServerError, match="does not answer"):
+        Argilla("http://127.0.0.1:9", "key", waits=(0.01,))
+
+
+@pytest.mark.parametrize(
+    "url", ["localhost:6900", "nonsense", "", "ftp://host", "http://", "http://[::1", "http://h:x"]
+)
+def test_an_address_that_is_none_is_said_at_once(url: str) -> None:
+    with pytest.raises(ServerError, match="ARGILLA_API_URL is"):
+        Argilla(url, "key")
+
+
+@pytest.mark.parametrize("status", [200, 301, 204])
+def test_what_is_no_argilla_is_said(proxy: Proxy, status: int) -> None:
+    proxy.faults = since(0, status)
+    with pytest.raises(ServerError, match=r"is that the address of an Argilla server \(ARGILLA_API_URL\)"):
+        Argilla(proxy.url, "key", waits=())
+
+
+def test_an_address_may_end_with_a_slash_and_lie_below_a_path(server: Server) -> None:
+    with Argilla(server.url + "/", server.api_key) as argilla:
+        assert argilla.user["username"] == server.owner
+        assert not argilla.remote.url.endswith("/")
+    asked: list[str] = []
+    transport = httpx.MockTransport(lambda request: asked.append(request.url.path) or httpx.Response(200, json={}))  # type: ignore[func-returns-value]
+    Remote(httpx.Client(base_url="http://host/argilla/", transport=transport)).request("GET", "me")
+    assert asked == ["/argilla/api/v1/me"]
+
+
+def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(
+    shops: Callable[..., Shop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert prepared(shops).counts() == (3, 0, 0, 0)

@@ -1,0 +1,358 @@
+"""Push, against the real server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import yaml
+from shop import Shop
+
+from loaders.ledger import Answer, Ledger
+from tutelage.errors import ServerError, SettingsError
+from tutelage.record import Rank, Record, Voter
+from tutelage.workspace import Workspace
+
+
+def change_task(shop: Shop, **keys: Any) -> None:
+    path = shop.workspace.root / "task.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | keys), "utf-8")
+    shop.workspace = Workspace(shop.workspace.root)
+
+
+def test_a_push_makes_the_dataset_with_all_that_people_need(shop: Shop) -> None:
+    change_task(shop, question="Which mood?", guidelines="Read twice.", argilla={"min_submitted": 2})
+    with shop.loop() as loop:
+        pushed, dataset, is_new = loop.push()
+    assert (pushed.sent, is_new) == (3, True)
+    call = shop.owner.call
+    made = call("GET", f"/datasets/{dataset.id}")
+    assert (made["name"], made["status"]) == (shop.workspace.task.name, "ready")
+    assert made["guidelines"].startswith("Read twice.")
+    assert made["distribution"] == {"strategy": "overlap", "min_submitted": 2}
+    assert made["allow_extra_metadata"] is False
+    fields = call("GET", f"/datasets/{dataset.id}/fields")["items"]
+    assert [(f["name"], f["required"], f["settings"]["use_markdown"]) for f in fields] == [
+        ("text", True, False),
+        ("votes", False, False),
+    ]
+    label, reason = call("GET", f"/datasets/{dataset.id}/questions")["items"]
+    assert (label["name"], label["title"], label["required"]) == ("label", "Which mood?", True)
+    assert [option["value"] for option in label["settings"]["options"]] == ["positive", "negative", "neutral"]
+    assert (reason["name"], reason["required"], reason["settings"]["use_markdown"]) == ("reason", False, False)
+    metadata = call("GET", f"/me/datasets/{dataset.id}/metadata-properties")["items"]
+    assert {m["name"]: m["settings"]["type"] for m in metadata} == {
+        "suspect_rank": "integer",
+        "label_quality": "float",
+        "tie": "terms",
+    }
+    assert dataset.queue_link == (
+        f"{shop.server.url}/dataset/{dataset.id}/annotation-mode?status=pending&sort=metadata.suspect_rank.asc"
+    )
+
+
+def test_a_record_shows_text_votes_and_suggestion(shop: Shop) -> None:
+    shop.push()
+    state = shop.state()
+    fields, metadata, suggestions, responses = state["r0"]
+    assert fields == {
+        "text": "text 0",
+        "votes": "positive: 2 of 3\npositive because 1\n\nnegative: 1 of 3\nnegative because 3",
+    }
+    assert (metadata, responses) == ({}, [])
+    assert suggestions == [("label", "positive", 2 / 3, "llm"), ("reason", "positive because 1", None, "llm")]
+    assert state["r1"][1] == {"tie": "yes"}
+    assert state["r1"][2][0] == ("label", "negative", 0.5, "llm")
+    assert state["r2"][2] == []
+
+
+def test_a_second_push_sends_nothing(shop: Shop) -> None:
+    assert shop.counts() == (3, 0, 0, 0)
+    before = shop.on_server()
+    assert shop.counts() == (0, 0, 3, 0)
+    assert shop.on_server() == before
+
+
+def test_only_what_changed_is_sent(shop: Shop) -> None:
+    shop.push()
+    before = shop.on_server()
+    shop.vote("r0", "negative")
+    shop.vote("r0", "negative", number=10)
+    shop.add("neutral", start=3)
+    assert shop.counts() == (2, 0, 2, 0)
+    after = shop.on_server()
+    assert shop.suggestions("r0")["label"] == "negative"
+    assert {name: item for name, item in after.items() if name in ("r1", "r2")} == {
+        name: before[name] for name in ("r1", "r2")
+    }
+
+
+def test_ranks_are_sent_as_metadata_only_and_taken_away_again(shop: Shop) -> None:
+    change_task(shop, queue=1)
+    shop.push()
+    content = {name: (item[0], item[2]) for name, item in shop.state().items()}
+    with Ledger(shop.workspace.db) as ledger:
+        ledger.set_ranks([Rank("r1", 0.2, 1), Rank("r0", 0.7, 2)])
+    assert shop.counts() == (0, 2, 1, 0)
+    state = shop.state()
+    assert state["r1"][1] == {"tie": "yes", "suspect_rank": 1, "label_quality": 0.2}
+    assert state["r0"][1] == {"label_quality": 0.7}
+    with Ledger(shop.workspace.db) as ledger:
+        ledger.set_ranks([Rank("r1", 0.209, 1), Rank("r0", 0.69, 2)])
+    assert shop.counts() == (0, 1, 2, 0)
+    assert (shop.state()["r1"][1]["label_quality"], shop.state()["r0"][1]) == (0.2, {"label_quality": 0.69})
+    with Ledger(shop.workspace.db) as ledger:
+        ledger.set_ranks([])
+    assert shop.counts() == (0, 2, 1, 0)
+    assert [shop.state()[name][1] for name in ("r0", "r1", "r2")] == [{}, {"tie": "yes"}, {}]
+    assert {name: (item[0], item[2]) for name, item in shop.state().items()} == content
+
+
+@pytest.mark.parametrize("status", ["submitted", "draft", "discarded"])
+def test_a_response_is_unchanged_by_a_push_after_it(shop: Shop, status: str) -> None:
+    shop.push()
+    label = None if status == "discarded" else "neutral"
+    shop.answer(shop.annotator(), "r0", label, status=status, reason="" if status == "discarded" else "I think")
+    before = shop.on_server()["r0"]
+    shop.vote("r0", "negative", "new reason")
+    shop.vote("r0", "negative", "new reason", 10)
+    with Ledger(shop.workspace.db) as ledger:
+        ledger.set_ranks([Rank("r1", 0.1, 1)])
+    assert shop.counts() == (1, 1, 1, 0)
+    with Ledger(shop.workspace.db) as ledger:
+        ledger.set_ranks([Rank("r0", 0.1, 1)])
+    assert shop.counts() == (0, 2, 1, 0)
+    after = shop.on_server()["r0"]
+    assert after["responses"] == before["responses"]
+    (response,) = after["responses"]
+    assert response["status"] == status
+    assert (response["values"] or {}).get("label", {}).get("value") == label
+    assert after["status"] == before["status"] == ("completed" if status == "submitted" else "pending")
+    assert after["suggestions"] != before["suggestions"]
+
+
+def test_a_suggestion_that_is_not_made_any_more_is_taken_away(shop: Shop) -> None:
+    shop.push()
+    assert shop.suggestions("r0") == {"label": "positive", "reason": "positive because 1"}
+    with Ledger(shop.workspace.db) as ledger:
+        voters = [Voter("llm", "more", n) for n in range(3)]
+        ledger.add([], [Answer("r0", voter, "neutral", "") for voter in voters])
+    assert shop.counts() == (1, 0, 2, 0)
+    assert shop.suggestions("r0") == {"label": "neutral"}, "no reason for another label stays"
+    change_task(shop, labels=["positive", "negative", "neutral"], guidelines="same labels")
+    shop.push()
+    assert shop.suggestions("r1") == {"label": "negative", "reason": "negative because 1"}
+
+
+def test_500_records_go_in_a_request(shops: Callable[..., Shop]) -> None:
+    from flaky import Proxy
+
+    shop = shops()
+    shop.add(*["positive"] * 1003)
+    with Proxy(shop.server.url) as proxy:
+        assert shop.counts(proxy.url) == (1003, 0, 0, 0)
+        puts = [path for method, path in proxy.seen if method == "PUT" and path.endswith("records/bulk")]
+        assert len(puts) == 3
+        seen = len(proxy.seen)
+        assert shop.counts(proxy.url) == (0, 0, 1003, 0)
+        assert {method for method, _ in proxy.seen[seen:]} == {"GET"}
+    with shop.loop() as loop:
+        assert len(list(loop._dataset().records())) == 1003
+
+
+def test_the_holdout_is_never_shown(shops: Callable[..., Shop]) -> None:
+    shop = shops(holdout={"share": 0.5})
+    shop.add(*["positive"] * 30)
+    held = {f"r{n}" for n in range(30) if shop.workspace.task.holds_out(f"r{n}")}
+    shop.push()
+    assert set(shop.on_server()) == {f"r{n}" for n in range(30)} - held
+    assert 0 < len(held) < 30
+
+
+def test_labels_ids_and_texts_of_any_script_arrive(shops: Callable[..., Shop]) -> None:
+    labels = ["so, so", "😀 good", "очень плохо", "好", 'say "no"', "a/b c;d"]
+    shop = shops(*labels)
+    with Ledger(shop.workspace.db) as ledger:
+        ledger.add(
+            [Record(f"{label}\t?#%&", f"{label}\n\ttext") for label in labels],
+            [Answer(f"{label}\t?#%&", Voter("ll+m@x 好", "p"), label, f"{label}!") for label in labels],
+        )
+    assert shop.counts() == (6, 0, 0, 0)
+    annotator = shop.annotator()
+    for name in shop.on_server():
+        shop.answer(annotator, name, name.removesuffix("\t?#%&"), reason="да 😀")
+    rows, _, _ = shop.pull()
+    assert {name: row["label"] for name, row in rows.items()} == {f"{label}\t?#%&": label for label in labels}
+    assert {row["responses"][0]["reason"] for row in rows.values()} == {"да 😀"}
+    assert {row["text"] for row in rows.values()} == {f"{label}\n\ttext" for label in labels}
+
+
+# What Argilla cannot take
+
+
+def test_one_bad_record_does_not_fail_its_batch(shops: Callable[..., Shop]) -> None:
+    shop = shops()
+    shop.add(*["positive"] * 40)
+    with Ledger(shop.workspace.db) as ledger:
+        ledger._db.execute("INSERT INTO records (id, text) VALUES ('long', ?)", ["x" * 200_001])
+        ledger._db.execute("INSERT INTO records (id, text) VALUES ('nul', char(97, 0, 98))")
+        ledger.set_ranks([Rank("r3", float("inf"), 1), Rank("r4", 0.5, 2)])
+    pushed = shop.push()
+    assert pushed.sent == 39
+    assert set(pushed.rejected) == {"long", "nul", "r3"}
+    assert set(shop.on_server()) == {f"r{n}" for n in range(40) if n != 3}
+    shop.push()
+    rejects = [json.loads(line) for line in shop.workspace.rejects.read_text().splitlines()]
+    assert sorted((r["source"], r["id"]) for r in rejects) == [("push", "long"), ("push", "nul"), ("push", "r3")]
+    assert "longer than 200000" in next(r["reason"] for r in rejects if r["id"] == "long")
+
+
+def test_what_only_the_server_refuses_is_found_by_halving(shops: Callable[..., Shop]) -> None:
+    """Ranks beyond what the server's JSON takes pass our checks: the server must say which."""
+    shop = shops()
+    shop.add(*["positive"] * 30)
+    with Ledger(shop.workspace.db) as ledger:
+        ledger._db.execute("INSERT INTO records (id, text) VALUES ('wrong', 'x')")
+        ledger._db.execute("INSERT INTO answers (record, teacher, prompt, vote, said, reason) SELECT"
+                           " 'wrong', 't', 'p', 1, 'positive', ''")  # fmt: skip
+    with shop.loop() as loop:
+        dataset, _ = loop.argilla.ensure_dataset(shop.workspace.task)  # type: ignore[union-attr]
+        put = dataset.put
+        refused: list[int] = []
+
+        def refusing(payloads: Any) -> None:
+            """The real server, told a field it does not know for the one record."""
+            wrong = [payload for payload in payloads if payload.id == "wrong"]
+            for payload in wrong:
+                payload.fields["unknown"] = "field"
+                refused.append(len(payloads))
+            put(payloads)
+
+        object.__setattr__(dataset, "put", refusing)
+        pushed = loop._send(dataset)
+    assert pushed.sent == 30
+    assert "found fields values for non configured fields" in pushed.rejected["wrong"]
+    assert refused[0] == 31
+    assert refused[-1] == 1
+    assert set(shop.on_server()) == {f"r{n}" for n in range(30)}
+
+
+def test_a_record_deleted_on_the_server_comes_back_whole(shop: Shop) -> None:
+    shop.push()
+    shop.owner.call("DELETE", f"/records/{shop.on_server()['r0']['id']}")
+    with Ledger(shop.workspace.db) as ledger:
+        ledger.set_ranks([Rank("r0", 0.1, 1)])
+    shop.push()
+    shop.push()
+    assert shop.suggestions("r0")["label"] == "positive"
+    assert shop.state()["r0"][1] == {"suspect_rank": 1, "label_quality": 0.1}
+
+
+# The dataset and the task
+
+
+def test_a_label_added_says_what_to_do(shop: Shop) -> None:
+    shop.push()
+    change_task(shop, labels=["positive", "negative", "neutral", "mixed"])
+    for step in (shop.push, shop.pull):
+        with pytest.raises(SettingsError) as caught:
+            step()
+        said = str(caught.value)
+        assert "was published without 'mixed'" in said
+        assert f"dataset: {shop.workspace.task.name}-2" in said
+    change_task(shop, argilla={"dataset": f"{shop.workspace.task.name}-2"})
+    assert shop.counts() == (3, 0, 0, 0)
+
+
+def test_a_label_renamed_names_both(shop: Shop) -> None:
+    shop.push()
+    change_task(shop, labels=["positive", "negative", "middling"])
+    with pytest.raises(SettingsError, match="without 'middling' and with 'neutral'"):
+        shop.push()
+
+
+def test_labels_in_another_order_still_fit(shop: Shop) -> None:
+    shop.push()
+    change_task(shop, labels=["neutral", "negative", "positive"])
+    assert shop.counts() == (0, 0, 3, 0)
+
+
+def test_a_dataset_of_somebody_else_under_the_name_is_an_error_and_is_left_alone(shop: Shop) -> None:
+    spaces = shop.owner.call("GET", "/me/workspaces")["items"]
+    space = next((s["id"] for s in spaces if s["name"] == "tutelage"), None)
+    assert space
+    made = shop.owner.call("POST", "/datasets", json={"name": shop.workspace.task.name, "workspace_id": space})["id"]
+    shop.owner.call(
+        "POST", f"/datasets/{made}/fields", json={"name": "body", "title": "b", "settings": {"type": "text"}}
+    )
+    options = [{"value": name, "text": name} for name in ("positive", "negative", "neutral")]
+    question = {"name": "label", "title": "l", "required": True}
+    question["settings"] = {"type": "label_selection", "options": options}
+    shop.owner.call("POST", f"/datasets/{made}/questions", json=question)
+    shop.owner.call("PUT", f"/datasets/{made}/publish")
+    with pytest.raises(SettingsError, match="was not made by tutelage"):
+        shop.push()
+    assert shop.owner.call("GET", f"/datasets/{made}/records")["items"] == []
+
+
+def test_guidelines_and_minimum_follow_the_task(shop: Shop) -> None:
+    shop.push()
+    change_task(shop, guidelines="Read thrice.", argilla={"min_submitted": 3})
+    assert shop.counts() == (0, 0, 3, 0)
+    made = shop.owner.call("GET", f"/datasets/{shop.dataset.id}")
+    assert made["guidelines"].startswith("Read thrice.")
+    assert made["distribution"]["min_submitted"] == 3
+
+
+def test_two_tasks_on_one_server_do_not_mix(shops: Callable[..., Shop]) -> None:
+    one, two = shops(), shops()
+    one.add("positive", "positive")
+    two.add("negative")
+    one.push()
+    two.push()
+    person = one.annotator()
+    one.answer(person, "r0", "neutral")
+    two.answer(person, "r0", "positive")
+    assert one.pull()[0]["r0"]["label"] == "neutral"
+    assert two.pull()[0]["r0"]["label"] == "positive"
+    assert (len(one.on_server()), len(two.on_server())) == (2, 1)
+    assert one.counts()[0] == two.counts()[0] == 0
+
+
+def test_a_workspace_is_made_when_it_is_missing(shops: Callable[..., Shop]) -> None:
+    shop = shops(argilla={"workspace": "space-of-its-own"})
+    shop.add("positive")
+    shop.push()
+    assert "space-of-its-own" in {space["name"] for space in shop.owner.call("GET", "/me/workspaces")["items"]}
+
+
+def test_a_dataset_that_was_never_published_is_made_anew(shop: Shop) -> None:
+    shop.push()
+    spaces = shop.owner.call("GET", "/me/workspaces")["items"]
+    space = next(s["id"] for s in spaces if s["name"] == "tutelage")
+    change_task(shop, name=shop.workspace.task.name + "-x")
+    draft = {"name": shop.workspace.task.name, "workspace_id": space}
+    shop.owner.call("POST", "/datasets", json=draft)
+    with pytest.raises(ServerError, match="make it with: tutelage push"):
+        shop.pull()
+    assert shop.counts() == (3, 0, 0, 0)
+
+
+def test_an_annotator_may_not_push_and_is_told_so(shop: Shop) -> None:
+    from feedback.client import Argilla
+    from tutelage.steps import Loop
+
+    shop.annotator()
+    with (
+        Argilla(shop.server.url, shop.server.annotator_api_key, waits=()) as argilla,
+        Ledger(shop.workspace.db) as ledger,
+        pytest.raises(ServerError, match=r"does not let 'annotator' make the dataset .* It takes an owner"),
+    ):
+        Loop(shop.workspace, ledger, argilla).push()
+
+
+def test_nothing_to_push_says_how_to_bring_records(shops: Callable[..., Shop]) -> None:
+    with pytest.raises(Exception, match="bring some with tutelage load or import"):
+        shops().push()
