@@ -65,6 +65,13 @@ def new_encoder(name: str, label_names: tuple[str, ...], max_length: int) -> Enc
     return EncoderStudent(model, tokenizer, label_names, usable_length(model.config, tokenizer, max_length))
 
 
+def has_gpu() -> bool:
+    """Whether there is a GPU that torch can use."""
+    import torch
+
+    return bool(torch.cuda.is_available())
+
+
 def hush() -> None:
     """No progress bars and no report of the weights that a new head brings: they are as expected."""
     from transformers.utils import logging
@@ -96,7 +103,7 @@ def run_batches(model: Any, tokenizer: Any, texts: Sequence[str], max_length: in
     import torch
 
     result = np.empty((len(texts), width))
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = "cuda" if has_gpu() else "cpu"
     model.to(device).eval()
     tokens = tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"] if texts else []
     for rows in length_batches([len(ids) for ids in tokens]):

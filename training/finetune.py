@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from training.encoder import EncoderStudent, new_encoder
+from training.encoder import EncoderStudent, has_gpu, new_encoder
 from training.material import Material
 from training.metrics import confusion, macro_f1
 from training.recipe import Recipe
@@ -100,13 +100,6 @@ def _arguments(recipe: Recipe, work: Path, *, validates: bool) -> Any:
         dataloader_pin_memory=has_gpu(),
         label_names=["labels"],
     )
-
-
-def has_gpu() -> bool:
-    """Whether there is a GPU that torch can use."""
-    import torch
-
-    return bool(torch.cuda.is_available())
 
 
 def has_bf16() -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from training.encoder import cannot_load, hush
+from training.encoder import cannot_load, has_gpu, hush
 from training.head import Head, fit_head
 from training.material import Material
 from training.recipe import Recipe
@@ -78,7 +79,9 @@ def fit_setfit(
         show_progress_bar=False,
     )
     trainer = Trainer(SetFitModel(body, multi_target_strategy=None), arguments)
+    logging.getLogger("setfit").setLevel(logging.WARNING)
     trainer.st_trainer.remove_callback(PrinterCallback)  # standard output is the command's
+    trainer.st_trainer.args.dataloader_pin_memory = has_gpu()
     progress(f"tuning the encoder on {2 * PAIRS_A_ROW * len(material)} pairs")
     trainer.train_embeddings(list(material.texts), material.labels.tolist(), args=arguments)
     return _with_head(body, material, label_names, recipe)
