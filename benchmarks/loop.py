@@ -44,13 +44,13 @@ class Commands:
         self._process = psutil.Process(lock["pid"])
         self.took: list[tuple[str, float, float]] = []
 
-    def __call__(self, *words: str) -> dict[str, Any]:
-        """The JSON that the command prints."""
+    def __call__(self, *words: str, step: str = "") -> dict[str, Any]:
+        """The JSON that the command prints; ``step`` names it in the table."""
         environment = {**os.environ, "ARGILLA_API_URL": self._server.url, "ARGILLA_API_KEY": self._server.api_key}
         start, cpu = time.perf_counter(), self.server_cpu()
         command = [sys.executable, "-m", "tutelage", *words, "--task", str(self._root), "--json"]
         done = subprocess.run(command, env=environment, cwd=ROOT, check=True, stdout=subprocess.PIPE)
-        self.took.append((words[0], time.perf_counter() - start, self.server_cpu() - cpu))
+        self.took.append((step or words[0], time.perf_counter() - start, self.server_cpu() - cpu))
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
 
@@ -83,7 +83,7 @@ def run(workspace: Workspace, server: Server, data: Path) -> None:
     command("push")
     gold = read_gold(workspace.gold)
     print_found(command, workspace, gold)
-    command("rank")
+    command("push", step="push ranks")
     with Argilla(server.url, server.api_key) as argilla, Argilla(server.url, server.annotator_api_key) as person:
         argilla.add_annotator(workspace.task, server.annotator)
         dataset = argilla.dataset(workspace.task)
@@ -109,7 +109,7 @@ def make_task(root: Path) -> None:
 def print_found(command: Commands, workspace: Workspace, gold: dict[str, str]) -> None:
     """How many wrong suggestions stand among the first records, for each seed."""
     found = []
-    for seed in SEEDS:
+    for seed in reversed(SEEDS):  # the first seed's ranks are those that are pushed
         out = workspace.root / f"ranked-{seed}.parquet"
         command("rank", "--no-push", "--seed", str(seed), "--out", str(out))
         ranked = pd.read_parquet(out)
@@ -117,7 +117,7 @@ def print_found(command: Commands, workspace: Workspace, gold: dict[str, str]) -
         found.append([wrong[: int(len(wrong) * share)].sum() for share in SHARES])
     print(f"\nwrong labels found, of {wrong.sum()} in {len(wrong)} records")
     print("seed  " + "".join(f"first {share:4.0%} ({int(len(wrong) * share)})   " for share in SHARES))
-    for seed, row in zip(SEEDS, found, strict=True):
+    for seed, row in zip(reversed(SEEDS), found, strict=True):
         print(f"{seed:4}  " + "".join(f"{count:16}" for count in row))
     print("mean  " + "".join(f"{mean:16.1f}" for mean in np.mean(found, axis=0)))
 
@@ -132,9 +132,9 @@ def review(annotator: Annotator, gold: dict[str, str]) -> dict[str, str]:
 
 
 def print_speed(command: Commands, records: int) -> None:
-    print(f"\n{'step':8} {'seconds':>8} {'server CPU s':>13} {'records/s':>10}   (whole command, with its start)")
+    print(f"\n{'step':12} {'seconds':>8} {'server CPU s':>13} {'records/s':>10}   (whole command, with its start)")
     for step, seconds, cpu in command.took:
-        print(f"{step:8} {seconds:8.2f} {cpu:13.2f} {records / seconds:10.0f}")
+        print(f"{step:12} {seconds:8.2f} {cpu:13.2f} {records / seconds:10.0f}")
 
 
 if __name__ == "__main__":
