@@ -188,3 +188,18 @@ def test_the_command_prints_a_table_or_one_json_object(
     data = json.loads(tutelage("evaluate", "--task", workspace.root, "--json").stdout)
     assert Path(data["report"]).exists()
     assert Path(data["figure"]).exists()
+
+
+def test_two_students_side_by_side_and_the_learning_curve(
+    workspace: Workspace, tutelage: Callable[..., CompletedProcess[str]]
+) -> None:
+    first = find(workspace.students).id
+    second = train(workspace, parse_student("linear", suspects_out=0.3), None, lambda _words: None).id
+    words = ("--task", workspace.root)
+    assert json.loads(tutelage("promote", first, *words, "--json").stdout) == {"champion": first}
+    said = tutelage("evaluate", "--student", second, "--against", "champion", "--curve", *words).stdout
+    assert f"{second} against {first}" in said or f"{second} is" in said
+    assert "trained on" in said
+    assert "weakest slice" in said
+    tutelage("promote", second, *words)
+    assert first in tutelage("rollback", *words).stdout

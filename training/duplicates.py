@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from math import ceil
 from typing import Any
@@ -37,12 +38,18 @@ def near_duplicates(texts: Sequence[str], others: Sequence[str], *, similar: flo
     return found
 
 
+def folded(text: str) -> str:
+    """The text without case and punctuation; one mark is added, so that no text is without n-grams."""
+    plain = normalised(text).casefold()
+    return f"{re.sub(r'[\W_]+', ' ', plain).strip() or plain} ."
+
+
 def _grams(texts: Sequence[str]) -> Any:
     """Binary sparse matrix, texts by n-grams, the n-grams of a row sorted from rare to frequent."""
     from sklearn.feature_extraction.text import CountVectorizer
 
     vectorizer = CountVectorizer(analyzer="char_wb", ngram_range=(5, 5), binary=True, dtype=np.int32)
-    matrix = vectorizer.fit_transform([f"{normalised(text).casefold()} ." for text in texts])
+    matrix = vectorizer.fit_transform([folded(text) for text in texts])
     frequency = np.asarray(matrix.sum(axis=0)).ravel()
     matrix = matrix[:, np.argsort(frequency, kind="stable")].tocsr()
     matrix.sort_indices()

@@ -64,7 +64,7 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         manifest: dict[str, Any] = json.loads((directory / MANIFEST).read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise StudentError(
-            f"{directory}: holds no whole student ({error}); see 'tutelage student list' for those there are"
+            f"{directory}: holds no whole student ({error}); remove the folder and train again"
         ) from None
     return manifest
 

@@ -26,6 +26,8 @@ COMMANDS = {
     "pull": "argilla",
     "train": "students",
     "evaluate": "students",
+    "promote": "students",
+    "rollback": "students",
     "status": "loop",
     "demo": "loop",
 }

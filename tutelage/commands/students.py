@@ -75,7 +75,8 @@ def _summary(trained: Trained) -> str:
     words = f"auto: {trained.why}\n" if trained.why else ""
     words += "trained" if trained.is_new else "known already:"
     words = f"{words} {trained.id} on {trained.rows} rows in {trained.took['wall_s']:.1f} s ({trained.path})"
-    return words + (f"; left out: {left_out}" if left_out else "")
+    listed = " (near_duplicates in student.json lists them)" if trained.left_out["near_duplicates"] else ""
+    return words + (f"; left out: {left_out}{listed}" if left_out else "")
 
 
 @command("evaluate")

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import random
+
+import numpy as np
+from sklearn.feature_extraction.text import CountVectorizer
+from training_data import sentences
+
+from training.duplicates import SIMILAR, folded, near_duplicates
+
+
+def test_the_most_similar_of_the_others_is_named() -> None:
+    others = ["Sales fell in the third quarter of 2007.", "Net profit rose to 12 million euros.", "A new plant opens."]
+    texts = ["net  profit rose to 12 million euros", "Net profit rose to 12 million euros!!", "Something else entirely"]
+    assert near_duplicates(texts, others).tolist() == [1, 1, -1]
+
+
+def test_nothing_is_like_nothing() -> None:
+    assert near_duplicates([], ["a text"]).tolist() == []
+    assert near_duplicates(["a text"], []).tolist() == [-1]
+    assert near_duplicates(["", " ", "x"], ["some other text"]).tolist() == [-1, -1, -1]
+
+
+def test_short_texts_are_equal_only_when_they_are() -> None:
+    assert near_duplicates(["up", "down", "UP"], ["up"]).tolist() == [0, -1, 0]
+
+
+def test_no_pair_is_missed_and_none_is_made_up() -> None:
+    rng = random.Random(0)
+    others = [text for text, _ in sentences(150, seed=1)]
+    texts = [text for text, _ in sentences(60, seed=2)]
+    texts += ["".join(char for char in text if rng.random() > 0.03) for text in others[:60]]
+    found = near_duplicates(texts, others)
+    scores = _by_hand(texts, others)
+    assert (scores.max(axis=1) >= SIMILAR).sum() > 10
+    assert ((found >= 0) == (scores.max(axis=1) >= SIMILAR)).all()
+    close = np.flatnonzero(found >= 0)
+    np.testing.assert_allclose(scores[close, found[close]], scores[close].max(axis=1))
+
+
+def _by_hand(texts: list[str], others: list[str]) -> np.ndarray:
+    grams = CountVectorizer(analyzer="char_wb", ngram_range=(5, 5)).build_analyzer()
+    sets = [set(grams(folded(text))) for text in [*texts, *others]]
+    return np.array([[len(a & b) / len(a | b) for b in sets[len(texts) :]] for a in sets[: len(texts)]])
