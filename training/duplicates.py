@@ -41,7 +41,8 @@ def near_duplicates(texts: Sequence[str], others: Sequence[str], *, similar: flo
 def folded(text: str) -> str:
     """The text without case and punctuation; one mark is added, so that no text is without n-grams."""
     plain = normalised(text).casefold()
-    return f"{re.sub(r'[\W_]+', ' ', plain).strip() or plain} ."
+    words = re.sub(r"[\W_]+", " ", plain).strip()
+    return f"{words or plain} ."
 
 
 def _grams(texts: Sequence[str]) -> Any:
