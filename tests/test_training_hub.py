@@ -11,6 +11,7 @@ import hub_server
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from shop import Shop
 from training_data import fill, freeze, make_workspace, records, sentences, small_task
 
 from tutelage.record import Response
@@ -98,3 +99,18 @@ def test_a_snapshot_is_uploaded_without_annotators_names(
     assert (said["annotator"], said["label"]) == ("annotator-1", "up")
     assert "user_id" not in said
     assert not any(b"Ann Smith" in content or b"account-7" in content for content in repo["files"].values())
+
+
+def test_pull_uploads_what_it_froze(
+    hub: hub_server.Hub, tmp_path: Path, tutelage: Run, shops: Callable[..., Shop]
+) -> None:
+    shop = shops()
+    shop.add("positive", "negative")
+    shop.push()
+    argilla = {"ARGILLA_API_URL": shop.server.url, "ARGILLA_API_KEY": shop.server.api_key}
+    words = ("--task", shop.workspace.root, "--push-to-hub", "me/labels", "--json")
+    pulled = json.loads(tutelage("pull", *words, env={**env(hub, tmp_path), **argilla}).stdout)
+    assert pulled["hub"] == f"{hub.url}/datasets/me/labels"
+    files = hub.repos["datasets/me/labels"]["files"]
+    assert json.loads(files["manifest.json"])["id"] == pulled["snapshot"]
+    assert pq.read_table(io.BytesIO(files["data/train.parquet"])).num_rows == 2

@@ -115,13 +115,19 @@ def _write_ranks(loop: Loop, out: Path) -> None:
 
 
 @command("pull")
-def pull_command(console: Console) -> None:
+@click.option("--push-to-hub", default="", metavar="OWNER/NAME", help="Upload the snapshot to the Hub, private.")
+@click.option("--public", is_flag=True, help="With --push-to-hub: a repository that is made now is public.")
+def pull_command(console: Console, *, push_to_hub: str, public: bool) -> None:
     """Bring people's answers home and freeze them in a snapshot."""
     with _loop(console) as loop:
         snapshot, is_new, fetched = loop.pull()
         manifest = snapshot.manifest
         data = {"snapshot": snapshot.id, "new": is_new, "path": str(snapshot.path), **fetched}
         data |= {key: manifest[key] for key in ("records", "by_source", "tied")} | {"status": manifest["by_status"]}
+        if push_to_hub:
+            from training.hub import push_snapshot
+
+            data["hub"] = push_snapshot(snapshot, console.workspace.task, push_to_hub, private=not public)
         console.result(data, _pull_words(data))
 
 
@@ -140,7 +146,8 @@ def _pull_words(data: dict[str, Any]) -> str:
         lines.append(f"open ties, not trained on: {', '.join(data['tied'])}")
     sources = ", ".join(f"{count} {source}" for source, count in data["by_source"].items())
     state = "new" if data["new"] else "same content as before"
-    return "\n".join([*lines, f"snapshot {data['snapshot']} ({state}): {data['records']} records, labels: {sources}"])
+    lines.append(f"snapshot {data['snapshot']} ({state}): {data['records']} records, labels: {sources}")
+    return "\n".join([*lines, *([data["hub"]] if "hub" in data else [])])
 
 
 @contextmanager
