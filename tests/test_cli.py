@@ -1,0 +1,219 @@
+"""The command line: exit statuses, one JSON object, words where they belong."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tutelage.cli import COMMANDS
+from tutelage.workspace import Workspace
+
+ROOT = Path(__file__).resolve().parent.parent
+Run = Callable[..., subprocess.CompletedProcess[str]]
+ROWS = [
+    {"text": "good text", "vote": "positive", "reason": "it is good", "gold": "GOLDEN"},
+    {"text": "bad text", "vote": "no idea", "reason": "", "gold": "GOLDEN"},
+    {"text": "", "vote": "negative", "reason": "", "gold": "GOLDEN"},
+]
+
+
+def only_object(run: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """The one JSON object that is all of standard output."""
+    assert run.stdout.endswith("}\n")
+    found = json.loads(run.stdout)
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.fixture
+def task(make_task: Callable[..., Workspace], write_csv: Callable[..., Path]) -> Workspace:
+    workspace = make_task()
+    write_csv(ROWS).rename(workspace.root / "rows.csv")
+    return workspace
+
+
+# Exit 0
+
+
+def test_help_lists_every_command_and_is_quick(tutelage: Run) -> None:
+    tutelage("--help")  # compiled now
+    took = []
+    for _ in range(5):
+        start = time.process_time(), os.times().children_user + os.times().children_system
+        run = tutelage("--help")
+        took.append(os.times().children_user + os.times().children_system - start[1])
+    assert min(took) < 0.3
+    assert all(f"  {name} " in run.stdout for name in COMMANDS)
+    assert run.stderr == ""
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_has_help(tutelage: Run, name: str) -> None:
+    assert f"Usage: tutelage {name}" in tutelage(name, "--help").stdout
+
+
+def test_version(tutelage: Run) -> None:
+    assert tutelage("--version").stdout.startswith("tutelage, version ")
+
+
+@pytest.mark.parametrize("command", [["load"], ["import", "--vote", "vote:reason"]])
+def test_json_is_one_object_on_standard_output(tutelage: Run, task: Workspace, command: list[str]) -> None:
+    name, *options = command
+    run = tutelage(
+        name, task.root / "rows.csv", "--text", "text", *options, "--gold", "gold", "--task", task.root, "--json"
+    )
+    found = only_object(run)
+    assert (found["rows"], found["new"], found["known"], found["rejected"]) == (3, 2, 0, 1)
+    assert (found["answers"], found["abstentions"]) == ((2, 1) if options else (0, 0))
+    assert "GOLDEN" not in run.stdout + run.stderr
+    assert run.stderr == ""
+
+
+def test_the_loop_in_json(tutelage: Run, task: Workspace, argilla_env: dict[str, str]) -> None:
+    at = ["--task", task.root, "--json"]
+    tutelage("import", task.root / "rows.csv", "--text", "text", "--vote", "vote", *at)
+    pushed = only_object(tutelage("push", *at, env=argilla_env))
+    assert (pushed["sent"], pushed["unchanged"], pushed["created"]) == (2, 0, True)
+    assert pushed["link"].endswith("sort=metadata.suspect_rank.asc")
+    assert only_object(tutelage("push", *at, env=argilla_env))["sent"] == 0
+    ranked = only_object(tutelage("rank", *at, "--out", task.root / "ranks.csv", env=argilla_env))
+    assert (ranked["ranked"], ranked["metadata_only"], ranked["link"]) == (2, 2, pushed["link"])
+    order = [line.split(",")[1] for line in (task.root / "ranks.csv").read_text().splitlines()]
+    assert order == ["text", "bad text", "good text"], "the record without a suggestion first"
+    pulled = only_object(tutelage("pull", *at, env=argilla_env))
+    assert (pulled["records"], pulled["new"], pulled["by_source"]) == (2, True, {"teacher": 1})
+    assert only_object(tutelage("pull", *at, env=argilla_env))["snapshot"] == pulled["snapshot"]
+
+
+def test_words_without_json(tutelage: Run, task: Workspace) -> None:
+    run = tutelage("import", task.root / "rows.csv", "--text", "text", "--vote", "vote", "--task", task.root)
+    assert "3 rows: 2 new records, 0 known, 1 rejected" in run.stdout
+    assert "rejects.jsonl" in run.stdout
+    assert run.stderr == ""
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_task_of_very_few_records_can_be_ranked(tutelage: Run, task: Workspace, number: int) -> None:
+    (task.root / "few.csv").write_text("text,vote\n" + "".join(f"text {n},positive\n" for n in range(number)))
+    tutelage("import", task.root / "few.csv", "--text", "text", "--vote", "vote", "--task", task.root)
+    ranked = only_object(tutelage("rank", "--no-push", "--json", "--task", task.root))
+    assert ranked["ranked"] == number
+
+
+# Exit 1
+
+
+def one_message(run: subprocess.CompletedProcess[str]) -> str:
+    assert run.returncode == 1
+    assert run.stdout == ""
+    assert run.stderr.startswith("tutelage: ")
+    assert "Traceback" not in run.stderr
+    return run.stderr
+
+
+def test_an_expected_failure_is_one_message(tutelage: Run, task: Workspace, tmp_path: Path) -> None:
+    def failed(*words: object, env: dict[str, str] | None = None) -> str:
+        return one_message(tutelage(*words, env=env, ok=False))
+
+    rows, at = task.root / "rows.csv", ["--task", task.root]
+    assert "tutelage init" in failed("load", rows, "--task", tmp_path)
+    assert "no such file" in failed("load", task.root / "none.csv", *at)
+    assert "no column 'body'; it has: text, vote" in failed("load", rows, "--text", "body", *at)
+    assert "bring some with tutelage load" in failed("rank", "--no-push", *at)
+    (task.root / "latin.csv").write_bytes("text\nä\nö\nü\n".encode("cp1252"))
+    assert "--encoding cp1252" in failed("load", task.root / "latin.csv", *at)
+    away = {"ARGILLA_API_URL": "http://127.0.0.1:9", "ARGILLA_API_KEY": ""}
+    assert "set both" in failed("push", *at, env=away)
+    assert "ARGILLA_API_URL is 'nowhere'" in failed(
+        "push", *at, env=away | {"ARGILLA_API_URL": "nowhere", "ARGILLA_API_KEY": "k"}
+    )
+    (task.root / "task.db").write_bytes(b"no database, much longer than a header" * 100)
+    assert "task.db: cannot be opened" in failed("load", rows, *at)
+    (task.root / "task.yaml").write_text("name: n\nlabels: [a]\nfoo: 1\n")
+    said = failed("push", *at)
+    assert "task.yaml:2: labels" in said
+    assert "task.yaml:3: foo: unknown key" in said
+
+
+def test_no_argilla_says_how_to_start_one(tutelage: Run, task: Workspace, tmp_path: Path) -> None:
+    run = tutelage("push", "--task", task.root, env={"XDG_DATA_HOME": str(tmp_path)}, ok=False)
+    assert "start one with: tutelage up" in one_message(run)
+
+
+def test_a_wrong_key_is_one_message(tutelage: Run, task: Workspace, argilla_env: dict[str, str]) -> None:
+    run = tutelage("pull", "--task", task.root, env=argilla_env | {"ARGILLA_API_KEY": "wrong-key"}, ok=False)
+    said = one_message(run)
+    assert "refused the API key" in said
+    assert "wrong-key" not in said
+
+
+def test_pull_before_push_is_one_message(tutelage: Run, task: Workspace, argilla_env: dict[str, str]) -> None:
+    assert "make it with: tutelage push" in one_message(
+        tutelage("pull", "--task", task.root, env=argilla_env, ok=False)
+    )
+
+
+# Exit 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["nonsense"],
+        ["load"],
+        ["push", "--colour"],
+        ["import", "x.csv"],
+        ["rank", "--seed", "x"],
+        ["init", "d", "--label", "one"],
+    ],
+)
+def test_wrong_usage(tutelage: Run, words: list[str], tmp_path: Path) -> None:
+    run = tutelage(*words, ok=False)
+    assert run.returncode == 2
+    assert run.stdout == ""
+    assert "Usage: " in run.stderr or "Error: " in run.stderr
+    assert "Traceback" not in run.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+# Exit 130
+
+
+def test_interrupted_says_that_one_can_go_on(tutelage: Run, task: Workspace) -> None:
+    large = task.root / "large.csv"
+    large.write_text("text\n" + "".join(f"text {n}\n" for n in range(300_000)))
+    words = ["load", str(large), "--task", str(task.root)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tutelage", *words], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while not (task.root / "task.db").exists():
+        time.sleep(0.01)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said[0] == ""
+    assert said[1].strip() == "tutelage: interrupted; what was done is kept, run it again to go on"
+    small = task.root / "small.csv"
+    small.write_text("text\n" + "".join(f"text {n}\n" for n in range(100)))
+    found = only_object(tutelage("load", small, "--task", task.root, "--json"))
+    assert found["new"] + found["known"] == 100
+
+
+# init
+
+
+def test_init_then_load(tutelage: Run, tmp_path: Path) -> None:
+    tutelage("init", tmp_path / "new", "--labels", "a,b", "--label", "so, so")
+    (tmp_path / "texts.jsonl").write_text('{"text": "x"}\n')
+    assert only_object(tutelage("load", tmp_path / "texts.jsonl", "--task", tmp_path / "new", "--json"))["new"] == 1
+    assert "is there already" in one_message(tutelage("init", tmp_path / "new", "--labels", "a,b", ok=False))
