@@ -185,15 +185,24 @@ def teacher(data: Data) -> None:
 
 
 def three(kind: str, recipe: Recipe) -> list[Plan]:
-    return [Plan(f"{kind} {labels}", labels, recipe) for labels in ("majority", "curated", "gold")]
+    """The same student on three sets of labels; only in the curated one people gave some."""
+    recipes = {
+        "majority": replace(recipe, human_weight=1.0),
+        "curated": recipe,
+        "gold": replace(recipe, human_weight=1.0),
+    }
+    return [Plan(f"{kind} {labels}", labels, mine) for labels, mine in recipes.items()]
 
 
 def noise_plans() -> list[Plan]:
-    base = parse_student("linear")
-    settings = [(weight, out) for weight in (1.0, 2.0, 4.0) for out in (0.0, 0.02, 0.05, 0.1)]
+    """Weights of human labels, and shares of unreviewed rows, the worst by label quality, that are left out."""
+    base, shares = parse_student("linear"), (0.0, 0.02, 0.05, 0.1)
     return [
-        Plan(f"human x{w:g}, {out:.0%} out", "curated", replace(base, human_weight=w, suspects_out=out))
-        for w, out in settings
+        Plan(
+            f"{labels}, human x{weight:g}, {out:.0%} out", labels, replace(base, human_weight=weight, suspects_out=out)
+        )
+        for labels, weight in (("majority", 1.0), ("curated", 1.0), ("curated", 2.0), ("curated", 4.0))
+        for out in shares
     ]
 
 

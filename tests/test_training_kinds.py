@@ -107,7 +107,7 @@ def test_the_id_depends_on_all_that_decides_the_student_and_on_nothing_else() ->
     assert len({student_id(base, snapshot, out) for snapshot in "ab" for out in ([], ["x"])}) == 4
     linear = parse_student("linear")
     assert student_id(linear, "s", []) == student_id(replace(linear, epochs=3, seed=9), "s", [])
-    assert student_id(linear, "s", []) != student_id(replace(linear, human_weight=2), "s", [])
+    assert student_id(linear, "s", []) != student_id(replace(linear, human_weight=3), "s", [])
 
 
 def test_soft_targets_are_the_shares_of_the_votes(tmp_path: Path) -> None:

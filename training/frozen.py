@@ -24,18 +24,18 @@ class FrozenStudent:
 
     def __init__(self, body: Any, head: Head, label_names: tuple[str, ...]) -> None:
         self.label_names = label_names
-        self._body, self._head = body, head
+        self.body, self.head = body, head
 
     def predict_proba(self, texts: Sequence[str]) -> Floats:
         """Probabilities, shape (N, K)."""
         if not texts:
             return np.empty((0, len(self.label_names)))
-        return self._head.predict_proba(embed(self._body, texts))
+        return self.head.predict_proba(embed(self.body, texts))
 
     def save(self, directory: Path) -> None:
         """The layout of a sentence encoder on the Hub, and the head beside it."""
-        self._body.save(str(directory), create_model_card=False, safe_serialization=True)
-        self._head.save(directory)
+        self.body.save(str(directory), create_model_card=False, safe_serialization=True)
+        self.head.save(directory)
 
     @classmethod
     def load(cls, directory: Path, label_names: tuple[str, ...]) -> FrozenStudent:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     "--class-weights/--no-class-weights", default=None, help="Each label weighs the same (default: not in encoders)."
 )
 @click.option("--soft-targets", is_flag=True, default=None, help="Learn the shares of the votes, not their majority.")
-@click.option("--human-weight", type=float, default=None, help="Weight of a label that a person gave (default: 1).")
+@click.option("--human-weight", type=float, default=None, help="Weight of a label that a person gave (default: 2).")
 @click.option(
     "--suspects-out", type=float, default=None, help="Share of unreviewed rows, the worst by label quality, left out."
 )
