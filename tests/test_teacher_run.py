@@ -232,6 +232,7 @@ def kill_somewhere(workspace: Workspace, server: Server, draw: random.Random) ->
     time.sleep(draw.uniform(0, 0.02))
     process.kill()
     process.communicate()
+    time.sleep(0.1)  # the endpoint answers what was in flight, and counts it
 
 
 def killed_runs(workspace: Workspace, server: Server, *, kills: int, at_once: int) -> None:
@@ -347,6 +348,10 @@ def test_what_was_spent_is_known_by_teacher_prompt_and_vote(make_task: Make, tut
     assert [(s.teacher, s.vote, s.calls) for s in spent] == [("t", 1, 5), ("t", 2, 5)]
     assert sum(s.cost for s in spent) == pytest.approx(done["cost"])
     assert sum(s.tokens_in for s in spent) == done["tokens_in"]
+    status = tutelage("status", "--task", workspace.root)
+    assert f"vote 2: 5 records, {spent[1].tokens_in} tokens in, {spent[1].tokens_out} out, {spent[1].cost:.4f} USD" in (
+        status.stdout
+    )
 
 
 @pytest.mark.parametrize("where", ["environment", ".env", "file"])

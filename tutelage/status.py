@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 from feedback.curate import curate
 from feedback.pull import by_record
 from feedback.snapshot import load_snapshot
-from loaders.ledger import Ledger
+from loaders.teacher.ledger import TeacherLedger
 from tutelage.errors import SnapshotError
 from tutelage.workspace import Workspace
 
 
 @dataclass(frozen=True)
 class Status:
-    """Counts of the records and of what machines and people said of them; the newest snapshot; the students."""
+    """Counts of the records and of what machines and people said of them; the newest snapshot; the students.
+
+    ``spent``: calls, tokens, cost in US dollars and seconds of each teacher, prompt and vote that was asked.
+    """
 
     task: str
     records: int
@@ -28,6 +32,7 @@ class Status:
     snapshot: str | None
     students: list[str]
     champion: str | None
+    spent: list[dict[str, Any]]
 
 
 def status(workspace: Workspace) -> Status:
@@ -41,7 +46,8 @@ def status(workspace: Workspace) -> Status:
     from training.registry import champion_id, entries
 
     task = workspace.task
-    with Ledger(workspace.db) as ledger:
+    with TeacherLedger(workspace.db) as ledger:
+        spent = [row._asdict() for row in ledger.spent()]
         dataset, ranks = ledger.latest_dataset(), ledger.ranks()
         responses = by_record(ledger.responses(dataset)) if dataset else {}
         curated = curate(ledger.records(task), responses, ranks)
@@ -58,6 +64,7 @@ def status(workspace: Workspace) -> Status:
         snapshot=_newest_snapshot(workspace),
         students=[entry.id for entry in entries(workspace.students)],
         champion=champion_id(workspace.students),
+        spent=spent,
     )
 
 
@@ -79,4 +86,11 @@ def words(found: Status) -> str:
         f"newest snapshot: {found.snapshot or 'none'}",
         f"students: {', '.join(found.students) or 'none'}; champion: {found.champion or 'none'}",
     ]
+    lines += [_spent(row) for row in found.spent]
     return "\n".join(lines)
+
+
+def _spent(row: dict[str, Any]) -> str:
+    words = f"asked: {row['teacher']} {row['prompt']} vote {row['vote']}: {row['calls']} records"
+    words += f", {row['tokens_in']} tokens in, {row['tokens_out']} out"
+    return words + (f", {row['cost']:.4f} USD, {row['cost'] / row['priced']:.6f} a record" if row["priced"] else "")
