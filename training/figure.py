@@ -18,9 +18,9 @@ def draw(path: Path, title: str, scores: Mapping[str, Scores], label_names: tupl
     from matplotlib.figure import Figure
 
     side = max(4.0, 0.35 * len(label_names) + 2)
-    figure = Figure(figsize=(side + 5, side), layout="constrained")
+    figure = Figure(figsize=(side + 6, side), layout="constrained")
     FigureCanvasAgg(figure)
-    bars, grid = figure.subplots(1, 2, width_ratios=[4, side])
+    bars, grid = figure.subplots(1, 2, width_ratios=[5, side])
     figure.suptitle(_plain(title))
     _draw_scores(bars, scores)
     _draw_confusion(grid, np.array(scores[shown].confusion), label_names)
@@ -29,16 +29,17 @@ def draw(path: Path, title: str, scores: Mapping[str, Scores], label_names: tupl
 
 
 def _draw_scores(axes: Any, scores: Mapping[str, Scores]) -> None:
-    for place, (name, score) in enumerate(scores.items()):
-        values = np.array([score.accuracy, score.macro_f1])
-        bounds = np.array([score.accuracy_interval, score.macro_f1_interval]).T
+    rows = np.arange(len(scores))
+    for name, shift in (("accuracy", -0.12), ("macro_f1", 0.12)):
+        values = np.array([getattr(score, name) for score in scores.values()])
+        bounds = np.array([getattr(score, f"{name}_interval") for score in scores.values()]).T
         spread = np.maximum(0, np.abs(bounds - values))
-        axes.errorbar(np.arange(2) + 0.15 * place, values, yerr=spread, fmt="o", capsize=4, label=_plain(name))
-    axes.set_xticks([0, 1], ["accuracy", "macro-F1"])
-    axes.set_xlim(-0.5, 1.5 + 0.15 * len(scores))
-    axes.set_ylabel("with 95 % interval")
-    axes.grid(axis="y", alpha=0.3)
-    axes.legend()
+        axes.errorbar(values, rows + shift, xerr=spread, fmt="o", capsize=3, label=name.replace("_f1", "-F1"))
+    axes.set_yticks(rows, [_plain(name) for name in scores])
+    axes.set_ylim(len(scores) - 0.5, -0.5)
+    axes.set_xlabel("with 95 % interval")
+    axes.grid(axis="x", alpha=0.3)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)
 
 
 def _draw_confusion(axes: Any, matrix: Any, label_names: tuple[str, ...]) -> None:
