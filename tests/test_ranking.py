@@ -138,11 +138,13 @@ def test_a_score_is_a_probability_whatever_the_votes() -> None:
 
 
 def test_the_last_ties_of_cleanlab_are_drawn_the_same_way_each_time() -> None:
-    votes, probs = [[0, 0, 0], *[[0, 1, 2], [1, 2, 0], [2, 0, 1]] * 4], np.full((13, 3), 1 / 3)
+    votes = [[NO, 0, 1], [1, NO, 0], [0, NO, 1], [1, 1, NO], [0, NO, 1], [0, 0, 0], [1, NO, NO]]
+    suggested, sure = [0, 1, 0, 1, 0, 0, 1], [0.5, 0.8, 0.5, 0.8, 0.8, 0.5, 0.5]
+    probs = [[p, 1 - p] for p in sure]
     runs = []
     for seed in range(5):
         np.random.seed(seed)  # noqa: NPY002  # the generator that cleanlab uses
-        runs.append(quality([0] * 13, votes, probs).tolist())
+        runs.append(quality(suggested, votes, probs).tolist())
         after = np.random.random()  # noqa: NPY002
         np.random.seed(seed)  # noqa: NPY002
         assert after == np.random.random(), "nobody else's draws change"  # noqa: NPY002
