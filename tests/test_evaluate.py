@@ -86,15 +86,18 @@ def test_votes_come_from_the_ledger_by_id_or_text(tmp_path: Path) -> None:
     freeze(workspace, made[:60])
     train(workspace, parse_student("linear"), None, lambda _words: None)
     gold = dict(sentences(120))
-    rows = [{"id": r.id, "text": f" {r.text}  ", "gold": gold[r.text]} for r in made[60:]]
-    rows += [{"id": "x", "text": text, "gold": label} for text, label in sentences(12, seed=77)]
+    rows = [{"id": "x", "text": text, "gold": label} for text, label in sentences(12, seed=77)]
+    rows += [{"id": r.id, "text": f" {r.text}  ", "gold": gold[r.text]} for r in made[60:]]
     source = write(tmp_path / "f.csv", rows)
     for columns in (SheetColumns("text", "gold"), SheetColumns("text", "gold", "id")):
         sheet = from_file(workspace, source, columns)
-        assert [item.votes for item in sheet.items[:60]] == [record.votes for record in made[60:]]
+        assert [item.votes for item in sheet.items[12:]] == [record.votes for record in made[60:]]
         found = evaluate(workspace, find(workspace.students), sheet)
         assert (found.rows, found.without_votes) == (72, 12)
         assert found.on_voted[found.student].rows == 60
+        said = find(workspace.students).load().predict_proba(sheet.texts[12:]).argmax(axis=1)
+        right = (said == sheet.gold(workspace.task.label_names)[12:]).mean()
+        assert found.on_voted[found.student].accuracy == pytest.approx(right) != 0
         assert "On the 60 rows with votes" in describe(found)
 
 

@@ -100,3 +100,11 @@ def test_a_linear_student_reloads_equal_and_without_pickle(tmp_path: Path) -> No
     for file in tmp_path.glob("*.npz"):
         np.load(file, allow_pickle=False)
     assert again.predict_proba([]).shape == (0, 2)
+
+
+def test_a_label_that_was_never_seen_shifts_no_column() -> None:
+    texts = [*GOOD, *BAD, *(f"sales stayed at {n}" for n in range(30))]
+    labels = np.repeat([3, 1, 4], 30)
+    probs = fit_linear(texts, labels, tuple("abcde")).predict_proba(texts)
+    assert (probs.argmax(axis=1) == labels).all()
+    assert (probs[:, [0, 2]] == 0).all()

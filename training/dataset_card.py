@@ -32,10 +32,7 @@ def without_names(source: Path, target: Path) -> None:
     rows = table["responses"].to_pylist()
     names = dict.fromkeys(response["annotator"] for row in rows for response in row)
     alias = {name: f"annotator-{number}" for number, name in enumerate(names, 1)}
-    bare = [
-        [{**{k: v for k, v in one.items() if k != "user_id"}, "annotator": alias[one["annotator"]]} for one in row]
-        for row in rows
-    ]
+    bare = [[{**response, "annotator": alias[response["annotator"]]} for response in row] for row in rows]
     kept = [field for field in table.schema.field(place).type.value_type if field.name != "user_id"]
     column = pa.array(bare, pa.list_(pa.struct(kept)))
     target.parent.mkdir(parents=True, exist_ok=True)
