@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import pytest
 import yaml
+from argilla_rest import Api
 from shop import Person, Shop
 
 from feedback.server import Server, down, up
@@ -27,6 +28,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A real embedded Argilla on a free port, its data in a temporary directory."""
     data_dir = tmp_path_factory.mktemp("argilla")
     yield up(data_dir, port=0)
+    Api.close_all()
     down(data_dir)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -23,26 +22,17 @@ from argilla_rest import (
     suggestions,
 )
 
-from feedback import server
 from feedback.server import Server
 
 EVERYBODY = list("abcdef")
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    directory = tmp_path_factory.mktemp("argilla")
-    yield server.up(directory, port=0)
-    Api.close_all()
-    server.down(directory)
-
-
-@pytest.fixture(scope="module")
-def api(running: Server) -> Api:
+def api(server: Server) -> Api:
     """The owner, and a dataset in which six records were upserted and some answered."""
-    owner, annotator = Api(running, running.api_key), Api(running, running.annotator_api_key)
+    owner, annotator = Api(server, server.api_key), Api(server, server.annotator_api_key)
     distribution = {"strategy": "overlap", "min_submitted": 2}
-    owner.make_dataset(running.workspace, "everything", distribution=distribution)
+    owner.make_dataset(server.workspace, "everything", distribution=distribution)
     publish_everything(owner)
     pre_answers = suggestions(owner)
     owner.upsert(
@@ -65,8 +55,8 @@ def api(running: Server) -> Api:
 
 
 @pytest.fixture(scope="module")
-def annotator(running: Server, api: Api) -> Api:
-    view = Api(running, running.annotator_api_key)
+def annotator(server: Server, api: Api) -> Api:
+    view = Api(server, server.annotator_api_key)
     view.dataset = api.dataset
     return view
 
@@ -204,12 +194,12 @@ def test_suggestions_responses_and_records_sort(api: Api, annotator: Api) -> Non
     assert api.sort(of_record("external_id"), order="desc") == EVERYBODY[::-1]
 
 
-def test_each_annotator_meets_unsorted_records_in_an_order_of_their_own(running: Server) -> None:
-    owner = Api(running, running.api_key)
-    owner.make_dataset(running.workspace, "shuffled")
+def test_each_annotator_meets_unsorted_records_in_an_order_of_their_own(server: Server) -> None:
+    owner = Api(server, server.api_key)
+    owner.make_dataset(server.workspace, "shuffled")
     publish_everything(owner)
     owner.upsert([{"external_id": str(n), "fields": {"text": "same words"}} for n in range(50)])
-    other = Api(running, running.annotator_api_key)
+    other = Api(server, server.annotator_api_key)
     other.dataset = owner.dataset
     first, second = owner.search({}, me=True), other.search({}, me=True)
     assert sorted(first) == sorted(second)
@@ -237,18 +227,18 @@ def test_progress(api: Api, annotator: Api) -> None:
     assert mine["responses"] == {"total": 6, "submitted": 2, "discarded": 1, "draft": 0, "pending": 3}
 
 
-def test_the_owner_signs_in_with_the_password(running: Server) -> None:
-    for name, password in ((running.owner, running.owner_password), (running.annotator, running.annotator_password)):
+def test_the_owner_signs_in_with_the_password(server: Server) -> None:
+    for name, password in ((server.owner, server.owner_password), (server.annotator, server.annotator_password)):
         form = {"username": name, "password": password}
-        assert httpx.post(f"{running.url}/api/v1/token", data=form, trust_env=False).status_code == 201
+        assert httpx.post(f"{server.url}/api/v1/token", data=form, trust_env=False).status_code == 201
     stock = {"username": "argilla", "password": "12345678"}
-    assert httpx.post(f"{running.url}/api/v1/token", data=stock, trust_env=False).status_code == 401
+    assert httpx.post(f"{server.url}/api/v1/token", data=stock, trust_env=False).status_code == 401
 
 
-def test_the_log_holds_no_failed_request_and_no_secret(running: Server, api: Api) -> None:
+def test_the_log_holds_no_failed_request_and_no_secret(server: Server, api: Api) -> None:
     assert api.search({})
-    log = (running.data_dir / "server.log").read_text()
+    log = (server.data_dir / "server.log").read_text()
     assert "Traceback" not in log
     assert " 500 " not in log
-    for secret in (running.api_key, running.owner_password, running.annotator_password, running.annotator_api_key):
+    for secret in (server.api_key, server.owner_password, server.annotator_password, server.annotator_api_key):
         assert secret not in log

@@ -14,24 +14,15 @@ from typing import Any
 import pytest
 from argilla_rest import Api, ids, metadata, of_record, publish_everything, respond
 
-from feedback import server
 from feedback.server import Server
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    directory = tmp_path_factory.mktemp("argilla")
-    yield server.up(directory, port=0)
-    Api.close_all()
-    server.down(directory)
-
-
 @pytest.fixture
-def scratch(running: Server) -> Api:
+def scratch(server: Server) -> Api:
     """A dataset to change at will."""
-    owner = Api(running, running.api_key)
+    owner = Api(server, server.api_key)
     owner.make_dataset(
-        running.workspace, f"scratch-{time.monotonic_ns()}", distribution={"strategy": "overlap", "min_submitted": 1}
+        server.workspace, f"scratch-{time.monotonic_ns()}", distribution={"strategy": "overlap", "min_submitted": 1}
     )
     publish_everything(owner)
     return owner
@@ -62,10 +53,10 @@ def test_chats_are_searched_by_what_is_said_and_pictures_are_not(scratch: Api) -
     assert scratch.find("cat") == []
 
 
-def test_text_of_a_deleted_dataset_is_gone(scratch: Api, running: Server) -> None:
+def test_text_of_a_deleted_dataset_is_gone(scratch: Api, server: Server) -> None:
     scratch.upsert([{"external_id": "1", "fields": {"text": "vanishing"}}])
     scratch.call("DELETE", f"/datasets/{scratch.dataset}")
-    assert leftovers(running.data_dir, "vanishing") == 0
+    assert leftovers(server.data_dir, "vanishing") == 0
 
 
 def leftovers(data_dir: Path, word: str) -> int:
@@ -85,13 +76,13 @@ def test_metadata_alone_is_updated_and_found(scratch: Api) -> None:
     assert scratch.find("kept") == ["1"]
 
 
-def test_a_changed_minimum_counts_and_its_job_does_not_fail(scratch: Api, running: Server) -> None:
+def test_a_changed_minimum_counts_and_its_job_does_not_fail(scratch: Api, server: Server) -> None:
     scratch.upsert([{"external_id": "1", "fields": {"text": "x"}}])
     change = {"distribution": {"strategy": "overlap", "min_submitted": 2}}
     scratch.call("PATCH", f"/datasets/{scratch.dataset}", json=change)
     respond(scratch, scratch, "1", "submitted", label="positive")
     assert scratch.filter(of_record("status"), "pending") == ["1"]
-    assert "Job " not in (running.data_dir / "server.log").read_text()
+    assert "Job " not in (server.data_dir / "server.log").read_text()
 
 
 def test_vectors_and_the_hub_are_refused_in_words(scratch: Api) -> None:
