@@ -38,6 +38,7 @@ class Behaviour:
     error_500: float = 0.0
     hang: float = 0.0  # takes the request and never answers
     half: float = 0.0  # sends half of the body and never the rest
+    drip: float = 0.0  # sends a byte now and then, for ever
     drop: float = 0.0  # closes the connection in place of an answer
     garbage: float = 0.0
     empty_choices: float = 0.0
@@ -126,7 +127,7 @@ class Server:
 
     def _fault(self, text: str) -> str:
         b, draw = self.behaviour, self._draw(text, "fault").random()
-        faults = {"429": b.too_many, "500": b.error_500, "hang": b.hang, "half": b.half, "drop": b.drop,
+        faults = {"429": b.too_many, "500": b.error_500, "hang": b.hang, "half": b.half, "drip": b.drip, "drop": b.drop,
                   "garbage": b.garbage, "empty_choices": b.empty_choices, "content_filter": b.content_filter,
                   "filter_400": b.filter_400}  # fmt: skip
         for name, probability in faults.items():
@@ -145,6 +146,9 @@ class Server:
         if self._log_file:
             self._log_file.write(json.dumps([text, number, outcome]) + "\n")
         if outcome == "hang":
+            return
+        if outcome == "drip":
+            connection.drip()
             return
         if outcome == "drop":
             connection.transport.close()
@@ -230,6 +234,15 @@ class _Connection(asyncio.Protocol):
             if len(rest) >= length:
                 self._buffer = rest[length:]
                 self._server.serve(head, rest[:length], self)
+
+    def drip(self) -> None:
+        self.transport.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 999999\r\n\r\n")
+        self._drop()
+
+    def _drop(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(b" ")
+            asyncio.get_running_loop().call_later(0.05, self._drop)
 
     def send(self, status: int, body: bytes, headers: str, cut: int | None = None) -> None:
         if self.transport.is_closing():

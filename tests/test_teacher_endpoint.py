@@ -84,6 +84,7 @@ def ask(
         ({"error_500": 0.2}, "5xx"),
         ({"hang": 0.1}, "timeout"),
         ({"half": 0.1}, "timeout"),
+        ({"drip": 0.1}, "timeout"),
         ({"drop": 0.2}, "dropped"),
         ({"garbage": 0.2}, "garbage"),
         ({"empty_choices": 0.2}, "empty choices"),
