@@ -1,0 +1,69 @@
+"""Asks an endpoint about many texts at once, for the tests of the client."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from loaders.teacher.asking import Asker, Heard
+from loaders.teacher.dialect import Dialect
+from loaders.teacher.endpoint import Endpoint
+from loaders.teacher.gate import Gate
+from loaders.teacher.interface import Request
+from loaders.teacher.money import Budget
+from tutelage.teachers import Price, Teacher
+
+KEY = "sk-Secret123"
+LABELS = ("good", "bad")
+NEW = Dialect()
+PRICE = Price.model_validate({"since": "2026-01-01", "input": 1, "output": 2})
+
+
+def vote(_text: str, number: int, _data: dict[str, Any]) -> str:
+    return json.dumps({"reason": f"reason {number}", "label": "good"})
+
+
+def teacher(url: str, **keys: Any) -> Teacher:
+    limits = {"timeout": 2, "concurrency": 16, **keys.pop("limits", {})}
+    return Teacher.model_validate(
+        {"name": "t", "license": "none", "model": "m", "base_url": url, "limits": limits, **keys}
+    )
+
+
+def request(number: int, **parameters: Any) -> Request:
+    prompt = f"Answer in JSON.\n<text>\ntext {number}\n</text>"
+    return Request(prompt, {"temperature": 0.5, "max_tokens": 100, **parameters}, LABELS)
+
+
+class Asked:
+    """What came of asking ``count`` texts at once."""
+
+    def __init__(self, who: Teacher, requests: Sequence[Request], key: str, budget: Budget, dialect: Dialect) -> None:
+        self.learned: list[Dialect] = []
+        self.outcomes: list[Heard | BaseException] = []
+        self.troubles: Counter[str] = Counter()
+        asyncio.run(self._ask(who, requests, key, budget, dialect))
+
+    async def _ask(self, who: Teacher, requests: Sequence[Request], key: str, budget: Budget, dialect: Dialect) -> None:
+        endpoint = Endpoint(who, key, dialect=dialect, remember=self.learned.append)
+        asker = Asker(who, endpoint, Gate(who.limits), budget, PRICE)
+        self.outcomes = await asyncio.gather(*map(asker.ask, requests), return_exceptions=True)
+        self.troubles, self.concurrency = asker.troubles, asker.gate.concurrency
+        await endpoint.close()
+
+    @property
+    def heard(self) -> list[Heard]:
+        return [outcome for outcome in self.outcomes if isinstance(outcome, Heard)]
+
+    @property
+    def error(self) -> BaseException:
+        return next(outcome for outcome in self.outcomes if isinstance(outcome, BaseException))
+
+
+def ask(
+    count: int, who: Teacher, *, key: str = KEY, budget: Budget | None = None, dialect: Dialect = NEW, **body: Any
+) -> Asked:
+    return Asked(who, [request(n, **body) for n in range(count)], key, budget or Budget(), dialect)
