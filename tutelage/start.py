@@ -25,8 +25,12 @@ guidelines: |
 # Solved cases, shown to annotators and to the teacher.
 examples: []
 
-# Who votes. The licence says what the labels may be used for.
+# Who votes, and the licence of its output, which says what the labels may be used for.
 teachers: []
+#  - name: gpt-oss
+#    license: apache-2.0
+#    model: openai/gpt-oss-120b    # behind the Hugging Face router; or name a base_url
+#    votes: 3
 
 argilla:
   workspace: tutelage
