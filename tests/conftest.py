@@ -19,6 +19,9 @@ from shop import Person, Shop
 from feedback.server import Server, down, up
 from tutelage.workspace import Workspace
 
+# Threads that wait for work do not keep a core busy: with shared cores that costs several times the time.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 ROOT = Path(__file__).resolve().parent.parent
 LABELS = ("positive", "negative", "neutral")
 
