@@ -12,6 +12,7 @@ from html.entities import html5
 from typing import Any
 
 from loaders.consensus import agent_of, best_reason, suggest
+from tutelage.errors import SettingsError
 from tutelage.record import Rank, Record, Suggestion, Vote
 from tutelage.task import Task
 
@@ -114,7 +115,13 @@ def guidelines_of(task: Task) -> str:
     if task.examples:
         examples = (f"- “{e.text}”: **{e.label}**" + (f". {e.reason}" if e.reason else "") for e in task.examples)
         parts += ["## Examples\n" + "\n".join(examples)]
-    return "\n\n".join(parts)[:GUIDELINES_MAX_LENGTH]
+    guidelines = "\n\n".join(parts)
+    if len(guidelines) > GUIDELINES_MAX_LENGTH:
+        raise SettingsError(
+            f"guidelines, labels and examples are {len(guidelines)} characters together; Argilla takes "
+            f"{GUIDELINES_MAX_LENGTH}: shorten them in task.yaml"
+        )
+    return guidelines
 
 
 def _label_item(name: str, definition: str) -> str:

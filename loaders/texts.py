@@ -52,7 +52,10 @@ class Columns:
 
 @dataclass
 class Loaded:
-    """What a load did, row by row and answer by answer."""
+    """What a load did, row by row and answer by answer.
+
+    ``abstentions`` counts the source's votes, ``given_unread`` its given labels, that name no label.
+    """
 
     rows: int = 0
     new: int = 0
@@ -60,6 +63,7 @@ class Loaded:
     rejected: int = 0
     answers: int = 0
     abstentions: int = 0
+    given_unread: int = 0
 
     def __post_init__(self) -> None:
         # Gold labels by record id: no field, so that they are in nothing that is printed of a load.
@@ -80,7 +84,7 @@ def load(
     Parameters
     ----------
     names_label
-        Whether what a vote says names a label; what does not is counted as an abstention.
+        Whether what a vote or a given label says names a label; what does not is kept and counted.
     progress
         Called with the number of rows done, after each batch.
 
@@ -133,6 +137,7 @@ def _take(
     loaded.known += added.known
     loaded.answers += answered.new
     loaded.abstentions += sum(1 for answer in answers if not names_label(answer.said))
+    loaded.given_unread += sum(1 for record in records if record.given and not names_label(record.given))
     gold = ((record_id, row.cell(columns.gold).strip()) for record_id, row in good)
     loaded.gold.update((record_id, label) for record_id, label in gold if label)
     return bad

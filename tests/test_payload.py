@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from feedback.payload import guidelines_of, inert, payload_of, settled_metadata, votes_shown
+from tutelage.errors import SettingsError
 from tutelage.record import Rank, Record, Vote, Voter
 from tutelage.task import parse_task
 
@@ -196,4 +197,5 @@ def test_the_guidelines_hold_definitions_and_examples_and_fit() -> None:
     words = guidelines_of(task)
     for part in ("Be kind.", "- **good**: all is well", "- **bad**", "yay", "**good**. joy"):
         assert part in words
-    assert len(guidelines_of(parse_task(f"name: n\nlabels: [a, b]\nguidelines: {'long ' * 5000}\n"))) == 10_000
+    with pytest.raises(SettingsError, match="shorten them in task"):
+        guidelines_of(parse_task(f"name: n\nlabels: [a, b]\nguidelines: {'long ' * 5000}\n"))

@@ -277,7 +277,8 @@ def test_votes_may_come_after_the_texts_and_from_several_files(desk: Desk) -> No
 
 
 def test_given_labels_need_no_votes(desk: Desk) -> None:
-    desk.load([{"text": "a", "mine": "Positive"}, {"text": "b", "mine": ""}, {"text": "c", "mine": "?"}], given="mine")
+    rows = [{"text": "a", "mine": "Positive"}, {"text": "b", "mine": ""}, {"text": "c", "mine": "?"}]
+    assert desk.load(rows, given="mine").given_unread == 1
     assert [(record.given, record.votes) for record in desk.records()] == [("positive", ()), (None, ()), (None, ())]
 
 

@@ -74,12 +74,13 @@ class Loop:
 
     def push(self) -> tuple[Pushed, Dataset, bool]:
         """Make the dataset if it is missing and send what changed; also says whether it was made now."""
+        records = self.records()
         dataset, is_new = self._argilla.ensure_dataset(self.workspace.task)
-        return self._send(dataset), dataset, is_new
+        return self._send(dataset, records), dataset, is_new
 
-    def _send(self, dataset: Dataset) -> Pushed:
+    def _send(self, dataset: Dataset, records: list[Record]) -> Pushed:
         pushing = Push(self.ledger, dataset, self.workspace.task, lambda done: self.progress(f"{done} records sent"))
-        pushed = pushing.run(iter(self.records()), self.ledger.ranks())
+        pushed = pushing.run(iter(records), self.ledger.ranks())
         Rejects(self.workspace.rejects).add(
             [{"source": "push", "id": record_id, "reason": why} for record_id, why in pushed.rejected.items()]
         )
@@ -122,7 +123,7 @@ class Loop:
         curated = self._curated(records, dataset.id if dataset else self.ledger.latest_dataset())
         ranks = self._rank(curated, student, seed)
         self.ledger.set_ranks(ranks)
-        return ranks, self._send(dataset) if dataset else None, dataset
+        return ranks, self._send(dataset, records) if dataset else None, dataset
 
     def _curated(self, records: list[Record], dataset: str | None) -> list[Curated]:
         responses = by_record(self.ledger.responses(dataset)) if dataset else {}

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--label", "one", multiple=True, metavar="NAME", help="A label; give as many as there are.")
 @click.option("--labels", "several", default="", metavar="A,B,C", help="The labels, separated by commas.")
-def init_command(directory: Path, one: tuple[str, ...], several: str) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
+def init_command(directory: Path, one: tuple[str, ...], several: str, *, as_json: bool) -> None:
     """Make a task directory: task.yaml, .env.example, .gitignore."""
     from tutelage.start import init
 
@@ -26,7 +27,8 @@ def init_command(directory: Path, one: tuple[str, ...], several: str) -> None:
     if len(labels) < 2:
         raise click.UsageError("name at least two labels: --labels a,b,c or --label 'a, b' --label c")
     written = init(directory, labels)
-    click.echo(f"{', '.join(map(str, written))} written; next: edit {written[0]}, then tutelage load or import")
+    words = f"{', '.join(map(str, written))} written; next: edit {written[0]}, then tutelage load or import"
+    Console(directory, as_json=as_json).result({"written": list(map(str, written))}, words)
 
 
 @command("load")
@@ -110,4 +112,8 @@ def _summary(loaded: Loaded, rejects: Path) -> str:
     words += f" (see {rejects})" if loaded.rejected else ""
     if loaded.answers or loaded.abstentions:
         words += f"; {loaded.answers} new votes, {loaded.abstentions} of the file's votes name no label (abstentions)"
+    if loaded.given_unread:
+        words += (
+            f"; {loaded.given_unread} given labels are none of the task's labels: those records have no given label"
+        )
     return words
