@@ -106,6 +106,15 @@ def find(data_dir: Path | None = None) -> Server | None:
     return server if server and _answers(server) else None
 
 
+def free_port(wanted: int = PORT) -> int:
+    """The wanted port, or 0, which stands for any, where another program has it."""
+    try:
+        with _listener(wanted):
+            return wanted
+    except ServerError:
+        return 0
+
+
 def down(data_dir: Path | None = None) -> bool:
     """Stop the embedded Argilla of a data directory; False if none runs."""
     directory = _directory(data_dir)

@@ -30,13 +30,13 @@ def status_command(console: Console) -> None:
 )
 def demo_command(console: Console, *, folder: Path) -> None:
     """Show the whole loop on the shipped sample; a person goes on at the printed link."""
-    from feedback.server import down, find, up
+    from feedback.server import down, find, free_port, up
     from tutelage.commands.argilla import sign_in_words
     from tutelage.demo import make_workspace, run_demo, table
 
     console.say("This is a sample: sentences about companies that do not exist, with made-up votes and reasons.")
     found = find()
-    server = found or up(port=0, on_progress=console.say)
+    server = found or up(port=free_port(), on_progress=console.say)
     stays = bool(found) or sys.stdout.isatty()
     try:
         demo = run_demo(make_workspace(folder), server, console.say)
