@@ -1,4 +1,4 @@
-"""Rows from files and from the Hub, streamed: CSV, JSONL, Parquet, ``hf://``."""
+"""Rows from files, standard input and the Hub, streamed: CSV, JSONL, Parquet, ``-``, ``hf://``."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import math
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from functools import cached_property
+from io import TextIOWrapper
+from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from tutelage.errors import SourceError
 
@@ -34,7 +36,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Source:
-    """Where rows come from: a path, or ``hf://owner/name`` with an optional split."""
+    """Where rows come from: a path, ``hf://owner/name`` with an optional split, or ``-``, standard input."""
 
     name: str
     encoding: str = "utf-8"
@@ -42,13 +44,16 @@ class Source:
 
     def columns(self) -> list[str]:
         """The names of the columns, in the source's order."""
-        return self._reader().columns
+        return self._reader.columns
 
     def rows(self) -> Iterator[Row]:
         """The rows, each value as text; missing values are empty."""
-        return self._reader().rows()
+        return self._reader.rows()
 
+    @cached_property
     def _reader(self) -> _Reader:
+        if self.name == "-":
+            return _StandardInput(self.encoding)
         if self.name.startswith("hf://"):
             return _Hub(self.name.removeprefix("hf://"), self.split)
         path = Path(self.name)
@@ -119,20 +124,44 @@ class _Jsonl(_Reader):
         with _open(self._path, self._encoding) as file:
             lines = (line for line in file if line.strip())
             try:
-                yield from (self._row(number, line) for number, line in enumerate(lines, 1))
+                yield from (_json_row(number, line, self._encoding) for number, line in enumerate(lines, 1))
             except UnicodeError as error:
                 raise _undecodable(self._path, self._encoding, error) from None
 
+
+class _StandardInput(_Reader):
+    """One JSON object a line, or plain lines, which are the column ``text``; can be read once."""
+
+    def __init__(self, encoding: str) -> None:
+        _check_name(encoding)
+        self._encoding = encoding
+        cast("TextIOWrapper", sys.stdin).reconfigure(encoding=_without_mark(encoding), errors="surrogateescape")
+        lines = (line for line in sys.stdin if line.strip())
+        ahead = list(islice(lines, 1000))
+        if not ahead:
+            raise SourceError("-: standard input is empty; pipe JSON lines or plain lines into the command")
+        self._lines, self._is_json = chain(ahead, lines), ahead[0].lstrip().startswith("{")
+        self.columns = list(dict.fromkeys(key for line in ahead for key in self._row(1, line).values)) or ["text"]
+
+    def rows(self) -> Iterator[Row]:
+        return (self._row(number, line) for number, line in enumerate(self._lines, 1))
+
     def _row(self, number: int, line: str) -> Row:
-        if problem := _undecoded([line], self._encoding):
-            return Row(number, {}, problem)
-        try:
-            data = json.loads(line)
-        except ValueError as error:
-            return Row(number, {}, f"is not JSON: {error}")
-        if not isinstance(data, dict):
-            return Row(number, {}, "is not a JSON object")
-        return Row(number, {key: _as_text(value) for key, value in data.items()})
+        if self._is_json:
+            return _json_row(number, line, self._encoding)
+        return Row(number, {"text": line.rstrip("\r\n")}, _undecoded([line], self._encoding))
+
+
+def _json_row(number: int, line: str, encoding: str) -> Row:
+    if problem := _undecoded([line], encoding):
+        return Row(number, {}, problem)
+    try:
+        data = json.loads(line)
+    except ValueError as error:
+        return Row(number, {}, f"is not JSON: {error}")
+    if not isinstance(data, dict):
+        return Row(number, {}, "is not a JSON object")
+    return Row(number, {key: _as_text(value) for key, value in data.items()})
 
 
 class _Parquet(_Reader):
@@ -194,8 +223,18 @@ def _as_text(value: Any) -> str:
 
 def _open(path: Path, encoding: str, newline: str | None = None) -> IO[str]:
     """Open a text file: without a byte order mark, and with bytes that are no text as lone surrogates."""
-    encoding = "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
-    return path.open(encoding=encoding, errors="surrogateescape", newline=newline)
+    return path.open(encoding=_without_mark(encoding), errors="surrogateescape", newline=newline)
+
+
+def _without_mark(encoding: str) -> str:
+    return "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
+
+
+def _check_name(encoding: str) -> None:
+    try:
+        codecs.lookup(encoding)
+    except LookupError as error:
+        raise SourceError(f"--encoding {encoding}: {error}; common ones: utf-8, cp1252, utf-16") from None
 
 
 def _undecodable(path: Path, encoding: str, error: UnicodeError) -> SourceError:

@@ -28,6 +28,8 @@ COMMANDS = {
     "evaluate": "students",
     "promote": "students",
     "rollback": "students",
+    "predict": "predict",
+    "serve-student": "predict",
     "status": "loop",
     "demo": "loop",
 }
@@ -44,7 +46,7 @@ class _Commands(click.Group):
         if name not in COMMANDS:
             return None
         module = import_module(f"tutelage.commands.{COMMANDS[name]}")
-        command: click.Command = getattr(module, f"{name}_command")
+        command: click.Command = getattr(module, f"{name.replace('-', '_')}_command")
         return command
 
 

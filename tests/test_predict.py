@@ -1,0 +1,249 @@
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import ROOT
+from training_data import sentences, small_task
+
+from loaders.sources import Source
+from training import predict_rows
+from training.predict import Job, predict
+from training.recipe import parse_student
+from training.registry import Entry, find
+from training.student import Floats
+from training.train import train
+from tutelage.errors import SourceError, StudentError
+from tutelage.workspace import Workspace
+
+ROWS = [{"id": f"r{i}", "text": text} for i, (text, _) in enumerate(sentences(95, seed=5))]
+PROBS = ["prob_down", "prob_flat", "prob_up"]
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    made = small_task(tmp_path_factory.mktemp("task"), labels=["down", "flat", "up"])
+    train(made, parse_student("linear"), None, lambda _words: None)
+    return made
+
+
+@pytest.fixture
+def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predict_rows, "ROWS", 10)
+
+
+def job(workspace: Workspace, source: Path | str, out: Path | str, **columns: str) -> Job:
+    return Job(workspace, find(workspace.students), Source(str(source)), str(out), **columns)
+
+
+def expected(workspace: Workspace, texts: list[str]) -> Floats:
+    return find(workspace.students).load().predict_proba(texts)
+
+
+def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    return path
+
+
+@pytest.mark.usefixtures("small_windows")
+def test_a_label_and_probabilities_for_every_row_in_order(
+    workspace: Workspace, tmp_path: Path, write_csv: Callable[..., Path]
+) -> None:
+    done = predict(job(workspace, write_csv(ROWS), tmp_path / "out.parquet", id="id"))
+    frame = pd.read_parquet(tmp_path / "out.parquet")
+    probs = expected(workspace, [row["text"] for row in ROWS])
+    assert list(frame.columns) == ["id", "label", *PROBS]
+    assert frame["id"].tolist() == [row["id"] for row in ROWS]
+    assert np.abs(frame[PROBS].to_numpy() - probs).max() < 1e-6
+    assert frame["label"].tolist() == [("down", "flat", "up")[i] for i in probs.argmax(axis=1)]
+    assert (done.rows, done.rejected, done.kept, done.engine) == (95, 0, 0, "linear")
+    assert done.labels == frame["label"].value_counts().to_dict()
+    about = json.loads(pq.read_schema(tmp_path / "out.parquet").metadata[b"tutelage"])
+    assert about["engine"] == "linear"
+    assert about["student"] == find(workspace.students).id
+    assert not (tmp_path / "out.parquet.parts").exists()
+
+
+def test_every_format_in_and_out_says_the_same(
+    workspace: Workspace, tmp_path: Path, write_csv: Callable[..., Path]
+) -> None:
+    sources = [write_csv(ROWS), write_jsonl(tmp_path / "in.jsonl", ROWS), tmp_path / "in.parquet"]
+    pq.write_table(pa.Table.from_pylist(ROWS), sources[2])
+    said = []
+    for source in sources:
+        for ending in ("csv", "jsonl", "parquet"):
+            out = tmp_path / f"out.{ending}"
+            predict(job(workspace, source, out, id="id"))
+            said.append(list(Source(str(out)).rows()))
+    for rows in said:
+        assert [row.cell("id") for row in rows] == [row["id"] for row in ROWS]
+        assert [row.cell("label") for row in rows] == [row.cell("label") for row in said[0]]
+        assert [float(row.cell("prob_up")) for row in rows] == [float(row.cell("prob_up")) for row in said[0]]
+    assert json.loads((tmp_path / "out.csv.meta.json").read_text("utf-8"))["engine"] == "linear"
+
+
+@pytest.mark.usefixtures("small_windows")
+def test_bad_rows_go_to_rejects_and_the_rest_goes_on(workspace: Workspace, tmp_path: Path) -> None:
+    lines = [json.dumps(row).encode() for row in ROWS[:30]]
+    lines[3], lines[11], lines[12] = b"{not json", b'{"id": "r11", "text": "  "}', b'{"id": "", "text": "profit rose"}'
+    lines[20] = b'{"id": "r20", "text": "caf\xe9", "gold": "up"}'
+    lines[21] = b'{"id": "r21", "text": "half \\ud800 pair", "gold": "up"}'
+    source = tmp_path / "in.jsonl"
+    source.write_bytes(b"\n".join(lines))
+    done = predict(job(workspace, source, tmp_path / "out.csv", id="id"))
+    bad = {3, 11, 12, 20, 21}
+    kept = [row["id"] for i, row in enumerate(ROWS[:30]) if i not in bad]
+    assert pd.read_csv(tmp_path / "out.csv")["id"].tolist() == kept
+    assert (done.rows, done.rejected) == (25, 5)
+    rejects = [json.loads(line) for line in workspace.rejects.read_text("utf-8").splitlines()]
+    mine = [reject for reject in rejects if reject["source"] == str(source)]
+    assert [reject["row"] for reject in mine] == [4, 12, 13, 21, 22]
+    assert all("gold" not in reject["values"] for reject in mine)
+    assert "has no text" in mine[1]["reason"]
+
+
+def test_without_an_id_column_the_id_is_the_row_of_the_source(workspace: Workspace, tmp_path: Path) -> None:
+    source = write_jsonl(tmp_path / "in.jsonl", [{"text": "profit rose"}, {"text": ""}, {"text": "profit fell"}])
+    predict(job(workspace, source, tmp_path / "out.jsonl"))
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text("utf-8").splitlines()]
+    assert [row["id"] for row in rows] == ["1", "3"]
+
+
+@pytest.mark.usefixtures("small_windows")
+def test_finished_parts_are_kept_and_changed_rows_are_not(
+    workspace: Workspace, tmp_path: Path, write_csv: Callable[..., Path]
+) -> None:
+    source, out = write_csv(ROWS), tmp_path / "out.parquet"
+    whole = predict(job(workspace, source, out, id="id"))
+    first = out.read_bytes()
+    done = broken(job(workspace, source, out, id="id"), after=4)
+    assert out.read_bytes() == first  # the old one stands until the new one is whole
+    again = predict(job(workspace, source, out, id="id"))
+    assert (again.kept, again.rows, done) == (40, 95, 4)
+    assert out.read_bytes() == first
+    broken(job(workspace, source, out, id="id"), after=4)
+    changed = [*ROWS[:12], {"id": "r12", "text": "another text"}, *ROWS[13:]]
+    other = predict(job(workspace, write_csv(changed), out, id="id"))
+    assert other.kept == 30  # not the window with the changed row
+    assert whole.labels.keys() == {"down", "flat", "up"}
+
+
+class BrokenError(Exception):
+    pass
+
+
+def broken(work: Job, after: int) -> int:
+    """A run that dies after so many windows; returns how many parts it left."""
+    seen = iter(range(after))
+
+    def progress(_words: str) -> None:
+        if next(seen, None) is None:
+            raise BrokenError
+
+    with pytest.raises(BrokenError):
+        predict(work, progress=progress)
+    parts = sorted(Path(f"{work.out}.parts").glob("*.parquet"))
+    for part in parts[after:]:
+        part.unlink()
+    return len(parts[:after])
+
+
+def test_killed_and_run_again_the_result_is_the_same(workspace: Workspace, tmp_path: Path) -> None:
+    rows = [{"text": text} for text, _ in sentences(300, seed=6)] * 150
+    source, out = write_jsonl(tmp_path / "in.jsonl", rows), tmp_path / "out.csv"
+    command = [sys.executable, "-m", "tutelage", "predict", str(source), str(out), "--task", str(workspace.root)]
+    killed = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("out.csv.parts/0*.parquet")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    killed.send_signal(signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL
+    assert not out.exists()
+    done = subprocess.run([*command, "--json"], cwd=ROOT, capture_output=True, text=True, check=True)
+    summary = json.loads(done.stdout)
+    assert summary["kept"] >= predict_rows.ROWS
+    assert summary["rows"] == len(rows)
+    straight = predict(job(workspace, source, tmp_path / "straight.csv"))
+    assert straight.kept == 0
+    assert out.read_bytes() == (tmp_path / "straight.csv").read_bytes()
+
+
+def test_standard_input_to_standard_output(workspace: Workspace) -> None:
+    def run(given: bytes, *words: str) -> list[dict[str, Any]]:
+        command = [sys.executable, "-m", "tutelage", "predict", "-", "-", "--task", str(workspace.root), *words]
+        done = subprocess.run(command, cwd=ROOT, input=given, capture_output=True, check=True)
+        assert b"linear" in done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    plain = run(b"profit rose by 3 euros\n\nsales fell by 4 euros\n")
+    assert [(row["id"], row["label"]) for row in plain] == [("1", "up"), ("2", "down")]
+    rows = run(
+        b'{"n": 7, "body": "sales fell by 4 euros"}\n{"n": 8, "body": "\\u00e9"}\n', "--text", "body", "--id", "n"
+    )
+    assert [row["id"] for row in rows] == ["7", "8"]
+    assert rows[0]["prob_down"] == plain[1]["prob_down"]
+
+
+def test_a_dataset_through_the_hubs_library(workspace: Workspace, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    write_jsonl(folder / "test.jsonl", ROWS[:7])
+    source = Source(f"hf://{folder}", split="test")
+    done = predict(Job(workspace, find(workspace.students), source, str(tmp_path / "out.csv"), "text", "id"))
+    assert done.rows == 7
+
+
+def test_what_cannot_be_is_said_before_any_work(
+    workspace: Workspace, tmp_path: Path, write_csv: Callable[..., Path]
+) -> None:
+    source = write_csv(ROWS[:3])
+    with pytest.raises(SourceError, match=r"\.parquet, \.csv or \.jsonl"):
+        predict(job(workspace, source, tmp_path / "out.xlsx"))
+    with pytest.raises(SourceError, match=r"no column 'body'; it has: id, text.*--text"):
+        predict(job(workspace, source, tmp_path / "out.csv", text="body"))
+    with pytest.raises(StudentError, match="linear student runs by itself"):
+        predict(job(workspace, source, tmp_path / "out.csv"), "onnx")
+    entry = find(workspace.students)
+    other = Entry(entry.id, entry.path, {**entry.manifest, "labels": ["up", "flat", "down"]})
+    with pytest.raises(StudentError, match="was trained on the labels"):
+        predict(Job(workspace, other, Source(str(source)), str(tmp_path / "out.csv")))
+
+
+def test_a_source_without_one_good_row_gives_an_empty_output(workspace: Workspace, tmp_path: Path) -> None:
+    source = write_jsonl(tmp_path / "in.jsonl", [{"text": " "}])
+    done = predict(job(workspace, source, tmp_path / "out.csv"))
+    assert (done.rows, done.rejected) == (0, 1)
+    with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as file:
+        assert list(csv.reader(file)) == [["id", "label", *PROBS]]
+
+
+def test_windows_end_at_rows_and_at_characters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predict_rows, "ROWS", 3)
+    monkeypatch.setattr(predict_rows, "CHARACTERS", 10)
+    texts = ["a", "b", "c", "d", "eeeeeeeeee", "f", "gg"]
+    source = Source(str(write_jsonl(tmp_path / "in.jsonl", [{"text": text} for text in texts])))
+    found = list(predict_rows.windows(source, "text", "", [].append))
+    assert [window.texts for window in found] == [("a", "b", "c"), ("d", "eeeeeeeeee"), ("f", "gg")]
+    assert [window.number for window in found] == [0, 1, 2]
+    assert len({window.digest for window in found}) == 3
+
+
+def test_gold_is_not_opened(workspace: Workspace, tmp_path: Path, write_csv: Callable[..., Path]) -> None:
+    hidden = workspace.gold.with_name("hidden")
+    workspace.gold.rename(hidden)
+    try:
+        assert predict(job(workspace, write_csv(ROWS[:5]), tmp_path / "out.csv")).rows == 5
+    finally:
+        hidden.rename(workspace.gold)

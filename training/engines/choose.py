@@ -1,0 +1,147 @@
+"""Which engine runs a student: what the machine has, the fastest first, and only if it agrees with torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+
+from training.engines.classifier import EngineClassifier, PlainClassifier
+from training.engines.export import cached
+from training.engines.interface import Classifier, Engine, Network
+from training.engines.network import network_of
+from training.student import Ints, Student
+from tutelage.errors import StudentError
+
+ENOUGH_AGREEMENT = 0.99
+"""Share of the sample's texts that must get torch's label."""
+
+SAMPLE = 256
+"""Texts on which an engine is checked."""
+
+FEW = 1000
+"""With fewer texts than this, exporting a model takes longer than it saves."""
+
+REFERENCE = "torch"
+ENGINES = {
+    "cuda": "training.engines.torch:cuda",
+    "openvino": "training.engines.openvino:openvino_bf16",
+    "onnx": "training.engines.onnx:onnx_int8",
+    "torch-bf16": "training.engines.torch:torch_bf16",
+    REFERENCE: "training.engines.torch:torch_fp32",
+}
+"""The function that makes each, in the order in which ``auto`` tries them."""
+
+_EXPORTS = {"openvino": "training.engines.openvino", "onnx": "training.engines.onnx"}
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The engine, its name with the type it computes in, and the share of ``sample`` texts with torch's label."""
+
+    engine: str
+    name: str
+    agreement: float | None = None
+    sample: int = 0
+
+
+def choose(
+    student: Student, kind: str, folder: Path, texts: Sequence[str], wanted: str, say: Say
+) -> tuple[Chosen, Classifier]:
+    """The engine ``wanted``, or for ``auto`` the first that can be made and agrees with torch on a sample of ``texts``.
+
+    An engine that does not agree is passed over with a word, one that was asked for by name too.
+
+    Raises
+    ------
+    StudentError
+        When the engine that was asked for by name cannot be had.
+    """
+    network = network_of(student, folder)
+    if network is None:
+        if wanted not in {"auto", REFERENCE}:
+            raise StudentError(f"--engine {wanted}: a {kind} student runs by itself; leave --engine out")
+        return Chosen(REFERENCE, kind), PlainClassifier(student, kind)
+    sample = list(texts[:: max(1, len(texts) // SAMPLE)])[:SAMPLE]
+    return _Choice(network, sample, say).first(_candidates(wanted, network, len(texts)), wanted)
+
+
+def classifier_on(student: Student, kind: str, folder: Path, engine: str) -> Classifier:
+    """The student on the engine that was chosen, and checked, before."""
+    network = network_of(student, folder)
+    return PlainClassifier(student, kind) if network is None else EngineClassifier(network, _make(engine, network))
+
+
+def _candidates(wanted: str, network: Network, texts: int) -> list[str]:
+    names = list(ENGINES)
+    if wanted != "auto":
+        return names[names.index(wanted) :]
+    if texts == 0:  # nothing to check another engine on
+        return [REFERENCE]
+    return [name for name in names if texts >= FEW or name not in _EXPORTS or _is_cached(name, network)]
+
+
+def _is_cached(name: str, network: Network) -> bool:
+    return cached(network.exports, import_module(_EXPORTS[name]).KIND).exists()
+
+
+@dataclass(frozen=True)
+class _Choice:
+    network: Network
+    sample: list[str]
+    say: Say
+
+    def first(self, names: Sequence[str], wanted: str) -> tuple[Chosen, Classifier]:
+        """The first of these that can be made and agrees; the reference needs no check."""
+        for name in names[:-1]:
+            chosen = self._checked(name, needed=name == wanted)
+            if chosen is not None:
+                return chosen
+        return Chosen(REFERENCE, self._reference.name), self._reference
+
+    def _checked(self, name: str, *, needed: bool) -> tuple[Chosen, Classifier] | None:
+        try:
+            classifier = EngineClassifier(self.network, _make(name, self.network))
+            agreement = self._agreement(classifier)
+        except StudentError as error:
+            if needed:
+                raise StudentError(f"--engine {name}: {error}") from None
+            return None
+        words = f"{classifier.name}: the same label as torch on {agreement:.1%} of {len(self.sample)} texts"
+        if agreement < ENOUGH_AGREEMENT:
+            self.say(f"{words}; that is under {ENOUGH_AGREEMENT:.0%}, the next engine is taken")
+            return None
+        self.say(words)
+        return Chosen(name, classifier.name, agreement, len(self.sample)), classifier
+
+    @cached_property
+    def _reference(self) -> EngineClassifier:
+        return EngineClassifier(self.network, _make(REFERENCE, self.network))
+
+    @cached_property
+    def _expected(self) -> Ints:
+        return np.asarray(self._reference.compute(self._reference.prepare(self.sample)).argmax(axis=1))
+
+    def _agreement(self, classifier: Classifier) -> float:
+        said = classifier.compute(classifier.prepare(self.sample)).argmax(axis=1)
+        return float((said == self._expected).mean()) if self.sample else 1.0
+
+
+def _make(name: str, network: Network) -> Engine:
+    module, function = ENGINES[name].split(":")
+    try:
+        engine: Engine = getattr(import_module(module), function)(network)
+    except StudentError:
+        raise
+    except ModuleNotFoundError as error:
+        raise StudentError(f"{error.name} is not installed; install it with: pip install 'tutelage[fast]'") from None
+    except Exception as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise StudentError(f"this student cannot be run by it: {reason[0]}; use --engine torch") from None
+    return engine

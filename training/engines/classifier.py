@@ -1,0 +1,62 @@
+"""A student on an engine: tokens in batches of similar length, the order of the texts kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from training.encoder import length_batches
+from training.engines.interface import Engine, Network
+from training.student import Floats, Ints, Student, softmax
+
+_PAD_TO = 8
+"""Lengths are rounded up to a multiple, so that engines which prepare each shape anew meet few of them."""
+
+
+class EngineClassifier:
+    """Tokenises with the student's tokenizer and computes with the engine."""
+
+    def __init__(self, network: Network, engine: Engine) -> None:
+        self.name = engine.name
+        self._engine, self._tokenizer, self._max_length = engine, network.tokenizer, network.max_length
+
+    def prepare(self, texts: list[str]) -> list[Ints]:
+        """Token ids of each text, cut after ``max_length``."""
+        if not texts:
+            return []
+        tokens = self._tokenizer(texts, truncation=True, max_length=self._max_length, return_attention_mask=False)
+        return [np.array(ids) for ids in tokens["input_ids"]]
+
+    def compute(self, prepared: Sequence[Ints]) -> Floats:
+        """Probabilities of shape (N, K)."""
+        scores: list[Any] = [None] * len(prepared)
+        for rows in length_batches([len(ids) for ids in prepared], self._engine.tokens_a_batch):
+            for row, score in zip(rows, self._scores([prepared[row] for row in rows]), strict=True):
+                scores[row] = score
+        return softmax(np.asarray(scores, dtype=np.float64))
+
+    def _scores(self, tokens: Sequence[Ints]) -> Floats:
+        width = min(self._max_length, -(-max(map(len, tokens)) // _PAD_TO) * _PAD_TO)
+        ids = np.full((len(tokens), width), self._tokenizer.pad_token_id)
+        mask = np.zeros_like(ids)
+        for row, own in enumerate(tokens):
+            ids[row, : len(own)] = own
+            mask[row, : len(own)] = 1
+        return self._engine.scores(ids, mask)
+
+
+class PlainClassifier:
+    """A student that needs no engine, such as ``linear``."""
+
+    def __init__(self, student: Student, name: str) -> None:
+        self.name, self._student = name, student
+
+    def prepare(self, texts: list[str]) -> list[str]:
+        """The texts themselves."""
+        return texts
+
+    def compute(self, prepared: list[str]) -> Floats:
+        """Probabilities of shape (N, K)."""
+        return self._student.predict_proba(prepared)

@@ -1,0 +1,59 @@
+"""A network as an ONNX file beside its checkpoint, made once for these versions of the libraries."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+from training.engines.interface import Network
+from tutelage.workspace import replacing
+
+
+def exported(network: Network, kind: str, make: Callable[[Path], None]) -> Path:
+    """The cached export of this kind; ``make`` writes it where there is none yet."""
+    path = cached(network.exports, kind)
+    if not path.exists():
+        with replacing(path) as temporary, _quiet():
+            make(temporary)
+    return path
+
+
+def cached(exports: Path, kind: str) -> Path:
+    """Where the export of this kind lies, or would."""
+    return exports / f"{kind}-torch{version('torch')}-transformers{version('transformers')}.onnx"
+
+
+def write_onnx(network: Network, path: Path) -> None:
+    """Export in float32, for any number of rows and tokens."""
+    import torch
+
+    ids, mask = torch.ones((2, 16), dtype=torch.int64), torch.ones((2, 16), dtype=torch.int64)
+    sizes = {0: torch.export.Dim("rows"), 1: torch.export.Dim("tokens")}
+    torch.onnx.export(
+        network.module,
+        (ids, mask),  # one tensor for both would make them one input
+        str(path),
+        input_names=["input_ids", "attention_mask"],
+        output_names=["scores"],
+        dynamic_shapes={"input_ids": sizes, "attention_mask": sizes},
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporters tell about themselves on every channel there is; what matters raises."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,51 @@
+"""ONNX Runtime with weights of 8 bits, quantised dynamically: fast on every processor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from training.engines.export import exported, write_onnx
+from training.engines.interface import Network
+from training.student import Floats, Ints
+
+KIND = "int8"
+
+
+class OnnxEngine:
+    """A session of ONNX Runtime on the processor."""
+
+    name = "onnx int8"
+    tokens_a_batch = 2048
+
+    def __init__(self, path: Path) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # errors
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # cores are shared with others
+        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+    def scores(self, ids: Ints, mask: Ints) -> Floats:
+        """Scores of shape (B, K)."""
+        return np.asarray(self._session.run(None, {"input_ids": ids, "attention_mask": mask})[0], dtype=np.float64)
+
+
+def onnx_int8(network: Network) -> OnnxEngine:
+    """The engine on the cached export, which is made where there is none."""
+    return OnnxEngine(exported(network, KIND, lambda path: _write_int8(network, path)))
+
+
+def _write_int8(network: Network, path: Path) -> None:
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    plain = path.with_suffix(".fp32")
+    try:
+        write_onnx(network, plain)
+        model = onnx.load(str(plain))
+    finally:
+        plain.unlink(missing_ok=True)
+    del model.graph.value_info[:]  # shapes that quantising would contradict
+    quantize_dynamic(model, str(path), weight_type=QuantType.QInt8)

@@ -1,0 +1,160 @@
+"""``predict --engine ray``: windows of rows over the machines of a Ray cluster, through Ray Data.
+
+The driver reads the source and lays each window beside the parts; actors on the cluster predict
+windows and write parts; the driver joins them. OUT's folder and the task directory must lie where
+every machine sees them under the same path. See ``docs/ray.md``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from training.engines.choose import Chosen, Say, choose, classifier_on
+from training.predict_out import STANDARD, Format, Parts
+from training.predict_rows import Window
+from training.registry import find
+from tutelage.errors import StudentError
+from tutelage.workspace import write_text
+
+if TYPE_CHECKING:
+    from training.predict import Job
+
+RAY = "ray"
+WINDOWS_A_ROUND = 256
+"""How many windows lie on disk at once: about four million short rows."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a machine of the cluster needs to know."""
+
+    students: Path
+    student: str
+    chosen: Chosen
+    out: Path
+    style: Format
+    key: str
+
+    @property
+    def parts(self) -> Parts:
+        """Where parts are written."""
+        return Parts(self.out, self.style, self.key)
+
+
+def predict_on_ray(
+    job: Job, first: list[str], rows: Iterator[Window], say: Say, progress: Say
+) -> tuple[Chosen, Parts, int]:
+    """Predict all windows on the cluster; returns the engine, the parts, and the rows that were kept.
+
+    Raises
+    ------
+    StudentError
+        When Ray is not installed or its cluster cannot be reached, or OUT is no file.
+    """
+    from training.predict import key, style
+
+    if job.out == STANDARD:
+        raise StudentError("--engine ray: writes a file on storage that all machines share; name one as OUT")
+    ray = _connect()
+    students = job.workspace.students.resolve()
+    chosen = ray.get(ray.remote(_choose_there).options(**_share(ray)).remote(students, job.entry.id, first))
+    if chosen.agreement is not None:
+        say(f"{chosen.name}: the same label as torch on {chosen.agreement:.1%} of {chosen.sample} texts")
+    chosen = replace(chosen, name=f"{RAY}, {chosen.name}")
+    plan = Plan(
+        students, job.entry.id, chosen, Path(job.out).resolve(), style(job.entry, chosen), key(job.entry, chosen)
+    )
+    return chosen, plan.parts, _run(ray, plan, plan.parts, rows, progress)
+
+
+def _connect() -> Any:
+    """Ray, connected to the cluster that RAY_ADDRESS names, else to one of this machine alone."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
+    try:
+        import ray
+    except ModuleNotFoundError:
+        raise StudentError("--engine ray: ray is not installed; install it with: pip install 'tutelage[ray]'") from None
+    try:
+        ray.init(ignore_reinit_error=True, log_to_driver=False, logging_level="error", include_dashboard=None)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        address = os.environ.get("RAY_ADDRESS", "a new one on this machine")
+        raise StudentError(
+            f"--engine ray: no cluster at {address}: {error}; set RAY_ADDRESS, see docs/ray.md"
+        ) from None
+    import ray.data
+
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars, context.verbose_stats_logs = False, False
+    return ray
+
+
+def _share(ray: Any) -> dict[str, int]:
+    """What one worker takes: a GPU where the cluster has some, else a core."""
+    return {"num_cpus": 1, "num_gpus": 1} if ray.cluster_resources().get("GPU") else {"num_cpus": 1}
+
+
+def _workers(ray: Any) -> int:
+    resources = ray.cluster_resources()
+    return max(1, int(resources.get("GPU") or resources.get("CPU", 1)))
+
+
+def _choose_there(students: Path, student: str, texts: list[str]) -> Chosen:
+    """Choose on a machine of the cluster, which may have other processors than the driver's."""
+    entry = find(students, student)
+    return choose(entry.load(), entry.manifest["kind"], entry.path, texts, "auto", lambda _words: None)[0]
+
+
+def _run(ray: Any, plan: Plan, parts: Parts, rows: Iterator[Window], progress: Say) -> int:
+    """Round after round: lay windows down, predict those without a part, take the parts. Returns the rows kept."""
+    done = kept = 0
+    while round_ := list(islice(rows, WINDOWS_A_ROUND)):
+        missing = [window for window in round_ if not parts.has(window)]
+        _predict_there(ray, plan, [_lay_down(parts, window) for window in missing])
+        for window in round_:
+            parts.add(window, None)
+        done += sum(len(window.ids) for window in round_)
+        kept += sum(len(window.ids) for window in round_) - sum(len(window.ids) for window in missing)
+        progress(f"{done} rows")
+    return kept
+
+
+def _lay_down(parts: Parts, window: Window) -> str:
+    path = parts.part(window).with_suffix(".rows")
+    write_text(path, json.dumps([window.number, window.ids, window.texts]))
+    return str(path)
+
+
+def _predict_there(ray: Any, plan: Plan, paths: list[str]) -> None:
+    """One task a window; a task whose worker dies is given to another."""
+    if not paths:
+        return
+    windows = ray.data.from_items([{"path": path} for path in paths], override_num_blocks=len(paths))
+    pool = ray.data.ActorPoolStrategy(min_size=1, max_size=min(len(paths), _workers(ray)))
+    done = windows.map_batches(Worker, fn_constructor_args=(plan,), batch_size=1, compute=pool, **_share(ray))
+    for _ in done.iter_batches(batch_size=None):
+        pass
+
+
+class Worker:
+    """A process on the cluster that holds the student on the chosen engine."""
+
+    def __init__(self, plan: Plan) -> None:
+        entry = find(plan.students, plan.student)
+        self._parts = plan.parts
+        self._classifier = classifier_on(entry.load(), entry.manifest["kind"], entry.path, plan.chosen.engine)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Predict the windows that lie at these paths; one that a dead worker had finished is left alone."""
+        for path in map(Path, map(str, batch["path"])):
+            if not path.with_suffix(".parquet").exists():
+                number, ids, texts = json.loads(path.read_text("utf-8"))
+                probs = self._classifier.compute(self._classifier.prepare(texts))
+                self._parts.write(Window(number, tuple(ids), tuple(texts)), probs)
+            path.unlink(missing_ok=True)
+        return batch

@@ -1,0 +1,99 @@
+"""``predict`` and ``serve-student``: a student at work."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from tutelage.console import Console, command
+
+if TYPE_CHECKING:
+    from training.predict import Predicted
+
+_WHICH = click.option(
+    "--student", default="", metavar="ID|champion", help="Which one (default: the champion, else the newest)."
+)
+ENGINES = ("auto", "cuda", "openvino", "onnx", "torch-bf16", "torch")
+
+
+@command("predict")
+@click.argument("source", metavar="IN")
+@click.argument("out")
+@_WHICH
+@click.option(
+    "--engine",
+    type=click.Choice([*ENGINES, "ray"]),
+    default="auto",
+    show_default=True,
+    help="What computes; auto: the fastest that the machine has and that agrees with torch.",
+)
+@click.option("--text", default="text", show_default=True, help="Column of the texts.")
+@click.option("--id", "id_", default="", help="Column of the ids (default: the row's number).")
+@click.option("--split", default="train", show_default=True, help="Split of an hf:// dataset.")
+@click.option("--encoding", default="utf-8", show_default=True, help="Encoding of a text file.")
+def predict_command(
+    console: Console,
+    source: str,
+    out: str,
+    *,
+    student: str,
+    engine: str,
+    text: str,
+    id_: str,
+    split: str,
+    encoding: str,
+) -> None:
+    """Give every text a label and a probability for each label.
+
+    IN is CSV, JSONL, Parquet, hf://owner/name, or - for standard input (JSON or plain lines). OUT
+    ends in .parquet, .csv or .jsonl, or is - for JSON lines on standard output.
+    """
+    from loaders.sources import Source
+    from training.predict import Job, predict
+    from training.registry import find
+
+    workspace = console.workspace
+    job = Job(workspace, find(workspace.students, student), Source(source, encoding, split), out, text, id_)
+    done = predict(job, engine, say=console.say, progress=console.progress)
+    if out == "-":
+        console.say(_summary(done))  # standard output holds the predictions
+    else:
+        console.result(done, _summary(done))
+
+
+def _summary(done: Predicted) -> str:
+    counts = ", ".join(f"{count} {name}" for name, count in done.labels.items())
+    words = f"{done.rows} rows ({counts}) by {done.student} with {done.engine} in {done.wall_s:.1f} s"
+    words += f"; {done.kept} of them kept from an earlier run" if done.kept else ""
+    words += f"; {done.rejected} bad rows in rejects.jsonl" if done.rejected else ""
+    return words + (f"\n{done.out}" if done.out != "-" else "")
+
+
+@command("serve-student")
+@_WHICH
+@click.option(
+    "--engine",
+    type=click.Choice(ENGINES),
+    default="auto",
+    show_default=True,
+    help="What computes; auto: the fastest that the machine has and that agrees with torch.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=int, default=8080, show_default=True, help="Port to listen on; 0 for a free one.")
+@click.option("--max-body", type=int, default=4_000_000, show_default=True, help="Bytes a request may have.")
+@click.option("--max-texts", type=int, default=256, show_default=True, help="Texts a request may have.")
+@click.option("--max-length", type=int, default=100_000, show_default=True, help="Characters a text may have.")
+def serve_student_command(
+    console: Console, *, student: str, engine: str, host: str, port: int, max_body: int, max_texts: int, max_length: int
+) -> None:
+    """Answer over HTTP like the Hub's text-classification pipeline, until interrupted."""
+    from training.registry import find
+    from training.serve import Limits, check_installed, make_app, serve
+    from training.serving import ready
+
+    check_installed()
+    entry = find(console.workspace.students, student)
+    chosen, classifier = ready(console.workspace, entry, engine, console.say)
+    app = make_app(entry, chosen, classifier, Limits(max_body, max_texts, max_length))
+    serve(entry, chosen, app, host, port, console.say)
