@@ -129,8 +129,10 @@ class _Choice:
         return np.asarray(self._reference.compute(self._reference.prepare(self.sample)).argmax(axis=1))
 
     def _agreement(self, classifier: Classifier) -> float:
+        if not self.sample:
+            return 1.0
         said = classifier.compute(classifier.prepare(self.sample)).argmax(axis=1)
-        return float((said == self._expected).mean()) if self.sample else 1.0
+        return float((said == self._expected).mean())
 
 
 def _make(name: str, network: Network) -> Engine:

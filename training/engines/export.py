@@ -12,6 +12,8 @@ from pathlib import Path
 from training.engines.interface import Network
 from tutelage.workspace import replacing
 
+PLAIN = "fp32"
+
 
 def exported(network: Network, kind: str, make: Callable[[Path], None]) -> Path:
     """The cached export of this kind; ``make`` writes it where there is none yet."""
@@ -27,8 +29,13 @@ def cached(exports: Path, kind: str) -> Path:
     return exports / f"{kind}-torch{version('torch')}-transformers{version('transformers')}.onnx"
 
 
-def write_onnx(network: Network, path: Path) -> None:
-    """Export in float32, for any number of rows and tokens."""
+def plain_export(network: Network) -> Path:
+    """The cached export in float32, from which the others are made."""
+    return exported(network, PLAIN, lambda path: _write_plain(network, path))
+
+
+def _write_plain(network: Network, path: Path) -> None:
+    """Export for any number of rows and tokens."""
     import torch
 
     ids, mask = torch.ones((2, 16), dtype=torch.int64), torch.ones((2, 16), dtype=torch.int64)

@@ -39,7 +39,7 @@ class Classifier(Protocol):
     name: str
 
     def prepare(self, texts: list[str]) -> Any:
-        """What ``compute`` takes, such as tokens."""
+        """What ``compute`` takes, such as tokens, of at least one text."""
         ...
 
     def compute(self, prepared: Any) -> Floats:

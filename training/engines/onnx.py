@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training.engines.export import exported, write_onnx
+from training.engines.export import exported, plain_export
 from training.engines.interface import Network
 from training.student import Floats, Ints
 
@@ -41,11 +41,6 @@ def _write_int8(network: Network, path: Path) -> None:
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    plain = path.with_suffix(".fp32")
-    try:
-        write_onnx(network, plain)
-        model = onnx.load(str(plain))
-    finally:
-        plain.unlink(missing_ok=True)
+    model = onnx.load(str(plain_export(network)))
     del model.graph.value_info[:]  # shapes that quantising would contradict
     quantize_dynamic(model, str(path), weight_type=QuantType.QInt8)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from training.engines.export import exported, write_onnx
+from training.engines.export import PLAIN, plain_export
 from training.engines.interface import Network
 from training.student import Floats, Ints
 from tutelage.errors import StudentError
 
-KIND = "fp32"
+KIND = PLAIN
 """What is kept; OpenVINO rounds to bf16 as it loads."""
 
 
@@ -43,4 +43,4 @@ def openvino_bf16(network: Network) -> OpenVinoEngine:
 
     if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise StudentError("this processor does not compute in bf16; use --engine onnx or torch")
-    return OpenVinoEngine(exported(network, KIND, lambda path: write_onnx(network, path)))
+    return OpenVinoEngine(plain_export(network))

@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from conftest import ROOT
+from training_data import WORDS, sentences, small_task, tiny_roberta
+
+from training.recipe import parse_student
+from training.registry import find
+from training.serve import Limits, RefusedError, answer, read
+from training.serving import WAITING, Batches, FullError
+from training.student import Floats
+from training.train import train
+from tutelage.workspace import Workspace
+
+TEXTS = [text for text, _ in sentences(30, seed=4)]
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    root = tmp_path_factory.mktemp("serve")
+    tiny = tiny_roberta(root / "tiny", [text for text, _ in sentences(240)])
+    made = small_task(root / "task")
+    train(made, parse_student(str(tiny), learning_rate=5e-3, epochs=6, max_length=40), None, lambda _words: None)
+    return made
+
+
+@pytest.fixture(scope="module")
+def url(workspace: Workspace) -> Iterator[str]:
+    """The command itself, on a free port."""
+    command = [sys.executable, "-m", "tutelage", "serve-student", "--task", str(workspace.root), "--port", "0"]
+    limits = ["--engine", "torch", "--max-body", "20000", "--max-texts", "40", "--max-length", "500"]
+    with subprocess.Popen([*command, *limits], cwd=ROOT, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr is not None
+        words = next(line for line in server.stderr if "answers on" in line)
+        found = re.search(r"http://\S+?:\d+", words)
+        assert found, words
+        yield found[0]
+        server.send_signal(signal.SIGINT)
+        assert server.wait(30) in {0, 130}
+
+
+def ask(url: str, body: Any, **options: Any) -> httpx.Response:
+    return httpx.post(url, json=body, timeout=60, **options)
+
+
+def test_it_answers_like_the_pipeline(url: str, workspace: Workspace) -> None:
+    from transformers import pipeline
+
+    pipe = pipeline("text-classification", model=str(find(workspace.students).path), device="cpu", top_k=None)
+    pipes = pipe(TEXTS)
+    ours = ask(url, {"inputs": TEXTS}).json()
+    assert [[one["label"] for one in labels] for labels in ours] == [[one["label"] for one in said] for said in pipes]
+    for mine, its in zip(ours, pipes, strict=True):
+        assert [one["score"] for one in mine] == pytest.approx([one["score"] for one in its], abs=1e-4)
+
+
+def test_one_text_and_top_k(url: str) -> None:
+    whole = ask(url, {"inputs": TEXTS[0]}).json()
+    assert len(whole) == 1
+    assert {one["label"] for one in whole[0]} == set(WORDS)
+    assert sum(one["score"] for one in whole[0]) == pytest.approx(1)
+    best = ask(url, {"inputs": TEXTS[0], "parameters": {"top_k": 1, "function_to_apply": None}}).json()
+    assert [one["label"] for one in best[0]] == [whole[0][0]["label"]]
+
+
+def test_the_hubs_own_client_reads_it(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import InferenceClient, constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    said = InferenceClient(url).text_classification(TEXTS[1], top_k=2)
+    ours = ask(url, {"inputs": TEXTS[1], "parameters": {"top_k": 2}}).json()[0]
+    assert [(one.label, one.score) for one in said] == [(one["label"], one["score"]) for one in ours]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        (b"{", 400, "not JSON"),
+        (b"[" * 15000, 400, "not JSON"),
+        (b"[]", 422, "expected"),
+        (b'{"inputs": 3}', 422, "must be a text or a list"),
+        (b'{"inputs": []}', 422, "must be a text or a list"),
+        (b'{"inputs": ["a", 1]}', 422, "must be a text or a list"),
+        (json.dumps({"inputs": ["a"] * 41}).encode(), 422, "at most 40"),
+        (json.dumps({"inputs": ["a", "b" * 501]}).encode(), 422, "text 1 has 501 characters; at most 500"),
+        (b'{"inputs": "\\ud800"}', 422, "half a surrogate pair"),
+        (b'{"inputs": "a", "parameters": {"top_k": 0}}', 422, "top_k"),
+        (b'{"inputs": "a", "parameters": {"top_k": true}}', 422, "top_k"),
+        (b'{"inputs": "a", "parameters": {"colour": "red"}}', 422, "holds colour"),
+        (b'{"inputs": "a", "parameters": {"function_to_apply": "sigmoid"}}', 422, "softmax"),
+        (b" " * 20001, 413, "more than 20000 bytes"),
+    ],
+)
+def test_what_it_refuses(url: str, body: bytes, status: int, words: str) -> None:
+    said = httpx.post(url, content=body, timeout=60)
+    assert said.status_code == status
+    assert words in said.json()["error"]
+    assert ask(url, {"inputs": "profit rose"}).status_code == 200
+
+
+def test_a_body_without_a_stated_length_is_limited_too(url: str) -> None:
+    said = httpx.post(url, content=(b" " * 1000 for _ in range(50)), timeout=60)
+    assert said.status_code == 413
+
+
+def test_health_and_other_addresses(url: str, workspace: Workspace) -> None:
+    health = httpx.get(f"{url}/health").json()
+    entry = find(workspace.students)
+    labels = list(workspace.task.label_names)
+    assert health == {"status": "ok", "student": entry.id, "engine": "torch fp32", "labels": labels}
+    assert httpx.get(url).status_code == 405
+    assert httpx.get(f"{url}/nowhere").status_code == 404
+    assert httpx.get(f"{url}/nowhere").json() == {"error": "Not Found"}
+
+
+def test_many_at_once_get_their_own_answers(url: str) -> None:
+    whole = ask(url, {"inputs": TEXTS}).json()
+    found: dict[int, Any] = {}
+
+    def one(number: int) -> None:
+        found[number] = ask(url, {"inputs": TEXTS[number]}).json()[0]
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(len(TEXTS))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for number, said in found.items():
+        assert [one["label"] for one in said] == [one["label"] for one in whole[number]]
+        assert said[0]["score"] == pytest.approx(whole[number][0]["score"], abs=1e-5)
+
+
+def test_a_port_in_use(workspace: Workspace, tutelage: Any) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        words = ("serve-student", "--task", workspace.root, "--engine", "torch", "--port", port)
+        done = tutelage(*words, ok=False)
+    assert done.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in done.stderr
+
+
+class Counting:
+    """A classifier that tells how many texts it got at once, and is slow or fails where it is told to."""
+
+    name = "counting"
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.go = threading.Event()
+
+    def prepare(self, texts: list[str]) -> list[str]:
+        return texts
+
+    def compute(self, prepared: list[str]) -> Floats:
+        self.go.wait(10)
+        self.sizes.append(len(prepared))
+        if "fail" in prepared:
+            raise ValueError("no")
+        return np.array([[float(text), 0.0] for text in prepared])
+
+
+def test_what_waits_is_answered_together() -> None:
+    classifier = Counting()
+
+    async def work() -> list[Floats]:
+        batches = Batches(classifier)
+        async with batches.running():
+            first = asyncio.create_task(batches.answer(["0"]))
+            await asyncio.sleep(0.05)
+            rest = [asyncio.create_task(batches.answer([str(i), str(i + 0.5)])) for i in range(1, 9)]
+            await asyncio.sleep(0.05)
+            rest[2].cancel()  # a client that went away
+            classifier.go.set()
+            return [await task for task in (first, *rest[:2], *rest[3:])]
+
+    found = asyncio.run(work())
+    assert classifier.sizes == [1, 14]
+    assert [probs[:, 0].tolist() for probs in found[1:3]] == [[1.0, 1.5], [2.0, 2.5]]
+    assert found[3][:, 0].tolist() == [4.0, 4.5]
+
+
+def test_too_much_waiting_is_refused_and_a_failure_is_not_the_end() -> None:
+    classifier = Counting()
+
+    async def work() -> Floats:
+        batches = Batches(classifier)
+        async with batches.running():
+            waiting = asyncio.create_task(batches.answer(["fail"] * WAITING))
+            await asyncio.sleep(0.05)
+            with pytest.raises(FullError):
+                await batches.answer(["1"])
+            classifier.go.set()
+            with pytest.raises(ValueError, match="no"):
+                await waiting
+            return await batches.answer(["1"])
+
+    assert asyncio.run(work())[0, 0] == 1.0
+
+
+def test_reading_and_answering_by_themselves() -> None:
+    assert read(b'{"inputs": "a"}', Limits()).texts == ["a"]
+    with pytest.raises(RefusedError) as refused:
+        read(b"null", Limits())
+    assert refused.value.status == 422
+    said = answer(np.array([[0.2, 0.8, 0.0]]), ["a", "b", "c"], 2)
+    assert said == [[{"label": "b", "score": 0.8}, {"label": "a", "score": 0.2}]]
+
+
+def test_uvicorn_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    from training import serve
+    from tutelage.errors import StudentError
+
+    monkeypatch.setattr(serve, "find_spec", lambda _name: None)
+    with pytest.raises(StudentError, match=r"tutelage\[serve\]"):
+        serve.check_installed()
+
+
+def test_the_page_names_every_option() -> None:
+    from tutelage.commands import predict
+
+    page = (ROOT / "docs/predict.md").read_text("utf-8")
+    for command in (predict.predict_command, predict.serve_student_command):
+        for parameter in command.params:
+            for option in (name for name in parameter.opts if name.startswith("--")):
+                assert option in {"--task", "--json"} or option in page, option
