@@ -108,7 +108,7 @@ def test_nothing_that_is_typed_is_an_error(api: Api, typed: str) -> None:
 
 
 def test_better_matches_come_first(api: Api) -> None:
-    answer = api.answer({"query": {"text": {"q": "profit | rose"}}})
+    answer = api.answer({"query": {"text": {"q": "profit | quarterly"}}})
     assert answer["items"][0]["record"]["external_id"] == "a"
     scores = [item["query_score"] for item in answer["items"]]
     assert scores == sorted(scores, reverse=True)

@@ -231,7 +231,7 @@ def test_what_only_the_server_refuses_is_found_by_halving(shops: Callable[..., S
             put(payloads)
 
         object.__setattr__(dataset, "put", refusing)
-        pushed = loop._send(dataset)
+        pushed = loop._send(dataset, loop.records())
     assert pushed.sent == 30
     assert "found fields values for non configured fields" in pushed.rejected["wrong"]
     assert refused[0] == 31
