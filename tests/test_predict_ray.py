@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from conftest import ROOT
@@ -24,7 +27,7 @@ from tutelage.errors import StudentError
 from tutelage.workspace import Workspace
 
 CODE = """
-import sys
+from training import predict_rows
 predict_rows.ROWS = 2000
 from tutelage.cli import main
 main()
@@ -39,17 +42,30 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 @pytest.fixture
-def address(tmp_path: Path) -> Iterator[str]:
-    """A cluster with two workers, started as an administrator would."""
-    env = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    ray = [sys.executable, "-m", "ray.scripts.scripts"]
-    places = ["--temp-dir", str(Path("/tmp") / f"ray-{tmp_path.parent.name}"), "--object-store-memory", "100000000"]
-    head = [*ray, "start", "--head", "--block", "--port", "6391", "--num-cpus", "2", "--include-dashboard", "false"]
-    with subprocess.Popen([*head, *places], env=env, stdout=subprocess.PIPE, text=True) as cluster:
-        assert cluster.stdout is not None
-        assert any("Ray runtime started" in line for line in cluster.stdout)
-        yield "127.0.0.1:6391"
-        cluster.send_signal(signal.SIGTERM)
+def cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """A cluster with two workers, started as an administrator would; yields the environment that reaches it."""
+    port = free_port()
+    secret = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": uuid4().hex, "RAY_USAGE_STATS_ENABLED": "0"}
+    env = {**os.environ, **secret, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus", "2"]
+    command += ["--node-ip-address", "127.0.0.1", "--port", str(port), "--include-dashboard", "false"]
+    command += ["--temp-dir", f"/tmp/ray-{uuid4().hex[:8]}", "--object-store-memory", "100000000"]
+    with (tmp_path / "ray.log").open("w+") as log, subprocess.Popen(command, env=env, stdout=log, stderr=log) as head:
+        deadline = time.monotonic() + 120
+        while "Ray runtime started" not in (tmp_path / "ray.log").read_text("utf-8"):
+            assert head.poll() is None, (tmp_path / "ray.log").read_text("utf-8")
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        yield {**os.environ, **secret, "RAY_ADDRESS": f"127.0.0.1:{port}"}
+        head.send_signal(signal.SIGTERM)
+    shutil.rmtree(command[command.index("--temp-dir") + 1], ignore_errors=True)
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
 
 
 def workers() -> list[int]:
@@ -66,19 +82,19 @@ def workers() -> list[int]:
 
 
 @pytest.mark.long
-def test_a_worker_is_killed_and_the_result_is_the_same(workspace: Workspace, tmp_path: Path, address: str) -> None:
+def test_a_worker_is_killed_and_the_result_is_the_same(
+    workspace: Workspace, tmp_path: Path, cluster: dict[str, str]
+) -> None:
     rows = [{"id": i, "text": text} for i, (text, _) in enumerate(sentences(300, seed=6) * 150)]
     rows[7]["text"] = " "
     source, out = tmp_path / "in.jsonl", tmp_path / "out.parquet"
     source.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     options = ["--id", "id", "--engine", "ray", "--json", "--task", str(workspace.root)]
     command = [sys.executable, "-c", CODE, "predict", str(source), str(out), *options]
-    with subprocess.Popen(
-        command, cwd=ROOT, env={**os.environ, "RAY_ADDRESS": address}, stdout=subprocess.PIPE, text=True
-    ) as run:
+    with subprocess.Popen(command, cwd=ROOT, env=cluster, stdout=subprocess.PIPE, text=True) as run:
         deadline = time.monotonic() + 300
         while not (list(tmp_path.glob("out.parquet.parts/*.parquet")) and workers()):
-            assert run.poll() is None, "ended before a worker could be killed"
+            assert run.poll() is None, "the run ended before a worker could be killed"
             assert time.monotonic() < deadline
             time.sleep(0.02)
         os.kill(workers()[0], signal.SIGKILL)

@@ -8,6 +8,7 @@ every machine sees them under the same path. See ``docs/ray.md``.
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -41,7 +42,6 @@ class Plan:
     style: Format
     key: str
 
-    @property
     def parts(self) -> Parts:
         """Where parts are written."""
         return Parts(self.out, self.style, self.key)
@@ -70,7 +70,8 @@ def predict_on_ray(
     plan = Plan(
         students, job.entry.id, chosen, Path(job.out).resolve(), style(job.entry, chosen), key(job.entry, chosen)
     )
-    return chosen, plan.parts, _run(ray, plan, plan.parts, rows, progress)
+    parts = plan.parts()
+    return chosen, parts, _run(ray, plan, parts, rows, progress)
 
 
 def _connect() -> Any:
@@ -81,7 +82,7 @@ def _connect() -> Any:
     except ModuleNotFoundError:
         raise StudentError("--engine ray: ray is not installed; install it with: pip install 'tutelage[ray]'") from None
     try:
-        ray.init(ignore_reinit_error=True, log_to_driver=False, logging_level="error", include_dashboard=None)
+        ray.init(ignore_reinit_error=True, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
         address = os.environ.get("RAY_ADDRESS", "a new one on this machine")
         raise StudentError(
@@ -89,6 +90,7 @@ def _connect() -> Any:
         ) from None
     import ray.data
 
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars, context.verbose_stats_logs = False, False
     return ray
@@ -146,7 +148,7 @@ class Worker:
 
     def __init__(self, plan: Plan) -> None:
         entry = find(plan.students, plan.student)
-        self._parts = plan.parts
+        self._parts = plan.parts()
         self._classifier = classifier_on(entry.load(), entry.manifest["kind"], entry.path, plan.chosen.engine)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:

@@ -51,25 +51,28 @@ class RefusedError(Exception):
         self.status, self.why = status, why
 
 
-def serve(entry: Entry, chosen: Chosen, app: Any, host: str, port: int, say: Say) -> None:
-    """Listen until interrupted.
-
-    Raises
-    ------
-    StudentError
-        When the address cannot be listened on.
-    """
+def serve(entry: Entry, chosen: Chosen, app: Any, listening: socket.socket, say: Say) -> None:
+    """Answer on this socket until interrupted."""
     import uvicorn
 
-    listening = _listen(host, port)
-    say(f"{entry.id} with {chosen.name} answers on http://{host}:{listening.getsockname()[1]}; Ctrl-C ends it")
+    host, port = listening.getsockname()[:2]
+    say(
+        f"{entry.id} with {chosen.name} answers on http://{f'[{host}]' if ':' in host else host}:{port}; Ctrl-C ends it"
+    )
     config = uvicorn.Config(
         app, log_level="warning", server_header=False, timeout_keep_alive=30, limit_concurrency=1000
     )
     uvicorn.Server(config).run(sockets=[listening])
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A socket bound to this address; port 0 takes a free one.
+
+    Raises
+    ------
+    StudentError
+        When the address cannot be had.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:

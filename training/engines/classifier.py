@@ -11,9 +11,6 @@ from training.encoder import length_batches
 from training.engines.interface import Engine, Network
 from training.student import Floats, Ints, Student, softmax
 
-_PAD_TO = 8
-"""Lengths are rounded up to a multiple, so that engines which prepare each shape anew meet few of them."""
-
 
 class EngineClassifier:
     """Tokenises with the student's tokenizer and computes with the engine."""
@@ -38,8 +35,7 @@ class EngineClassifier:
         return softmax(np.asarray(scores, dtype=np.float64))
 
     def _scores(self, tokens: Sequence[Ints]) -> Floats:
-        width = min(self._max_length, -(-max(map(len, tokens)) // _PAD_TO) * _PAD_TO)
-        ids = np.full((len(tokens), width), self._tokenizer.pad_token_id)
+        ids = np.full((len(tokens), max(map(len, tokens))), self._tokenizer.pad_token_id)
         mask = np.zeros_like(ids)
         for row, own in enumerate(tokens):
             ids[row, : len(own)] = own

@@ -17,7 +17,7 @@ class OnnxEngine:
     """A session of ONNX Runtime on the processor."""
 
     name = "onnx int8"
-    tokens_a_batch = 2048
+    tokens_a_batch = 512
 
     def __init__(self, path: Path) -> None:
         import onnxruntime
@@ -43,4 +43,7 @@ def _write_int8(network: Network, path: Path) -> None:
 
     model = onnx.load(str(plain_export(network)))
     del model.graph.value_info[:]  # shapes that quantising would contradict
-    quantize_dynamic(model, str(path), weight_type=QuantType.QInt8)
+    # A scale for each output channel: on a fine-tuned MiniLM it more than halves the labels that differ, at no cost.
+    quantize_dynamic(
+        model, str(path), weight_type=QuantType.QInt8, per_channel=True, op_types_to_quantize=["MatMul", "Gemm"]
+    )

@@ -19,7 +19,7 @@ class OpenVinoEngine:
     """A model that OpenVINO compiled for this processor."""
 
     name = "openvino bf16"
-    tokens_a_batch = 2048
+    tokens_a_batch = 1024
 
     def __init__(self, path: Path) -> None:
         import openvino

@@ -16,7 +16,7 @@ class TorchEngine:
     """A network on a device, computing in a type."""
 
     def __init__(
-        self, network: Network, *, device: str = "cpu", bf16: bool = False, tokens_a_batch: int = 2048
+        self, network: Network, *, device: str = "cpu", bf16: bool = False, tokens_a_batch: int = 1024
     ) -> None:
         import torch
 

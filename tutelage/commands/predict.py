@@ -89,11 +89,12 @@ def serve_student_command(
 ) -> None:
     """Answer over HTTP like the Hub's text-classification pipeline, until interrupted."""
     from training.registry import find
-    from training.serve import Limits, check_installed, make_app, serve
+    from training.serve import Limits, check_installed, listen, make_app, serve
     from training.serving import ready
 
     check_installed()
-    entry = find(console.workspace.students, student)
-    chosen, classifier = ready(console.workspace, entry, engine, console.say)
-    app = make_app(entry, chosen, classifier, Limits(max_body, max_texts, max_length))
-    serve(entry, chosen, app, host, port, console.say)
+    with listen(host, port) as listening:
+        entry = find(console.workspace.students, student)
+        chosen, classifier = ready(console.workspace, entry, engine, console.say)
+        app = make_app(entry, chosen, classifier, Limits(max_body, max_texts, max_length))
+        serve(entry, chosen, app, listening, console.say)

