@@ -211,6 +211,8 @@ def test_what_cannot_be_is_said_before_any_work(
     source = write_csv(ROWS[:3])
     with pytest.raises(SourceError, match=r"\.parquet, \.csv or \.jsonl"):
         predict(job(workspace, source, tmp_path / "out.xlsx"))
+    with pytest.raises(SourceError, match="is IN as well"):
+        predict(job(workspace, source, source))
     with pytest.raises(SourceError, match=r"no column 'body'; it has: id, text.*--text"):
         predict(job(workspace, source, tmp_path / "out.csv", text="body"))
     with pytest.raises(StudentError, match="linear student runs by itself"):

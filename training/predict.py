@@ -72,7 +72,7 @@ def predict(
     """
     from training.ray_predict import RAY, predict_on_ray
 
-    check_name(job.out)
+    check_name(job.out, job.source.name)
     check_labels(job.entry.manifest["labels"], job.workspace.task.label_names, job.entry.id)
     started, bad = time.perf_counter(), Bad(job.workspace)
     first, rows = peek(windows(job.source, job.text, job.id, bad.add))

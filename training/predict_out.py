@@ -76,8 +76,10 @@ def open_out(name: str, style: Format, key: str) -> Out:
     return StandardOutput(style) if name == STANDARD else Parts(Path(name), style, key)
 
 
-def check_name(name: str) -> None:
-    """Refuse an output whose format is not known, before any work is done."""
+def check_name(name: str, source: str) -> None:
+    """Refuse an output whose format is not known, or that is the source, before any work is done."""
+    if name != STANDARD and Path(name).resolve() == Path(source).resolve():
+        raise SourceError(f"{name}: is IN as well, which would be lost; give OUT another name")
     if name != STANDARD and Path(name).suffix.lower() not in PARQUET | CSV | JSONL:
         raise SourceError(f"{name}: cannot tell the format; let OUT end in .parquet, .csv or .jsonl, or write -")
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -61,17 +63,25 @@ def predict_on_ray(
 
     if job.out == STANDARD:
         raise StudentError("--engine ray: writes a file on storage that all machines share; name one as OUT")
+    with redirect_stdout(sys.stderr), _connected() as ray:  # Ray tells of dead workers on standard output
+        students = job.workspace.students.resolve()
+        chosen = ray.get(ray.remote(_choose_there).options(**_share(ray)).remote(students, job.entry.id, first))
+        if chosen.agreement is not None:
+            say(f"{chosen.name}: the same label as torch on {chosen.agreement:.1%} of {chosen.sample} texts")
+        chosen = replace(chosen, name=f"{RAY}, {chosen.name}")
+        out, about = Path(job.out).resolve(), style(job.entry, chosen)
+        plan = Plan(students, job.entry.id, chosen, out, about, key(job.entry, chosen))
+        parts = plan.parts()
+        return chosen, parts, _run(ray, plan, parts, rows, progress)
+
+
+@contextmanager
+def _connected() -> Iterator[Any]:
     ray = _connect()
-    students = job.workspace.students.resolve()
-    chosen = ray.get(ray.remote(_choose_there).options(**_share(ray)).remote(students, job.entry.id, first))
-    if chosen.agreement is not None:
-        say(f"{chosen.name}: the same label as torch on {chosen.agreement:.1%} of {chosen.sample} texts")
-    chosen = replace(chosen, name=f"{RAY}, {chosen.name}")
-    plan = Plan(
-        students, job.entry.id, chosen, Path(job.out).resolve(), style(job.entry, chosen), key(job.entry, chosen)
-    )
-    parts = plan.parts()
-    return chosen, parts, _run(ray, plan, parts, rows, progress)
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
 
 
 def _connect() -> Any:
