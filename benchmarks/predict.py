@@ -228,7 +228,8 @@ import json, resource, sys
 from pathlib import Path
 sys.path[:0] = [sys.argv[1], sys.argv[1] + "/tests"]
 from loaders.sources import Source
-from training.predict import Job, predict
+from training.predict import predict
+from training.predict_job import Job
 from training.registry import find
 from tutelage.workspace import Workspace
 work = Workspace(Path(sys.argv[2]))

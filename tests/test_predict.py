@@ -20,7 +20,8 @@ from training_data import sentences, small_task
 
 from loaders.sources import Source
 from training import predict_rows
-from training.predict import Job, predict
+from training.predict import predict
+from training.predict_job import Job
 from training.recipe import parse_student
 from training.registry import Entry, find
 from training.student import Floats

@@ -20,7 +20,8 @@ from training.engines.network import network_of
 from training.engines.torch import TorchEngine
 from training.frozen import FrozenStudent
 from training.head import Head
-from training.predict import Job, predict
+from training.predict import predict
+from training.predict_job import Job
 from training.recipe import parse_student
 from training.registry import find
 from training.student import Floats, load_student

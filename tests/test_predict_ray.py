@@ -19,7 +19,8 @@ from conftest import ROOT
 from training_data import sentences, small_task
 
 from loaders.sources import Source
-from training.predict import Job, predict
+from training.predict import predict
+from training.predict_job import Job
 from training.recipe import parse_student
 from training.registry import find
 from training.train import train

@@ -9,31 +9,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from loaders.sources import Source
-from training.engines.choose import Chosen, Say, choose
+from training.engines.choose import Say, choose
 from training.engines.interface import Classifier
-from training.predict_out import Format, Out, check_name, open_out
+from training.predict_job import Job, key, style
+from training.predict_out import Out, check_name, open_out
 from training.predict_rows import Window, windows
-from training.recipe import digest
-from training.registry import Entry
 from training.student import check_labels
-from tutelage import __version__
 from tutelage.rejects import Rejects
 from tutelage.workspace import Workspace
 
 Windows = Iterator[Window]
-
-
-@dataclass(frozen=True)
-class Job:
-    """What to predict with which student: ``text`` and ``id`` are columns, ``out`` a file or ``-``."""
-
-    workspace: Workspace
-    entry: Entry
-    source: Source
-    out: str
-    text: str = "text"
-    id: str = ""
 
 
 @dataclass(frozen=True)
@@ -124,18 +109,6 @@ def peek(rows: Windows) -> tuple[list[str], Windows]:
     """The texts of the first window, on which an engine is checked, and all windows."""
     first = next(rows, None)
     return ([], rows) if first is None else (list(first.texts), itertools.chain([first], rows))
-
-
-def style(entry: Entry, chosen: Chosen) -> Format:
-    """The output's columns and what it says about itself."""
-    names = tuple(entry.manifest["labels"])
-    about = {"student": entry.id, "engine": chosen.name, "agreement": chosen.agreement}
-    return Format(names, {**about, "labels": list(names), "version": __version__})
-
-
-def key(entry: Entry, chosen: Chosen) -> str:
-    """All but the rows that decides a part: the student, as it was trained, and the engine."""
-    return digest([entry.id, entry.manifest["created_at"], chosen.name, __version__])
 
 
 def run(classifier: Classifier, rows: Windows, out: Out, progress: Say) -> int:

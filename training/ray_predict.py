@@ -16,17 +16,15 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from training.engines.choose import Chosen, Say, choose, classifier_on
+from training.predict_job import Job, key, style
 from training.predict_out import STANDARD, Format, Parts
 from training.predict_rows import Window
 from training.registry import find
 from tutelage.errors import StudentError
 from tutelage.workspace import write_text
-
-if TYPE_CHECKING:
-    from training.predict import Job
 
 RAY = "ray"
 WINDOWS_A_ROUND = 256
@@ -59,8 +57,6 @@ def predict_on_ray(
     StudentError
         When Ray is not installed or its cluster cannot be reached, or OUT is no file.
     """
-    from training.predict import key, style
-
     if job.out == STANDARD:
         raise StudentError("--engine ray: writes a file on storage that all machines share; name one as OUT")
     with redirect_stdout(sys.stderr), _connected() as ray:  # Ray tells of dead workers on standard output

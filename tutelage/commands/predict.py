@@ -50,7 +50,8 @@ def predict_command(
     ends in .parquet, .csv or .jsonl, or is - for JSON lines on standard output.
     """
     from loaders.sources import Source
-    from training.predict import Job, predict
+    from training.predict import predict
+    from training.predict_job import Job
     from training.registry import find
 
     workspace = console.workspace
