@@ -20,7 +20,7 @@ lint: .venv/all
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv/all  ## what the README and benchmarks/LOG.md quote
+bench: .venv/bench  ## what the README and benchmarks/LOG.md quote
 	for bench in benchmarks/[a-z]*.py; do $(BIN)/python $$bench || exit 1; done
 
 .venv/bin/python:
@@ -34,6 +34,10 @@ bench: .venv/all  ## what the README and benchmarks/LOG.md quote
 .venv/all: pyproject.toml constraints.txt | .venv/bin/python
 	$(PIP) --editable '.[train,dev]'
 	@touch .venv/core $@
+
+.venv/bench: pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP) --editable '.[bench]'
+	@touch .venv/core .venv/all $@
 
 # The browser tests need a Chromium; where we may, we install it.
 chromium:

@@ -7,6 +7,7 @@ by the calls allowed at once.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import os
@@ -265,8 +266,11 @@ def main() -> None:
         "sleep": lambda: batch_and_sleep(20),
         "memory": memory,
     }
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(parts)} (default: all)")
+    names = parser.parse_args().parts or list(parts)
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before; a busy machine makes times longer")
-    for name in sys.argv[1:] or list(parts):
+    for name in names:
         parts[name]()
 
 
