@@ -26,7 +26,7 @@ ENGINES = ("auto", "cuda", "openvino", "onnx", "torch-bf16", "torch")
     type=click.Choice([*ENGINES, "ray"]),
     default="auto",
     show_default=True,
-    help="What computes; auto: the fastest that the machine has and that agrees with torch.",
+    help="What computes; auto: the first of these that the machine has and that agrees with torch.",
 )
 @click.option("--text", default="text", show_default=True, help="Column of the texts.")
 @click.option("--id", "id_", default="", help="Column of the ids (default: the row's number).")
@@ -78,7 +78,7 @@ def _summary(done: Predicted) -> str:
     type=click.Choice(ENGINES),
     default="auto",
     show_default=True,
-    help="What computes; auto: the fastest that the machine has and that agrees with torch.",
+    help="What computes; auto: the first of these that the machine has and that agrees with torch.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=int, default=8080, show_default=True, help="Port to listen on; 0 for a free one.")
