@@ -25,7 +25,7 @@ def main(data_dir: Path, inherited: int | None, port: int | None) -> None:
     lock.announce(f"http://{HOST}:{listener.getsockname()[1]}")
     credentials = json.loads((data_dir / "credentials.json").read_text(encoding="utf-8"))
     environment.configure(data_dir, credentials["auth_secret"])
-    asyncio.run(_serve(listener, credentials))
+    asyncio.run(_serve(data_dir, listener, credentials))
     lock.release()
 
 
@@ -42,14 +42,14 @@ def _listener(inherited: int | None, port: int | None) -> socket.socket:
     return listener
 
 
-async def _serve(listener: socket.socket, credentials: dict[str, Any]) -> None:
+async def _serve(data_dir: Path, listener: socket.socket, credentials: dict[str, Any]) -> None:
     background, urgent = jobs.Queue(width=1), jobs.Queue(width=4)
     stand_ins.install(background, urgent)
     # Only now: Argilla's modules read the environment and start its app while they are imported.
     from . import database, pages, search, speed, users
 
     database.prepare()
-    pages.keep_to_themselves()
+    pages.keep_to_themselves(data_dir / environment.TEMPORARY)
     jobs.connect()
     search.register()
     speed.install()

@@ -10,6 +10,9 @@ from pathlib import Path
 ENGINE = "sql"
 BUSY_SECONDS = 60  # how long one request waits for another one's write
 
+TEMPORARY = "tmp"
+"""The folder of the data directory that serves as temporary directory, Argilla's copy of its pages in it."""
+
 
 def configure(data_dir: Path, auth_secret: str) -> None:
     """Point Argilla at `data_dir` and keep it to itself."""
@@ -28,7 +31,7 @@ def configure(data_dir: Path, auth_secret: str) -> None:
         HF_HUB_DISABLE_TELEMETRY="1",
         HF_HUB_OFFLINE="1",
     )
-    _own_temporary_directory(data_dir / "tmp")
+    _own_temporary_directory(data_dir / TEMPORARY)
 
 
 def _own_temporary_directory(directory: Path) -> None:
