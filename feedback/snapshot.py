@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -22,7 +20,7 @@ from tutelage import __version__
 from tutelage.errors import SnapshotError
 from tutelage.record import Response, Vote
 from tutelage.task import Task
-from tutelage.workspace import write_text
+from tutelage.workspace import replacing_folder, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,10 +50,14 @@ class Snapshot:
 
 
 def snapshot_id(task: Task, curated: Sequence[Curated]) -> str:
-    """First 12 hex digits of a SHA-256 over the task and each record's id, text, label and source."""
+    """First 12 hex digits of a SHA-256 over the task and all that training and the manifest take of each record.
+
+    That is all of its row but the responses, which decided its label and status, and the suspect
+    rank, whose ties a seed breaks.
+    """
     digest = hashlib.sha256(task.id.encode())
     for item in sorted(curated, key=lambda item: item.record.id):
-        row = [item.record.id, item.record.text, item.label, item.source]
+        row = {name: value for name, value in _row(item).items() if name not in {"responses", "suspect_rank"}}
         digest.update(json.dumps(row, ensure_ascii=False).encode())
     return digest.hexdigest()[:12]
 
@@ -106,20 +108,14 @@ def load_snapshot(snapshots: Path, name: str | None = None) -> Snapshot:
 def _write(folder: Path, name: str, task: Task, curated: Sequence[Curated], origin: Mapping[str, Any]) -> None:
     import pyarrow.parquet as pq
 
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
     try:
-        pq.write_table(_table(curated), temporary / DATA)
-        manifest = _manifest(name, task, curated, origin) | {"sha256": _sha256(temporary / DATA)}
-        write_text(temporary / MANIFEST, json.dumps(manifest, ensure_ascii=False, indent=2) + "\n")
-        temporary.chmod(0o755)
-        shutil.rmtree(folder, ignore_errors=True)  # only ever a folder without a manifest
-        temporary.rename(folder)
+        with replacing_folder(folder) as temporary:  # what is replaced is only ever a folder without a manifest
+            pq.write_table(_table(curated), temporary / DATA)
+            manifest = _manifest(name, task, curated, origin) | {"sha256": _sha256(temporary / DATA)}
+            write_text(temporary / MANIFEST, json.dumps(manifest, ensure_ascii=False, indent=2) + "\n")
     except OSError:
         if not (folder / MANIFEST).exists():  # else another pull of the same content was faster
             raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _manifest(name: str, task: Task, curated: Sequence[Curated], origin: Mapping[str, Any]) -> dict[str, Any]:
@@ -162,7 +158,7 @@ def _row(item: Curated) -> dict[str, Any]:
         "status": item.status,
         "suggestion": item.suggestion and item.suggestion.label,
         "agreement": item.suggestion and item.suggestion.score,
-        "label_quality": item.rank and item.rank.label_quality,
+        "label_quality": item.rank and round(item.rank.label_quality, 9),  # beyond that it is noise of the processor
         "suspect_rank": item.rank and item.rank.suspect_rank,
         "votes": [_vote(vote) for vote in item.record.votes],
         "responses": [_response(response) for response in item.responses],

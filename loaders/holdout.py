@@ -1,24 +1,101 @@
-"""Which records are held out: nothing trains on them, shows them to people, or ranks by them."""
+"""What is held out, for every step alike: nothing trains on it, shows it to people, or ranks by it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from loaders.sources import Source
-from tutelage.errors import TaskError
+from loaders.ledger import Ledger
+from loaders.sources import Row, Source
+from loaders.texts import normalised
+from tutelage.errors import StudentError, TaskError
+from tutelage.record import Record
 from tutelage.task import Task
+from tutelage.workspace import Workspace
+
+LOCK = "holdout.lock.json"
 
 
-def holdout(task: Task, directory: Path) -> Callable[[str], bool]:
-    """Whether the task holds out a record, by its id.
+@dataclass(frozen=True)
+class HeldOut:
+    """What must not be trained on: record ids, and texts by any of their ids."""
 
-    The share is drawn by the hash of the id; a gold file (CSV, JSONL or Parquet, its path relative
-    to the task directory) names the ids in a column ``id``.
+    ids: frozenset[str]
+    texts: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over ids and texts, whatever their order."""
+        content = json.dumps([sorted(self.ids), sorted(set(self.texts))], ensure_ascii=False)
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    def __contains__(self, record: Record) -> bool:
+        """Whether it is one of the holdout, or has a text of the holdout."""
+        return record.id in self.ids or normalised(record.text) in self._normalised
+
+    @cached_property
+    def _normalised(self) -> frozenset[str]:
+        return frozenset(map(normalised, self.texts))
+
+
+def held_out(workspace: Workspace) -> HeldOut:
+    """The task's holdout: its share of the ledger, or its file, and what was locked earlier.
+
+    The share is drawn by the hash of the id; a file (CSV, JSONL or Parquet, its path relative to
+    the task directory, or hf://owner/name) names ids, texts or both.
+
+    Raises
+    ------
+    TaskError
+        When the file has neither column, or a row that names nothing.
     """
-    if not task.holdout.file:
-        return task.holds_out
-    source = Source(str(directory / task.holdout.file))
-    if "id" not in source.columns():
-        raise TaskError(f"{source.name}: holdout.file needs a column 'id' with the ids of the records to hold out")
-    return frozenset(row.cell("id").strip() for row in source.rows()).__contains__
+    task, root = workspace.task, workspace.root
+    ids, texts = _from_file(task, root) if task.holdout.file else (set[str](), set[str]())
+    ids |= read_lock(root).get("rows", {}).keys()
+    if not (ids or texts or task.holdout.share):
+        return HeldOut(frozenset(), ())
+    named = {normalised(text) for text in texts}
+    with Ledger(workspace.db) as ledger:
+        for record in ledger.records(task):
+            if record.id in ids or task.holds_out(record.id) or normalised(record.text) in named:
+                ids.add(record.id)
+                texts.add(record.text)
+    return HeldOut(frozenset(ids), tuple(texts))
+
+
+def _from_file(task: Task, root: Path) -> tuple[set[str], set[str]]:
+    name = task.holdout.file
+    source = Source(name if name.startswith("hf://") else str(root / name))
+    columns = source.columns()
+    if not {"id", "text"} & set(columns):
+        raise TaskError(f"{name}: holdout.file needs a column 'id' or 'text'; it has: {', '.join(columns)}")
+    ids, texts = set[str](), set[str]()
+    for row in source.rows():
+        row_id, text = _named(row, name)
+        ids |= {row_id} - {""}
+        texts |= {text} if text.strip() else set()
+    return ids, texts
+
+
+def _named(row: Row, file: str) -> tuple[str, str]:
+    row_id, text = row.cell("id").strip(), row.cell("text")
+    problem = row.problem or ("" if row_id or text.strip() else "has neither an id nor a text")
+    if problem:
+        raise TaskError(
+            f"{file}: row {row.number} of holdout.file {problem}, so it cannot be held out; correct or remove the row"
+        )
+    return row_id, text
+
+
+def read_lock(root: Path) -> dict[str, Any]:
+    """``holdout.lock.json``: when it was first used, and per row id a hash of its text and gold label; or nothing."""
+    path = root / LOCK
+    try:
+        lock: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    except ValueError as error:
+        raise StudentError(f"{path}: is damaged ({error}); restore it, or remove it to lock the holdout anew") from None
+    return lock

@@ -33,10 +33,11 @@ class Answer(NamedTuple):
 
 
 class Added(NamedTuple):
-    """Counts of what an ``add`` found new, and what it knew already."""
+    """Counts of what an ``add`` found new, what it knew already, and what of that said something else."""
 
     new: int
     known: int
+    differing: int = 0
 
 
 class Ledger:
@@ -83,8 +84,7 @@ class Ledger:
 
     def text_of(self, ids: Sequence[str]) -> dict[str, str]:
         """The texts that these ids have, for those that are known."""
-        marks = ",".join("?" * len(ids))
-        return dict(self._db.execute(f"SELECT id, text FROM records WHERE id IN ({marks})", list(ids)))
+        return dict(self._db.execute(f"SELECT id, text FROM records WHERE id IN ({_marks(ids)})", list(ids)))
 
     def add(self, records: Sequence[Record], answers: Sequence[Answer] = ()) -> tuple[Added, Added]:
         """Add records and answers in one transaction; those that are known stay as they are.
@@ -92,7 +92,8 @@ class Ledger:
         A record's ``given`` label is taken when the known record has none.
         """
         with self._transaction() as db:
-            before = self._counts()
+            ids = self.text_of([record.id for record in records])
+            said = self._said(sorted({answer.record_id for answer in answers}))
             db.executemany(
                 "INSERT INTO records (id, text, given) VALUES (?, ?, ?)"
                 " ON CONFLICT (id) DO UPDATE SET given = coalesce(given, excluded.given)",
@@ -103,21 +104,28 @@ class Ledger:
                 " ON CONFLICT DO NOTHING",
                 [(a.record_id, *_key(a.voter), a.said, a.reason) for a in answers],
             )
-            after = self._counts()
-        new_records, new_answers = after[0] - before[0], after[1] - before[1]
+        new_records = len({record.id for record in records} - set(ids))
+        differing, before = 0, len(said)
+        for answer in answers:
+            first = said.setdefault((answer.record_id, *_key(answer.voter)), answer.said)
+            differing += first != answer.said
+        new_answers = len(said) - before
         return (
             Added(new_records, len(records) - new_records),
-            Added(new_answers, len(answers) - new_answers),
+            Added(new_answers, len(answers) - new_answers, differing),
         )
 
-    def _counts(self) -> tuple[int, int]:
-        row = self._db.execute("SELECT (SELECT count(*) FROM records), (SELECT count(*) FROM answers)").fetchone()
-        return int(row[0]), int(row[1])
+    def _said(self, ids: Sequence[str]) -> dict[tuple[str, str, str, int], str]:
+        """What each voter said of these records."""
+        rows = self._db.execute(
+            f"SELECT record, teacher, prompt, vote, said FROM answers WHERE record IN ({_marks(ids)})", list(ids)
+        )
+        return {(record, teacher, prompt, vote): said for record, teacher, prompt, vote, said in rows}
 
     @property
     def record_count(self) -> int:
         """How many records there are."""
-        return self._counts()[0]
+        return int(self._db.execute("SELECT count(*) FROM records").fetchone()[0])
 
     def records(self, task: Task) -> Iterator[Record]:
         """All records in the order of their arrival, with the votes that count, as the task reads them.
@@ -207,6 +215,10 @@ class Ledger:
     def response_counts(self) -> dict[str, int]:
         """How many responses are kept of each dataset, by its uuid."""
         return dict(self._db.execute("SELECT dataset, count(*) FROM responses GROUP BY dataset"))
+
+
+def _marks(values: Sequence[str]) -> str:
+    return ",".join("?" * len(values))
 
 
 def _key(voter: Voter) -> tuple[str, str, int]:

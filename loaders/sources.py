@@ -7,7 +7,9 @@ import csv
 import json
 import math
 import sys
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from io import TextIOWrapper
@@ -44,11 +46,16 @@ class Source:
 
     def columns(self) -> list[str]:
         """The names of the columns, in the source's order."""
-        return self._reader.columns
+        with _readable(self.name):
+            return self._reader.columns
 
-    def rows(self) -> Iterator[Row]:
-        """The rows, each value as text; missing values are empty."""
-        return self._reader.rows()
+    def rows(self, columns: Sequence[str] = ()) -> Iterator[Row]:
+        """The rows, each value as text; missing values are empty.
+
+        ``columns`` are those that matter: of a Parquet file no others are read.
+        """
+        with _readable(self.name):
+            yield from self._reader.rows(columns)
 
     @cached_property
     def _reader(self) -> _Reader:
@@ -66,10 +73,22 @@ class Source:
         return _Jsonl(path, self.encoding) if is_jsonl else _Csv(path, self.encoding)
 
 
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SourceError(f"{name}: cannot be read: {_first_line(error)}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
 class _Reader:
     columns: list[str]
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self, columns: Sequence[str] = ()) -> Iterator[Row]:
         raise NotImplementedError
 
 
@@ -78,26 +97,55 @@ class _Csv(_Reader):
         csv.field_size_limit(_CSV_FIELD_LIMIT)
         self._path, self._encoding = path, encoding
         with self._open() as file:
-            self.columns = next(self._parse(file), [])
+            self.columns = next(self._parse(file), ([], []))[0]
         if not self.columns:
             raise SourceError(f"{path}: is empty; the first line must name the columns")
 
     def _open(self) -> IO[str]:
         return _open(self._path, self._encoding, newline="")
 
-    def _parse(self, file: IO[str]) -> Iterator[list[str]]:
-        delimiter = "\t" if self._path.suffix.lower() == ".tsv" else ","
-        return csv.reader(file, delimiter=delimiter)
+    def _parse(self, lines: Iterable[str]) -> Iterator[tuple[list[str], list[str]]]:
+        """The cells of each row, and its lines: several where a quoted cell holds line ends."""
+        own = list[str]()
 
-    def rows(self) -> Iterator[Row]:
+        def remembered() -> Iterator[str]:
+            for line in lines:
+                own.append(line)
+                yield line
+
+        for cells in self._reader(remembered()):
+            yield cells, own
+            own = []
+
+    def _reader(self, lines: Iterable[str], *, strict: bool = False) -> Any:
+        delimiter = "\t" if self._path.suffix.lower() == ".tsv" else ","
+        return csv.reader(lines, delimiter=delimiter, strict=strict)
+
+    def _is_astray(self, lines: list[str]) -> bool:
+        """Whether a stray quote made one row of these lines: it is not closed, or where no cell ends."""
+        if len(lines) == 1 and lines[0].count('"') % 2 == 0:
+            return False
+        try:
+            deque(self._reader(lines, strict=True), maxlen=0)
+        except csv.Error as error:
+            return len(lines) > 1 or "unexpected end" in str(error)
+        return False
+
+    def rows(self, _columns: Sequence[str] = ()) -> Iterator[Row]:
         with self._open() as file:
-            lines = self._parse(file)
-            next(lines)
+            again = deque[str]()
+            rows = self._parse(_lines(file, again))
+            next(rows)
             number = 0
             try:
-                for cells in lines:
-                    if cells:
-                        number += 1
+                while found := next(rows, None):
+                    cells, lines = found
+                    number += bool(cells)
+                    if self._is_astray(lines):
+                        yield Row(number, {}, "opens a quote that is not closed, or not where a cell ends")
+                        again.extendleft(reversed(lines[1:]))
+                        rows = self._parse(_lines(file, again))
+                    elif cells:
                         yield self._row(number, cells)
             except csv.Error as error:
                 raise SourceError(f"{self._path}: row {number + 1}: {error}; correct the quotes of that row") from None
@@ -111,6 +159,12 @@ class _Csv(_Reader):
         return Row(number, values, _undecoded(cells, self._encoding))
 
 
+def _lines(file: IO[str], again: deque[str]) -> Iterator[str]:
+    """The lines of ``again``, which are read once more, and those of the file."""
+    while line := again.popleft() if again else file.readline():
+        yield line
+
+
 class _Jsonl(_Reader):
     """Rows may leave keys out; the columns are those that the first thousand rows name."""
 
@@ -120,7 +174,7 @@ class _Jsonl(_Reader):
         if not self.columns:
             raise SourceError(f'{path}: expected one JSON object a line, such as {{"text": "..."}}')
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self, _columns: Sequence[str] = ()) -> Iterator[Row]:
         with _open(self._path, self._encoding) as file:
             lines = (line for line in file if line.strip())
             try:
@@ -136,14 +190,17 @@ class _StandardInput(_Reader):
         _check_name(encoding)
         self._encoding = encoding
         cast("TextIOWrapper", sys.stdin).reconfigure(encoding=_without_mark(encoding), errors="surrogateescape")
-        lines = (line for line in sys.stdin if line.strip())
-        ahead = list(islice(lines, 1000))
-        if not ahead:
+        ahead = list(islice(sys.stdin, 1000))
+        first = next((line for line in ahead if line.strip()), "")
+        if not first:
             raise SourceError("-: standard input is empty; pipe JSON lines or plain lines into the command")
-        self._lines, self._is_json = chain(ahead, lines), ahead[0].lstrip().startswith("{")
+        self._is_json = first.lstrip().startswith("{")
+        lines = chain(ahead, sys.stdin)  # plain lines count, empty or not, so that row numbers are line numbers
+        self._lines = (line for line in lines if line.strip()) if self._is_json else lines
+        ahead = [line for line in ahead if line.strip()]
         self.columns = list(dict.fromkeys(key for line in ahead for key in self._row(1, line).values)) or ["text"]
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self, _columns: Sequence[str] = ()) -> Iterator[Row]:
         return (self._row(number, line) for number, line in enumerate(self._lines, 1))
 
     def _row(self, number: int, line: str) -> Row:
@@ -157,11 +214,13 @@ def _json_row(number: int, line: str, encoding: str) -> Row:
         return Row(number, {}, problem)
     try:
         data = json.loads(line)
+        if not isinstance(data, dict):
+            return Row(number, {}, "is not a JSON object")
+        return Row(number, {key: _as_text(value) for key, value in data.items()})
     except ValueError as error:
         return Row(number, {}, f"is not JSON: {error}")
-    if not isinstance(data, dict):
-        return Row(number, {}, "is not a JSON object")
-    return Row(number, {key: _as_text(value) for key, value in data.items()})
+    except RecursionError:
+        return Row(number, {}, "is nested too deeply")
 
 
 class _Parquet(_Reader):
@@ -169,19 +228,36 @@ class _Parquet(_Reader):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
+        self._path = path
         try:
             self._file = pq.ParquetFile(path)
-        except pa.ArrowInvalid as error:
-            raise SourceError(f"{path}: is not a Parquet file: {error}") from None
-        self.columns = self._file.schema_arrow.names
+            self.columns = self._file.schema_arrow.names
+        except (pa.ArrowException, OSError) as error:
+            raise SourceError(f"{path}: cannot be read as Parquet: {_first_line(error)}") from None
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self, columns: Sequence[str] = ()) -> Iterator[Row]:
+        import pyarrow as pa
+
         number = 0
-        for batch in self._file.iter_batches(batch_size=1000):
-            for values in batch.to_pylist():
-                number += 1
-                cells = {key: _as_text(value) for key, value in values.items()}
-                yield Row(number, cells, _undecoded(list(cells.values()), "utf-8"))
+        try:
+            for batch in self._file.iter_batches(batch_size=1000, columns=list(columns) or None):
+                yield from _parquet_rows(batch, number + 1)
+                number += batch.num_rows
+        except (pa.ArrowException, OSError) as error:
+            reason = _first_line(error)
+            raise SourceError(f"{self._path}: cannot be read after row {number}: {reason}; write it again") from None
+
+
+def _parquet_rows(batch: Any, number: int) -> list[Row]:
+    """The batch's rows, the first with this number; one by one where not all of them can be had."""
+    try:
+        rows = batch.to_pylist()
+    except (ValueError, OverflowError) as error:
+        if batch.num_rows == 1:
+            return [Row(number, {}, f"cannot be read: {_first_line(error)}")]
+        return [row for i in range(batch.num_rows) for row in _parquet_rows(batch.slice(i, 1), number + i)]
+    texts = [{key: _as_text(value) for key, value in values.items()} for values in rows]
+    return [Row(i, cells, _undecoded(list(cells.values()), "utf-8")) for i, cells in enumerate(texts, number)]
 
 
 class _Hub(_Reader):
@@ -200,7 +276,7 @@ class _Hub(_Reader):
             ) from None
         self.columns = list(self._data.column_names)
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self, _columns: Sequence[str] = ()) -> Iterator[Row]:
         names = {key: feature.int2str for key, feature in self._data.features.items() if hasattr(feature, "int2str")}
         for number, values in enumerate(self._data, 1):
             yield Row(number, {key: _hub_value(value, names.get(key)) for key, value in values.items()})

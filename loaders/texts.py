@@ -54,6 +54,7 @@ class Columns:
 class Loaded:
     """What a load did, row by row and answer by answer.
 
+    ``differing`` counts the source's votes that were loaded before with another label, which stays;
     ``abstentions`` counts the source's votes, ``given_unread`` its given labels, that name no label.
     """
 
@@ -62,6 +63,7 @@ class Loaded:
     known: int = 0
     rejected: int = 0
     answers: int = 0
+    differing: int = 0
     abstentions: int = 0
     given_unread: int = 0
 
@@ -136,6 +138,7 @@ def _take(
     loaded.new += added.new
     loaded.known += added.known
     loaded.answers += answered.new
+    loaded.differing += answered.differing
     loaded.abstentions += sum(1 for answer in answers if not names_label(answer.said))
     loaded.given_unread += sum(1 for record in records if record.given and not names_label(record.given))
     gold = ((record_id, row.cell(columns.gold).strip()) for record_id, row in good)

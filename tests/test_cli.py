@@ -13,7 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from training_data import small_task
 
+from training.recipe import parse_student
+from training.registry import find, promote
+from training.train import train
 from tutelage.cli import COMMANDS
 from tutelage.workspace import Workspace
 
@@ -217,3 +221,34 @@ def test_init_then_load(tutelage: Run, tmp_path: Path) -> None:
     (tmp_path / "texts.jsonl").write_text('{"text": "x"}\n')
     assert only_object(tutelage("load", tmp_path / "texts.jsonl", "--task", tmp_path / "new", "--json"))["new"] == 1
     assert "is there already" in one_message(tutelage("init", tmp_path / "new", "--labels", "a,b", ok=False))
+
+
+# Standard output and files that cannot be written
+
+
+def test_a_full_disk_is_one_line(task: Workspace) -> None:
+    with Path("/dev/full").open("w") as full:
+        run = subprocess.run(
+            [sys.executable, "-m", "tutelage", "status", "--task", str(task.root)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert run.returncode == 1
+    assert run.stderr.splitlines()[0].startswith("tutelage: No space left on device")
+    assert "Traceback" not in run.stderr
+
+
+def test_status_tells_students_apart(tmp_path: Path, tutelage: Run) -> None:
+    workspace = small_task(tmp_path)
+    train(workspace, parse_student("linear"), None, lambda _words: None)
+    entry = find(workspace.students)
+    promote(workspace.students, entry.id)
+    said = tutelage("status", "--task", str(workspace.root)).stdout
+    again = tutelage("train", "--student", "linear", "--epochs", "3", "--task", str(workspace.root))
+    assert "without effect on a linear student: --epochs" in again.stderr
+    rows = entry.manifest["rows"]
+    assert f"* {entry.id}, {rows} rows of snapshot {entry.manifest['snapshot']}, 20" in said
+    found = only_object(tutelage("status", "--json", "--task", str(workspace.root)))
+    assert [(row["id"], row["rows"]) for row in found["students"]] == [(entry.id, rows)]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -9,19 +10,25 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from training_data import WORDS, fill, freeze, make_workspace, records, sentences, small_task
 
+from feedback.curate import curate
+from feedback.snapshot import write_snapshot
 from loaders.gold import add_gold
+from loaders.holdout import LOCK
 from loaders.ledger import Ledger
 from loaders.sources import Source
 from training.evaluate import Evaluation, evaluate, write_report
-from training.holdout import LOCK
+from training.holdout import text_key
 from training.recipe import parse_student
-from training.registry import find
+from training.registry import Entry, find
 from training.sheet import SheetColumns, from_file, from_holdout
-from training.train import train
+from training.train import SEEN, seen, train
 from training.words import describe
+from tutelage.commands.students import evaluate_command
 from tutelage.errors import SourceError, StudentError
+from tutelage.record import Rank
 from tutelage.workspace import Workspace
 
 
@@ -34,6 +41,11 @@ def workspace(tmp_path: Path) -> Workspace:
 
 def measured(workspace: Workspace, **options: Any) -> Evaluation:
     return evaluate(workspace, find(workspace.students), from_holdout(workspace), **options)
+
+
+def unlike(count: int) -> list[tuple[str, str]]:
+    """Texts that are no near-duplicates of ``sentences``, with their gold labels."""
+    return [(f"{text}, as the board told its shareholders", gold) for text, gold in sentences(count, seed=77)]
 
 
 def write(path: Path, rows: list[dict[str, str]]) -> Source:
@@ -60,7 +72,7 @@ def test_the_holdout_is_measured_and_the_teacher_beside_it(workspace: Workspace)
 
 
 def test_votes_in_the_file_and_rows_without_any(workspace: Workspace, tmp_path: Path) -> None:
-    rows = sentences(300)[240:]
+    rows = unlike(60)
     table = [
         {"said": text, "truth": gold, "vote": ["", "cannot say", "up", gold][n % 4]}
         for n, (text, gold) in enumerate(rows)
@@ -68,9 +80,11 @@ def test_votes_in_the_file_and_rows_without_any(workspace: Workspace, tmp_path: 
     table += [{"said": "profit fell", "truth": "sideways", "vote": "up"}, {"said": " ", "truth": "up", "vote": "up"}]
     source = write(tmp_path / "file.csv", table)
     sheet = from_file(workspace, source, SheetColumns("said", "truth", votes=("vote",)))
-    assert sheet.unusable == 1
+    assert (sheet.unusable, sheet.rejected) == (1, 1)
+    (reject,) = map(json.loads, workspace.rejects.read_text("utf-8").splitlines())
+    assert (reject["row"], reject["reason"], reject["values"]) == (62, "has no text", {"said": " ", "vote": "up"})
     found = evaluate(workspace, find(workspace.students), sheet)
-    assert found.rows == 60
+    assert (found.rows, found.rejected) == (60, 1)
     assert found.abstained == 30
     gold = np.array([g for _, g in rows])
     said = np.array([row["vote"] for row in table[:60]])
@@ -81,16 +95,18 @@ def test_votes_in_the_file_and_rows_without_any(workspace: Workspace, tmp_path: 
 
 def test_votes_come_from_the_ledger_by_id_or_text(tmp_path: Path) -> None:
     workspace = make_workspace(tmp_path)
-    made = records(sentences(120))
+    gold = dict([*sentences(60), *unlike(60)])
+    made = records(list(gold.items()))
     fill(workspace, made, {})
     freeze(workspace, made[:60])
     train(workspace, parse_student("linear"), None, lambda _words: None)
-    gold = dict(sentences(120))
-    rows = [{"id": "x", "text": text, "gold": label} for text, label in sentences(12, seed=77)]
+    others = [(f"{text} in May", label) for text, label in unlike(12)]
+    rows = [{"id": f"r{n}", "text": text, "gold": label} for n, (text, label) in enumerate(others)]
     rows += [{"id": r.id, "text": f" {r.text}  ", "gold": gold[r.text]} for r in made[60:]]
     source = write(tmp_path / "f.csv", rows)
     for columns in (SheetColumns("text", "gold"), SheetColumns("text", "gold", "id")):
         sheet = from_file(workspace, source, columns)
+        assert not any(item.votes for item in sheet.items[:12]), "another text under a known id"
         assert [item.votes for item in sheet.items[12:]] == [record.votes for record in made[60:]]
         found = evaluate(workspace, find(workspace.students), sheet)
         assert (found.rows, found.without_votes) == (72, 12)
@@ -106,6 +122,43 @@ def test_a_row_that_the_student_saw_is_refused(workspace: Workspace, tmp_path: P
     sheet = from_file(workspace, write(tmp_path / "f.csv", rows), SheetColumns("text", "gold"))
     with pytest.raises(StudentError, match=r"was trained on 1\d\d of its 240 rows \(first: row \d+\)"):
         evaluate(workspace, find(workspace.students), sheet)
+
+
+def shouted(workspace: Workspace, path: Path) -> Source:
+    """A file of near-duplicates of what the student was trained on."""
+    keys = seen(find(workspace.students))
+    known = [(text, gold) for text, gold in sentences(240) if text_key(text) in keys][:50]
+    return write(path, [{"text": f"{text.upper()} !", "gold": gold} for text, gold in known])
+
+
+def test_a_near_duplicate_of_what_the_student_saw_is_refused(workspace: Workspace, tmp_path: Path) -> None:
+    sheet = from_file(workspace, shouted(workspace, tmp_path / "f.csv"), SheetColumns("text", "gold"))
+    with pytest.raises(StudentError, match="trained on 50 of its 50 rows, 50 of them as near-duplicates"):
+        evaluate(workspace, find(workspace.students), sheet)
+
+
+def test_without_the_snapshot_equal_texts_are_refused_and_it_is_said(
+    workspace: Workspace, tmp_path: Path, tutelage: Callable[..., CompletedProcess[str]]
+) -> None:
+    entry = find(workspace.students)
+    shutil.rmtree(workspace.snapshots)
+    source = shouted(workspace, tmp_path / "f.csv")
+    done = tutelage("evaluate", source.name, "--task", workspace.root, "--json")
+    assert json.loads(done.stdout)["only_equal"] == [entry.id]
+    assert f"the snapshot of {entry.id} is gone" in done.stderr
+    sheet = from_file(workspace, write(tmp_path / "g.csv", equal_rows(entry)), SheetColumns("text", "gold"))
+    with pytest.raises(StudentError, match="trained on 1 of its 1 rows"):
+        evaluate(workspace, entry, sheet)
+
+
+def equal_rows(entry: Entry) -> list[dict[str, str]]:
+    return [next({"text": text, "gold": gold} for text, gold in sentences(240) if text_key(text) in seen(entry))]
+
+
+def test_a_student_without_its_list_of_texts_is_not_measured(workspace: Workspace) -> None:
+    (find(workspace.students).path / SEEN).unlink()
+    with pytest.raises(StudentError, match=r"seen\.json: cannot be read, so nobody knows .* train a student here"):
+        measured(workspace)
 
 
 def test_the_holdout_is_locked_at_its_first_use(workspace: Workspace) -> None:
@@ -197,7 +250,12 @@ def test_two_students_side_by_side_and_the_learning_curve(
     workspace: Workspace, tutelage: Callable[..., CompletedProcess[str]]
 ) -> None:
     first = find(workspace.students).id
-    second = train(workspace, parse_student("linear", suspects_out=0.3), None, lambda _words: None).id
+    made = records(sentences(240))
+    ranks = {record.id: Rank(record.id, place / 240, place) for place, record in enumerate(made, 1)}
+    write_snapshot(workspace.snapshots, workspace.task, curate(made, {}, ranks), {})
+    trained = train(workspace, parse_student("linear", suspects_out=0.3), None, lambda _words: None)
+    second = trained.id
+    assert trained.left_out["suspects"] == 72
     words = ("--task", workspace.root)
     assert json.loads(tutelage("promote", first, *words, "--json").stdout) == {"champion": first}
     said = tutelage("evaluate", "--student", second, "--against", "champion", "--curve", *words).stdout
@@ -206,3 +264,23 @@ def test_two_students_side_by_side_and_the_learning_curve(
     assert "weakest slice" in said
     tutelage("promote", second, *words)
     assert first in tutelage("rollback", *words).stdout
+
+
+def test_the_report_is_there_when_the_curve_fails(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise StudentError("no curve")
+
+    monkeypatch.setattr("training.curve.learning_curve", fail)
+    done = CliRunner().invoke(evaluate_command, ["--task", str(workspace.root), "--curve"])
+    assert "no curve" in str(done.exception)
+    assert {path.suffix for path in workspace.reports.iterdir()} == {".json", ".png"}
+
+
+def test_parts_of_the_curve_without_a_label_are_told(
+    tmp_path: Path, tutelage: Callable[..., CompletedProcess[str]]
+) -> None:
+    workspace = small_task(tmp_path, 24)
+    train(workspace, parse_student("linear"), None, lambda _words: None)
+    done = tutelage("evaluate", "--curve", "--task", tmp_path, "--json")
+    assert len(json.loads(done.stdout)["curve"]) == 4
+    assert "learning curve: 1 parts lack a label and are left out" in done.stderr

@@ -48,7 +48,7 @@ def test_an_answer_that_is_there_is_not_replaced(tmp_path: Path) -> None:
         added = ledger.add(
             [Record("r1", "other")], [Answer("r1", VOTER, "b", ""), Answer("r1", Voter("llm", "x"), "b", "")]
         )
-        assert [tuple(counts) for counts in added] == [(0, 1), (1, 1)]
+        assert [tuple(counts) for counts in added] == [(0, 1, 0), (1, 1, 1)]
         first = next(ledger.records(TASK))
         assert (first.text, [vote.raw for vote in first.votes]) == ("text", ["A.", "b"])
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,13 @@ from loaders.sources import Source
 from training import predict_rows
 from training.predict import predict
 from training.predict_job import Job
+from training.predict_out import alone
 from training.recipe import parse_student
 from training.registry import Entry, find
 from training.student import Floats
 from training.train import train
 from tutelage.errors import SourceError, StudentError
+from tutelage.rejects import Rejects
 from tutelage.workspace import Workspace
 
 ROWS = [{"id": f"r{i}", "text": text} for i, (text, _) in enumerate(sentences(95, seed=5))]
@@ -115,6 +118,26 @@ def test_bad_rows_go_to_rejects_and_the_rest_goes_on(workspace: Workspace, tmp_p
     assert "has no text" in mine[1]["reason"]
 
 
+def test_many_rejects_need_little_memory(tmp_path: Path) -> None:
+    rows = [{"row": i, "text": "x" * 1000} for i in range(5000)]
+    Rejects(tmp_path / "rejects.jsonl").add(rows)
+    size = (tmp_path / "rejects.jsonl").stat().st_size
+    tracemalloc.start()
+    again = Rejects(tmp_path / "rejects.jsonl")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    again.add(rows)
+    assert (tmp_path / "rejects.jsonl").stat().st_size == size
+    assert peak < size / 5
+
+
+def test_a_column_that_nobody_asked_for_may_hold_anything(workspace: Workspace, tmp_path: Path) -> None:
+    times = pa.array([1 << 62, 0], pa.timestamp("us"))
+    pq.write_table(pa.table({"text": ["profit rose", "sales fell"], "time": times}), tmp_path / "in.parquet")
+    done = predict(job(workspace, tmp_path / "in.parquet", tmp_path / "out.csv"))
+    assert (done.rows, done.rejected) == (2, 0)
+
+
 def test_without_an_id_column_the_id_is_the_row_of_the_source(workspace: Workspace, tmp_path: Path) -> None:
     source = write_jsonl(tmp_path / "in.jsonl", [{"text": "profit rose"}, {"text": ""}, {"text": "profit fell"}])
     predict(job(workspace, source, tmp_path / "out.jsonl"))
@@ -181,6 +204,34 @@ def test_killed_and_run_again_the_result_is_the_same(workspace: Workspace, tmp_p
     assert out.read_bytes() == (tmp_path / "straight.csv").read_bytes()
 
 
+def test_one_predict_at_a_time_writes_an_output(workspace: Workspace, tmp_path: Path) -> None:
+    source, out = write_jsonl(tmp_path / "in.jsonl", [{"text": "profit rose"}]), str(tmp_path / "out.csv")
+    job = Job(workspace, find(workspace.students), Source(str(source)), out)
+    with alone(out), pytest.raises(SourceError, match=r"out\.csv: another predict is writing it"):
+        predict(job)
+    assert predict(job).rows == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.csv", "out.csv.meta.json"]
+
+
+def test_a_source_without_one_good_row_is_no_success(workspace: Workspace, tmp_path: Path) -> None:
+    source = write_jsonl(tmp_path / "in.jsonl", [{"text": ""}, {"text": " "}])
+    command = [sys.executable, "-m", "tutelage", "predict", str(source), str(tmp_path / "out.csv")]
+    done = subprocess.run(
+        [*command, "--task", str(workspace.root)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert f"2 bad rows in {workspace.rejects}" in done.stdout
+
+
+def test_plain_lines_are_numbered_as_in_the_file(workspace: Workspace) -> None:
+    command = [sys.executable, "-m", "tutelage", "predict", "-", "-", "--task", str(workspace.root)]
+    done = subprocess.run(
+        command, cwd=ROOT, input="profit rose\n\nprofit fell\n", capture_output=True, text=True, check=True
+    )
+    assert [json.loads(line)["id"] for line in done.stdout.splitlines()] == ["1", "3"]
+    assert "1 bad rows" in done.stderr
+
+
 def test_standard_input_to_standard_output(workspace: Workspace) -> None:
     def run(given: bytes, *words: str) -> list[dict[str, Any]]:
         command = [sys.executable, "-m", "tutelage", "predict", "-", "-", "--task", str(workspace.root), *words]
@@ -189,7 +240,7 @@ def test_standard_input_to_standard_output(workspace: Workspace) -> None:
         return [json.loads(line) for line in done.stdout.splitlines()]
 
     plain = run(b"profit rose by 3 euros\n\nsales fell by 4 euros\n")
-    assert [(row["id"], row["label"]) for row in plain] == [("1", "up"), ("2", "down")]
+    assert [(row["id"], row["label"]) for row in plain] == [("1", "up"), ("3", "down")]
     rows = run(
         b'{"n": 7, "body": "sales fell by 4 euros"}\n{"n": 8, "body": "\\u00e9"}\n', "--text", "body", "--id", "n"
     )
@@ -214,6 +265,11 @@ def test_what_cannot_be_is_said_before_any_work(
         predict(job(workspace, source, tmp_path / "out.xlsx"))
     with pytest.raises(SourceError, match="is IN as well"):
         predict(job(workspace, source, source))
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(SourceError, match=r"folder\.csv: is a folder"):
+        predict(job(workspace, source, tmp_path / "folder.csv"))
+    with pytest.raises(SourceError, match=r"cannot be written into .*rows\.csv; give OUT another folder"):
+        predict(job(workspace, source, source / "out.csv"))
     with pytest.raises(SourceError, match=r"no column 'body'; it has: id, text.*--text"):
         predict(job(workspace, source, tmp_path / "out.csv", text="body"))
     with pytest.raises(StudentError, match="linear student runs by itself"):

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,15 +13,19 @@ import pytest
 from training_data import WORDS, sentences, small_task, tiny_roberta
 
 from loaders.sources import Source
+from training import machine
 from training.encoder import EncoderStudent
 from training.engines import choose as choosing
 from training.engines import torch as torch_engines
 from training.engines.choose import ENGINES, choose, classifier_on
 from training.engines.classifier import EngineClassifier
+from training.engines.first_token import MODEL_TYPES
 from training.engines.network import network_of
+from training.engines.openvino import openvino_bf16
 from training.engines.torch import TorchEngine
 from training.frozen import FrozenStudent
 from training.head import Head
+from training.machine import cores
 from training.predict import predict
 from training.predict_job import Job
 from training.recipe import parse_student
@@ -100,7 +106,7 @@ def test_a_frozen_encoder_has_engines_too(
 def test_bf16_of_torch(encoder: EncoderStudent) -> None:
     network = network_of(encoder, Path())
     assert network
-    classifier = EngineClassifier(network, TorchEngine(network, bf16=True))
+    classifier = EngineClassifier(network, TorchEngine(network, dtype="bf16"))
     found = classifier.compute(classifier.prepare(TEXTS))
     assert classifier.name == "torch bf16"
     assert np.abs(found - encoder.predict_proba(TEXTS)).max() < 0.1
@@ -112,7 +118,7 @@ def test_a_processor_without_bf16_and_a_machine_without_gpu(
 ) -> None:
     import torch
 
-    monkeypatch.setattr(torch_engines, "has_bf16", lambda: False)
+    monkeypatch.setattr(torch_engines, "cpu_has_bf16", lambda: False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     for engine, why in (("torch-bf16", "does not compute in bf16"), ("cuda", "no GPU")):
         with pytest.raises(StudentError, match=f"--engine {engine}: .*{why}"):
@@ -129,7 +135,7 @@ def test_exports_are_made_once(encoder: EncoderStudent, folder: Path, monkeypatc
 class Liar:
     """An engine that gives every text the same scores."""
 
-    name, tokens_a_batch = "liar", 512
+    name, tokens_a_batch, workers = "liar", 512, 1
 
     def scores(self, ids: Any, _mask: Any) -> Floats:
         return np.tile([9.0, 0.0, 0.0], (len(ids), 1))
@@ -169,6 +175,26 @@ def test_one_that_agrees_is_taken_and_the_share_is_told(
     assert said[1] == f"torch fp32: the same label as torch on 100.0% of {len(TEXTS)} texts"
 
 
+class Broken(Liar):
+    """An engine that can be made but does not compute."""
+
+    name = "broken"
+
+    def scores(self, _ids: Any, _mask: Any) -> Floats:
+        raise RuntimeError("no kernel image for this GPU\nand more")
+
+
+def test_one_that_fails_while_computing_is_passed_over_or_named(
+    encoder: EncoderStudent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engines(monkeypatch, cuda=lambda _network: Broken(), torch_bf16=TorchEngine)
+    said: list[str] = []
+    assert choose(encoder, "encoder", tmp_path, TEXTS, "auto", said.append)[0].engine == "torch-bf16"
+    assert said[0] == ("cuda: this student cannot be run by it: no kernel image for this GPU; the next engine is taken")
+    with pytest.raises(StudentError, match=r"--engine cuda: .*: no kernel image for this GPU; use --engine torch"):
+        choose(encoder, "encoder", tmp_path, TEXTS, "cuda", said.append)
+
+
 def test_few_texts_are_not_worth_an_export(
     encoder: EncoderStudent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,6 +203,15 @@ def test_few_texts_are_not_worth_an_export(
     assert choose(encoder, "encoder", tmp_path, TEXTS, "auto", print)[0].engine == "torch"
     assert choose(encoder, "encoder", tmp_path, many, "auto", print)[0].engine == "onnx"
     assert choose(encoder, "encoder", tmp_path, [], "auto", print)[0].engine == "torch"
+
+
+def test_a_window_that_long_texts_fill_is_worth_an_export(
+    encoder: EncoderStudent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engines(monkeypatch, onnx=TorchEngine)
+    monkeypatch.setattr(choosing, "CHARACTERS", sum(map(len, TEXTS)))
+    assert choose(encoder, "encoder", tmp_path, TEXTS, "auto", print)[0].engine == "onnx"
+    assert choose(encoder, "encoder", tmp_path, TEXTS[1:], "auto", print)[0].engine == "torch"
 
 
 def test_a_library_that_fails_is_named(
@@ -202,3 +237,92 @@ def test_predict_names_the_engine_and_its_agreement(
     own = entry.load().predict_proba([row["text"] for row in rows]).argmax(axis=1)
     labels = pd.read_parquet(tmp_path / "out.parquet")["label"]
     assert (labels == np.array(workspace.task.label_names)[own]).mean() > 0.9
+
+
+@pytest.mark.parametrize("kind", sorted(MODEL_TYPES))
+def test_a_lean_copy_scores_the_same_with_less(kind: str) -> None:
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    torch.manual_seed(0)
+    size = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 4, "num_hidden_layers": 2}
+    config = AutoConfig.for_model(kind, vocab_size=60, num_labels=3, pad_token_id=1, **size)
+    model = AutoModelForSequenceClassification.from_config(config).eval()
+    network = network_of(EncoderStudent(model, None, LABELS, 40), Path())
+    assert network
+    ids, mask = torch.randint(5, 60, (4, 20)), torch.ones((4, 20), dtype=torch.int64)
+    mask[1, 7:], ids[1, 7:] = 0, 1
+    lean = network.lean()
+    for given in (mask, torch.ones_like(mask)):
+        with torch.inference_mode(), FlopCounterMode(display=False) as before:
+            own = network.module(ids, given)
+        with torch.inference_mode(), FlopCounterMode(display=False) as after:
+            found = lean(ids, given)
+        assert torch.allclose(own, found, atol=1e-5)
+        assert after.get_total_flops() < 0.75 * before.get_total_flops()
+    assert own.std() > 1e-4  # scores that differ, else equal ones would show nothing
+
+
+def test_another_kind_of_model_is_left_as_it_is() -> None:
+    import torch
+    from transformers import DistilBertConfig, DistilBertForSequenceClassification
+
+    model = DistilBertForSequenceClassification(
+        DistilBertConfig(vocab_size=60, dim=32, hidden_dim=64, n_layers=1, n_heads=4)
+    ).eval()
+    network = network_of(EncoderStudent(model, None, LABELS, 40), Path())
+    assert network
+    ids, mask = torch.randint(5, 60, (2, 9)), torch.ones((2, 9), dtype=torch.int64)
+    with torch.inference_mode():
+        assert torch.equal(network.lean()(ids, mask), network.module(ids, mask))
+
+
+def test_batches_are_computed_side_by_side_and_put_back_in_order(encoder: EncoderStudent) -> None:
+    network = network_of(encoder, Path())
+    assert network
+    engine = Meeting(network)
+    classifier = EngineClassifier(network, engine)
+    found = classifier.compute(classifier.prepare(TEXTS))
+    assert engine.met
+    assert np.abs(found - encoder.predict_proba(TEXTS)).max() < 1e-5
+
+
+class Meeting(TorchEngine):
+    """Waits, in its first batch, until a second one is being computed."""
+
+    workers, tokens_a_batch = 2, 64
+
+    def __init__(self, network: Any) -> None:
+        super().__init__(network, tokens_a_batch=64)
+        self._barrier, self.met = threading.Barrier(2), False
+
+    def scores(self, ids: Any, mask: Any) -> Floats:
+        if not self.met:
+            self._barrier.wait(30)
+            self.met = True
+        return super().scores(ids, mask)
+
+
+@pytest.mark.parametrize(("flag", "first"), [("amx_bf16", "openvino"), ("avx512_bf16", "onnx")])
+def test_auto_takes_what_is_faster_on_this_processor(
+    encoder: EncoderStudent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flag: str, first: str
+) -> None:
+    engines(monkeypatch, openvino=TorchEngine, onnx=TorchEngine)
+    monkeypatch.setattr(machine, "_flags", lambda: {flag})
+    many = TEXTS * (1 + choosing.FEW // len(TEXTS))
+    assert choose(encoder, "encoder", tmp_path, many, "auto", print)[0].engine == first
+
+
+@pytest.mark.parametrize(("wanted", "found"), [("3", 3), ("0", None), ("many", None), ("", None)])
+def test_cores_are_those_that_the_process_may_use(
+    wanted: str, found: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", wanted)
+    assert cores() == (found or len(os.sched_getaffinity(0)))
+
+
+def test_openvino_answers_once_before_threads_share_it(encoder: EncoderStudent, folder: Path) -> None:
+    network = network_of(encoder, folder)
+    assert network
+    assert hasattr(openvino_bf16(network)._own, "request")  # two first calls at once hang now and then

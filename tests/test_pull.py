@@ -12,6 +12,7 @@ from shop import Shop
 from feedback.pull import _response
 from loaders.ledger import Ledger
 from tutelage.record import Rank
+from tutelage.workspace import Workspace
 
 
 def test_pull_returns_exactly_the_answers_given(shops: Callable[..., Shop]) -> None:
@@ -207,6 +208,24 @@ def test_the_holdout_is_in_no_snapshot(shops: Callable[..., Shop]) -> None:
     rows, _, _ = shop.pull()
     assert rows
     assert not [name for name in rows if shop.workspace.task.holds_out(name)]
+
+
+def test_answers_on_what_is_held_out_only_now_are_kept_and_not_used(shops: Callable[..., Shop]) -> None:
+    shop = shops()
+    shop.add(*["positive"] * 30)
+    shop.push()
+    for name in (answered := [f"r{n}" for n in range(12)]):
+        shop.answer(shop.owner, name, "negative")
+    shop.pull()
+    task_file = shop.workspace.root / "task.yaml"
+    task_file.write_text(task_file.read_text("utf-8") + "\nholdout: {share: 0.5}\n", "utf-8")
+    shop.workspace = Workspace(shop.workspace.root)
+    held = {name for name in answered if shop.workspace.task.holds_out(name)}
+    assert 0 < len(held) < 12
+    rows, _, summary = shop.pull()
+    assert (summary["on_held_out"], summary["unknown_records"], summary["withdrawn"]) == (len(held), 0, 0)
+    assert not held & set(rows)
+    assert summary["by_status"] == {"submitted": 12}
 
 
 def test_an_owner_who_answers_is_named_too(shop: Shop) -> None:

@@ -200,7 +200,7 @@ def test_too_much_waiting_is_refused_and_a_failure_is_not_the_end() -> None:
     async def work() -> Floats:
         batches = Batches(classifier)
         async with batches.running():
-            waiting = asyncio.create_task(batches.answer(["fail"] * WAITING))
+            waiting = asyncio.create_task(batches.answer(["fail"] * (WAITING + 1)))  # nothing waits: it is taken
             await asyncio.sleep(0.05)
             with pytest.raises(FullError):
                 await batches.answer(["1"])

@@ -115,6 +115,30 @@ def test_ids_texts_labels_and_records_change_the_id(records: list[Record]) -> No
     assert snapshot_id(TASK, curated(records)) != snapshot_id(TASK, curated())
 
 
+def test_votes_and_label_quality_change_the_id(tmp_path: Path) -> None:
+    unranked, _ = write_snapshot(tmp_path, TASK, curate(RECORDS, ANSWERS, {}), {})
+    ranked, is_new = write_snapshot(tmp_path, TASK, curated(), {})
+    assert is_new
+    assert (unranked.id == ranked.id, load_snapshot(tmp_path).frame()["label_quality"][0]) == (False, 0.25)
+    more = replace(RECORDS[4], votes=(*RECORDS[4].votes, Vote(Voter("llm", "p", 2), "b", "b")))
+    voted = curated([*RECORDS[:4], more])
+    assert [item.label for item in voted] == [item.label for item in curated()]
+    assert snapshot_id(TASK, voted) != ranked.id
+
+
+def test_a_status_changes_the_id() -> None:
+    discarded = {**ANSWERS, "r4": [answer("r4", None, status="discarded")]}
+    there, here = curated(answers=discarded), curated()
+    assert [(item.label, item.source) for item in there] == [(item.label, item.source) for item in here]
+    assert snapshot_id(TASK, there) != snapshot_id(TASK, here)
+
+
+def test_the_noise_of_a_second_ranking_does_not_change_the_id(tmp_path: Path) -> None:
+    again = curate(RECORDS, ANSWERS, {"r1": Rank("r1", 0.25 + 1e-12, 2)})
+    first, _ = write_snapshot(tmp_path, TASK, curated(), {})
+    assert write_snapshot(tmp_path, TASK, again, {}) == (first, False)
+
+
 def test_the_source_of_a_label_changes_the_id() -> None:
     same_label = {**ANSWERS, "r2": [answer("r2", "a")]}
     there, here = curated(answers=same_label), curated()

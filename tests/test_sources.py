@@ -57,6 +57,21 @@ def test_a_row_with_other_cells_than_the_header_is_one_bad_row(tmp_path: Path) -
     assert rows[1].problem == "has 3 cells, the header 2"
 
 
+def test_a_quote_that_is_never_closed_is_one_bad_row(tmp_path: Path) -> None:
+    lines = ['1,"a ""quoted"" word"', '2,"two', 'lines"', '3,"Great 5 inch screen', "4,four", '5,"open', "6,six"]
+    path = written(tmp_path / "a.csv", "id,text\n" + "\n".join(lines))
+    found = [(row.number, row.cell("text"), row.problem) for row in rows_of(path)]
+    bad = "opens a quote that is not closed, or not where a cell ends"
+    assert found == [
+        (1, 'a "quoted" word', ""),
+        (2, "two\nlines", ""),
+        (3, "", bad),
+        (4, "four", ""),
+        (5, "", bad),
+        (6, "six", ""),
+    ]
+
+
 def test_an_empty_csv_says_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="first line must name the columns"):
         Source(str(written(tmp_path / "a.csv", ""))).columns()
@@ -137,6 +152,12 @@ def test_a_broken_line_of_jsonl_is_one_bad_row(tmp_path: Path) -> None:
     ]
 
 
+def test_a_line_of_jsonl_that_is_nested_too_deeply_is_one_bad_row(tmp_path: Path) -> None:
+    deep = '{"text": ' + "[" * 100_000 + "]" * 100_000 + "}"
+    rows = rows_of(written(tmp_path / "a.jsonl", f'{{"text": "a"}}\n{deep}\n{{"text": "c"}}\n'))
+    assert [row.problem for row in rows] == ["", "is nested too deeply", ""]
+
+
 def test_values_of_json_become_text(tmp_path: Path) -> None:
     line = '{"text": "a\\u00e4\\n", "id": 7, "none": null, "nan": NaN, "yes": true, "list": ["x", "ü"], "f": 0.5}\n'
     assert rows_of(written(tmp_path / "a.jsonl", line))[0].values == {
@@ -177,8 +198,56 @@ def test_parquet_with_missing_values_numbers_and_bytes(tmp_path: Path) -> None:
     assert [bool(row.problem) for row in rows] == [False, False, True]
 
 
+def test_a_value_of_parquet_that_cannot_be_had_is_one_bad_row(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    raw = pa.array([b"a", b"\xff", b"c", b"d"])
+    texts = pa.Array.from_buffers(pa.string(), len(raw), raw.buffers())
+    times = pa.array([0, 0, 1 << 62, 0], pa.timestamp("us"))
+    pq.write_table(pa.table({"text": texts, "time": times, "id": ["1", "2", "3", "4"]}), tmp_path / "a.parquet")
+    rows = rows_of(tmp_path / "a.parquet")
+    assert [(row.number, bool(row.problem)) for row in rows] == [(1, False), (2, True), (3, True), (4, False)]
+    assert "cannot be read: 'utf-8' codec" in rows[1].problem
+    assert rows[3].cell("text") == "d"
+    named = list(Source(str(tmp_path / "a.parquet")).rows(["text", "id"]))
+    assert [row.number for row in named if row.problem] == [2]
+    assert named[2].values == {"text": "c", "id": "3"}
+
+
+def test_a_damaged_parquet_file_is_an_error_that_names_the_row(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": [f"text {i}" for i in range(4000)]}), path, row_group_size=2000)
+    start = pq.ParquetFile(path).metadata.row_group(1).column(0).dictionary_page_offset
+    content = bytearray(path.read_bytes())
+    content[start : start + 200] = b"\xff" * 200
+    path.write_bytes(content)
+    source, seen = Source(str(path)), 0
+    with pytest.raises(SourceError, match=r"a\.parquet: cannot be read after row 2000: [^\n]+; write it again$"):  # noqa: PT012
+        for row in source.rows():
+            seen = row.number
+    assert seen == 2000
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet"])
+def test_a_file_that_the_system_does_not_let_us_read_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied", name)
+
+    path = written(tmp_path / name, "text\na\n")
+    monkeypatch.setattr(Path, "open", fail)
+    monkeypatch.setattr("pyarrow.parquet.ParquetFile", fail)
+    with pytest.raises(SourceError, match=rf"{name}: .*Permission denied"):
+        Source(str(path)).columns()
+
+
 def test_what_is_no_parquet_file_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="is not a Parquet file"):
+    with pytest.raises(SourceError, match="cannot be read as Parquet"):
         rows_of(written(tmp_path / "a.parquet", "text\na\n"))
 
 

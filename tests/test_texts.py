@@ -75,6 +75,14 @@ def test_a_second_run_adds_nothing(desk: Desk) -> None:
     assert desk.records() == before
 
 
+def test_a_vote_that_says_something_else_now_is_counted_and_the_first_stays(desk: Desk) -> None:
+    first = [{"id": str(i), "text": f"text {i}", "vote": "positive"} for i in range(3)]
+    desk.load(first, id="id", votes=["vote"])
+    again = desk.load([{**first[0], "vote": "negative"}, *first[1:]], id="id", votes=["vote"])
+    assert (again.answers, again.differing) == (0, 1)
+    assert [record.votes[0].raw for record in desk.records()] == ["positive"] * 3
+
+
 def test_equal_texts_stay_separate_records(desk: Desk) -> None:
     rows = [{"text": text, "vote": vote} for text, vote in [("a", "x"), ("b", "y"), ("a", "z"), (" a ", "w")]]
     for _ in range(2):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -12,9 +12,19 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from shop import Shop
-from training_data import fill, freeze, make_workspace, records, sentences, small_task
+from training_data import fill, make_workspace, records, sentences, small_task
 
-from tutelage.record import Response
+from feedback.curate import curate
+from feedback.pull import Fetched
+from feedback.snapshot import Snapshot, load_snapshot, write_snapshot
+from loaders.holdout import held_out
+from training.hub import push_snapshot, push_student
+from training.manifest import teachers
+from training.recipe import parse_student
+from training.registry import find
+from training.train import train
+from tutelage.record import Record, Response
+from tutelage.workspace import Workspace
 
 Run = Callable[..., CompletedProcess[str]]
 
@@ -73,24 +83,69 @@ def test_a_refusal_says_what_to_do(hub: hub_server.Hub, tmp_path: Path, tutelage
     assert "hf_wrong" not in done.stderr
 
 
-@pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # huggingface_hub uploads LFS files so
-def test_a_snapshot_is_uploaded_without_annotators_names(
-    hub: hub_server.Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_hub_out_of_reach_is_one_line_and_the_student_is_kept(tmp_path: Path, tutelage: Run) -> None:
+    workspace = small_task(tmp_path / "task")
+    away = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_TOKEN": "hf_x", "HF_HUB_OFFLINE": "0"}
+    done = tutelage("train", "--task", tmp_path / "task", "--push-to-hub", "me/moves", env=away, ok=False)
+    assert done.returncode == 1
+    assert "http://127.0.0.1:9 must be within reach" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert find(workspace.students).manifest["teachers"] == [{"name": "tutor", "license": "Apache-2.0"}]
+
+
+def test_a_teacher_that_the_task_file_does_not_name_is_named(tmp_path: Path) -> None:
+    workspace = small_task(tmp_path / "task")
+    bare = workspace.task.model_copy(update={"teachers": ()})
+    found = teachers(bare, load_snapshot(workspace.snapshots))
+    assert found == [{"name": "tutor", "license": "not stated in the task file"}]
+
+
+def test_a_name_that_cannot_be_is_refused_before_training(tmp_path: Path, tutelage: Run) -> None:
+    workspace = small_task(tmp_path / "task")
+    done = tutelage("train", "--task", tmp_path / "task", "--push-to-hub", "bad name/x", ok=False)
+    assert done.returncode == 1
+    assert "--push-to-hub bad name/x" in done.stderr
+    assert not workspace.students.exists()
+
+
+@pytest.fixture
+def signed_in(hub: hub_server.Hub, monkeypatch: pytest.MonkeyPatch) -> hub_server.Hub:
+    """The hub, to which this process may upload."""
     import huggingface_hub
 
-    from training.hub import push_snapshot
-
-    workspace = make_workspace(tmp_path / "task")
-    made = records(sentences(12))
-    fill(workspace, made, {})
-    answer = Response("r1", "account-7", "Ann Smith", "submitted", "up", "", datetime(2026, 1, 1, tzinfo=UTC))
-    snapshot = freeze(workspace, made, {"r1": [answer]})
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
     api = huggingface_hub.HfApi(endpoint=hub.url, token=hub_server.TOKEN)
     monkeypatch.setattr("huggingface_hub.HfApi", lambda: api)
+    return hub
+
+
+def answered(workspace: Workspace, made: list[Record]) -> Snapshot:
+    """A snapshot as ``pull`` makes it, with one answer of somebody who is there and one of somebody who left."""
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    there = Response(made[1].id, "account-7", "Ann Smith", "submitted", "up", "", at)
+    gone = Response(made[2].id, "account-8", "Bob Jones", "submitted", "up", "", at, "user-deleted")
+    fetched = Fetched({made[1].id: [there], made[2].id: [gone]}, 0, {})
+    origin = {"server": "http://argilla.example:6900", "dataset": "uuid-9", "name": "moves", **fetched.summary}
+    return write_snapshot(workspace.snapshots, workspace.task, curate(made, fetched.responses, {}), origin)[0]
+
+
+PRIVATE = ("Ann Smith", "Bob Jones", "account-7", "account-8", "argilla.example")
+
+
+def told(files: dict[str, bytes], words: Iterable[str]) -> list[str]:
+    """Which words stand somewhere in the files."""
+    return [word for word in words if any(word.encode() in content for content in files.values())]
+
+
+@pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # huggingface_hub uploads LFS files so
+def test_a_snapshot_is_uploaded_without_who_answered_and_where(signed_in: hub_server.Hub, tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path / "task")
+    made = records(sentences(12))
+    fill(workspace, made, {})
+    snapshot = answered(workspace, made)
+    assert told({"here": (snapshot.path / "manifest.json").read_bytes()}, PRIVATE), "else this test shows nothing"
     push_snapshot(snapshot, workspace.task, "me/moves")
-    repo = hub.repos["datasets/me/moves"]
+    repo = signed_in.repos["datasets/me/moves"]
     assert repo["visibility"] == "private"
     assert head_of(repo["files"]["README.md"])["configs"]
     table = pq.read_table(io.BytesIO(repo["files"]["data/train.parquet"]))
@@ -98,7 +153,26 @@ def test_a_snapshot_is_uploaded_without_annotators_names(
     (said,) = table["responses"].to_pylist()[1]
     assert (said["annotator"], said["label"]) == ("annotator-1", "up")
     assert "user_id" not in said
-    assert not any(b"Ann Smith" in content or b"account-7" in content for content in repo["files"].values())
+    assert json.loads(repo["files"]["manifest.json"])["origin"]["by_status"] == {"submitted": 1}
+    assert told(repo["files"], PRIVATE) == []
+
+
+@pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # huggingface_hub uploads LFS files so
+def test_a_student_is_uploaded_without_who_answered_where_and_the_holdout(
+    signed_in: hub_server.Hub, tmp_path: Path
+) -> None:
+    workspace = make_workspace(tmp_path / "task", holdout={"share": 0.3})
+    rows = sentences(60)
+    made = records([*rows, *((f"{text}!", gold) for text, gold in rows)])
+    fill(workspace, made, {})
+    answered(workspace, made)
+    trained = train(workspace, parse_student("linear"), None, lambda _words: None)
+    assert trained.left_out["near_duplicates"], "else this test shows nothing"
+    push_student(find(workspace.students, trained.id), "me/student")
+    files = signed_in.repos["models/me/student"]["files"]
+    assert json.loads(files["student.json"])["snapshot_manifest"]["origin"]["by_status"] == {"submitted": 1}
+    assert told(files, PRIVATE) == []
+    assert told(files, held_out(workspace).texts) == []
 
 
 def test_pull_uploads_what_it_froze(

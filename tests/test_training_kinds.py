@@ -15,17 +15,18 @@ import numpy as np
 import pytest
 from training_data import WORDS, sentences, small_task, tiny_roberta
 
+from loaders.holdout import LOCK, HeldOut
 from training.choose import FEW, choose
-from training.curve import learning_curve
+from training.curve import growing, learning_curve
 from training.finetune import last_whole_checkpoint, row_weights, weighted_cross_entropy
 from training.fit import fit
-from training.holdout import HeldOut
 from training.material import Material, gather, split_validation
 from training.recipe import SETFIT_MODEL, Recipe, parse_student, student_id
 from training.registry import find
 from training.sheet import from_holdout
 from training.student import one_hot
 from training.train import choose_recipe, train
+from tutelage.errors import StudentError
 from tutelage.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -75,6 +76,15 @@ def test_setfit_changes_the_encoder_and_frozen_does_not(tmp_path: Path, tiny: st
         name = next(key for key in after if key.endswith("layer.0.attention.self.query.weight"))
         old = next(value for key, value in before.items() if key.endswith(name))
         assert (np.abs(old - after[name]).max() > 1e-5) == changes
+
+
+def test_setfit_of_one_label_says_that_label(tmp_path: Path, tiny: str) -> None:
+    rows = material(40)
+    said: list[str] = []
+    one = rows.take(np.flatnonzero(rows.labels == 2))
+    student, _, _ = fit(parse_student(f"{tiny}:setfit", **FAST), one, NAMES, tmp_path, said.append)
+    np.testing.assert_allclose(student.predict_proba(["anything"]), [[0, 0, 1]])
+    assert "not tuned" in said[0]
 
 
 # auto
@@ -132,6 +142,15 @@ def test_a_human_label_weighs_more_and_is_no_suspect(tmp_path: Path) -> None:
     assert found.weights[0] == pytest.approx(3 * found.weights[-1])
 
 
+def test_suspects_need_a_ranking(tmp_path: Path) -> None:
+    frame = _frame(small_task(tmp_path, count=40))
+    recipe = replace(parse_student("linear"), suspects_out=0.2)
+    with pytest.raises(StudentError, match=r"--suspects-out 0\.2: .* tutelage rank, then: tutelage pull"):
+        gather(frame, NAMES, HeldOut(frozenset(), ()), recipe)
+    frame["source"] = "human"
+    assert not gather(frame, NAMES, HeldOut(frozenset(), ()), recipe)[1].suspects
+
+
 def _frame(workspace: Workspace):  # type: ignore[no-untyped-def]  # noqa: ANN202  # a pandas frame
     from feedback.snapshot import load_snapshot
 
@@ -185,6 +204,11 @@ def test_validation_is_drawn_by_text_and_in_proportion() -> None:
     assert not {text.strip() for text in train_rows.texts} & {text.strip() for text in validation.texts}
     assert split_validation(material(20), 0.1, 0)[1] is None
     assert split_validation(rows, 0.0, 0)[1] is None
+    half = split_validation(rows, 0.5, 0)[1]
+    assert half is not None
+    assert 45 <= len(half) <= 55
+    with pytest.raises(StudentError, match=r"--validation 0\.7: must be at most 0\.5"):
+        split_validation(rows, 0.7, 0)
 
 
 def test_training_stops_early_and_keeps_the_best_epoch(tmp_path: Path, tiny: str) -> None:
@@ -207,6 +231,38 @@ def test_the_learning_curve_grows_and_ends_at_the_student(tmp_path: Path) -> Non
     assert [point.rows for point in points] == [round(share * trained.rows) for share in (0.1, 0.2, 0.4, 0.7, 1)]
     assert points[0].accuracy < points[-1].accuracy
     assert list(workspace.students.iterdir()) == [workspace.students / trained.id]
+
+
+def test_a_part_of_the_curve_that_lacks_a_label_is_left_out(tmp_path: Path) -> None:
+    workspace = small_task(tmp_path)
+    trained = train(workspace, parse_student("linear"), None, lambda _words: None)
+    sheet, said = from_holdout(workspace), list[str]()
+    entry = find(workspace.students, trained.id)
+    points = learning_curve(workspace, entry, sheet, shares=(2 / trained.rows, 3 / trained.rows), progress=said.append)
+    assert [point.rows for point in points] == [3]
+    assert said[0] == "learning curve: left out 2 rows, which lack a label"
+
+
+def test_each_beginning_of_the_curves_rows_has_the_labels_in_proportion() -> None:
+    labels = np.repeat([0, 1, 2], [2, 40, 158])
+    order = growing(labels, seed=1)
+    assert sorted(order) == list(range(200))
+    assert [np.bincount(labels[order[:count]]).tolist() for count in (3, 20, 100)] == [
+        [1, 1, 1],
+        [1, 4, 15],
+        [1, 20, 79],
+    ]
+
+
+def test_the_curve_measures_on_no_row_that_it_trains_on(tmp_path: Path) -> None:
+    workspace = small_task(tmp_path)
+    trained = train(workspace, parse_student("linear"), None, lambda _words: None)
+    file = tmp_path / "task.yaml"
+    sheet = from_holdout(workspace)
+    (tmp_path / LOCK).unlink()
+    file.write_text(file.read_text("utf-8").replace("share: 0.3", "share: 0.0"), "utf-8")
+    with pytest.raises(StudentError, match="was trained on"):
+        learning_curve(Workspace(tmp_path), find(workspace.students, trained.id), sheet)
 
 
 # Killed, and on several processes

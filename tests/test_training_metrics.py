@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score, precision_recall_fscore_support
 
 from training.calibration import expected_calibration_error, fit_temperature, with_temperature
 from training.compare import bootstrap_f1_difference, compare, in_words, mcnemar_exact, paired_interval
-from training.metrics import bootstrap_macro_f1, confusion, macro_f1, score, wilson
+from training.metrics import bootstrap_macro_f1, confusion, macro_f1, macro_f1_of_draws, score, wilson
 from training.slices import by_length, slices, worst
 
 
@@ -48,6 +50,25 @@ def test_bootstrap_covers_the_truth_about_as_often_as_it_says() -> None:
 def test_bootstrap_is_seeded() -> None:
     matrix = confusion(np.array([0, 1, 1, 0, 1]), np.array([0, 1, 0, 0, 1]), 2)
     assert bootstrap_macro_f1(matrix, seed=1) == bootstrap_macro_f1(matrix, seed=1)
+
+
+def test_macro_f1_of_draws_is_that_of_their_rows() -> None:
+    gold, said = np.array([0, 1, 2, 0, 3]), np.array([0, 1, 0, -1, 2])
+    drawn = np.array([[3, 2, 1, 0, 0], [0, 0, 2, 5, 1], [1, 1, 1, 1, 1]])
+    expected = [macro_f1(confusion(np.repeat(gold, counts), np.repeat(said, counts), 5)) for counts in drawn]
+    assert macro_f1_of_draws(gold, said, drawn, 5).tolist() == expected
+
+
+def test_bootstrap_with_many_labels_needs_little_memory() -> None:
+    gold = np.arange(100) * 5
+    first, second = gold.copy(), gold.copy()
+    first[:20], second[:40] = 1, -1
+    tracemalloc.start()
+    bootstrap_macro_f1(confusion(gold, first, 500), resamples=100)
+    bootstrap_f1_difference(gold, first, second, 500, resamples=100)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20e6  # all pairs of labels, a hundred times, are 200 MB
 
 
 def test_mcnemar_exact() -> None:
@@ -114,10 +135,12 @@ def test_calibration_error_and_temperature() -> None:
     overconfident = with_temperature(true, 0.3)
     assert expected_calibration_error(overconfident, gold) > 0.1
     temperature = fit_temperature(overconfident, gold)
+    assert temperature is not None
     assert temperature == pytest.approx(1 / 0.3, rel=0.1)
     mended = with_temperature(overconfident, temperature)
     assert expected_calibration_error(mended, gold) < 0.03
     assert (mended.argmax(axis=1) == overconfident.argmax(axis=1)).all()
+    assert fit_temperature(overconfident, overconfident.argmax(axis=1)) is None  # without an error none is best
 
 
 def test_slices_name_the_worst_that_is_large_enough() -> None:

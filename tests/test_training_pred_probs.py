@@ -9,6 +9,7 @@ import pytest
 from training.linear import fit_linear
 from training.pred_probs import out_of_sample, write_pred_probs
 from training.student import Floats
+from tutelage.errors import StudentError
 
 GOOD = [f"profit rose to {n} million in quarter {n % 4}" for n in range(30)]
 BAD = [f"loss fell by {n} million in quarter {n % 4}" for n in range(30)]
@@ -100,6 +101,15 @@ def test_a_linear_student_reloads_equal_and_without_pickle(tmp_path: Path) -> No
     for file in tmp_path.glob("*.npz"):
         np.load(file, allow_pickle=False)
     assert again.predict_proba([]).shape == (0, 2)
+
+
+def test_texts_that_share_nothing_can_be_learned_from_all_the_same() -> None:
+    texts = [chr(0x4E00 + i) * 5 for i in range(30)]
+    labels = np.arange(30) % 2
+    student = fit_linear(texts, labels, ("even", "odd"))
+    assert (student.predict_proba(texts).argmax(axis=1) == labels).all()
+    with pytest.raises(StudentError, match="no text holds a single word"):
+        fit_linear(["!"] * 30, labels, ("even", "odd"))
 
 
 def test_a_label_that_was_never_seen_shifts_no_column() -> None:

@@ -12,6 +12,7 @@ from huggingface_hub import ModelCard
 from training.card import write_card
 from training.registry import champion_id, entries, find, history, promote, rollback, write_student
 from tutelage.errors import StudentError
+from tutelage.workspace import write_text
 
 
 def student(students: Path, name: str, at: str = "2026-01-01") -> None:
@@ -37,6 +38,61 @@ def test_promote_and_rollback_walk_back_through_history(tmp_path: Path) -> None:
         rollback(tmp_path)
     assert champion_id(tmp_path) == "one"
     assert [move["champion"] for move in history(tmp_path)] == ["one", "two", "three", "two", "one"]
+
+
+@pytest.mark.parametrize(("promoted", "back_to"), [("abb", "a"), ("aba", "ba"), ("abcb", "cba"), ("abab", "aba")])
+def test_rollback_goes_one_further_back_each_time_and_ends(tmp_path: Path, promoted: str, back_to: str) -> None:
+    for name in sorted(set(promoted)):
+        student(tmp_path, name)
+    for name in promoted:
+        assert promote(tmp_path, name).id == champion_id(tmp_path) == name
+    for name in back_to:
+        assert rollback(tmp_path).id == champion_id(tmp_path) == name
+    with pytest.raises(StudentError, match="no champion to roll back to"):
+        rollback(tmp_path)
+
+
+def test_after_a_rollback_the_student_that_was_left_is_not_gone_back_to(tmp_path: Path) -> None:
+    for name in "abc":
+        student(tmp_path, name)
+    promote(tmp_path, "a")
+    promote(tmp_path, "b")
+    rollback(tmp_path)
+    promote(tmp_path, "c")
+    assert rollback(tmp_path).id == "a"
+
+
+def test_promoting_the_champion_changes_nothing(tmp_path: Path) -> None:
+    student(tmp_path, "a")
+    promote(tmp_path, "a")
+    before = (tmp_path / "history.json").read_bytes()
+    assert promote(tmp_path, "a").id == "a"
+    assert (tmp_path / "history.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("killed_at", ["champion", "history.json"])
+@pytest.mark.parametrize("move", ["promote", "rollback"])
+def test_a_kill_while_the_champion_changes_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, move: str, killed_at: str
+) -> None:
+    def write_until_killed(path: Path, text: str) -> None:
+        if path.name == killed_at:
+            raise KeyboardInterrupt
+        write_text(path, text)
+
+    for name in "abc":
+        student(tmp_path, name)
+    promote(tmp_path, "a")
+    promote(tmp_path, "b")
+    before = history(tmp_path)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):  # noqa: PT012 - the patch ends with it
+        patch.setattr("training.registry.write_text", write_until_killed)
+        promote(tmp_path, "c") if move == "promote" else rollback(tmp_path)
+    assert champion_id(tmp_path) == "b"
+    assert history(tmp_path) == before
+    promote(tmp_path, "c")
+    assert [rollback(tmp_path).id, rollback(tmp_path).id] == ["b", "a"]
+    assert [entry["champion"] for entry in history(tmp_path)] == list("abcba")
 
 
 def test_a_failure_leaves_no_student(tmp_path: Path) -> None:

@@ -2,18 +2,24 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import Any
 
 import numpy as np
 import pytest
 from training_data import WORDS, fill, freeze, make_workspace, records, sentences, small_task, tiny_roberta
 
+from feedback.locks import locked
+from loaders.holdout import held_out
 from loaders.texts import normalised
 from training.encoder import EncoderStudent
-from training.holdout import held_out, text_key
+from training.fit import fit
+from training.holdout import text_key
 from training.recipe import parse_student
 from training.registry import entries, find
 from training.student import load_student
@@ -41,6 +47,58 @@ def test_the_same_call_finds_the_finished_student(tmp_path: Path) -> None:
     assert not again.is_new
     assert first.id == again.id
     assert len(entries(workspace.students)) == 1
+
+
+def test_of_two_calls_at_once_the_second_waits_and_finds_the_student(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = small_task(tmp_path)
+    is_training, is_waiting, said = threading.Event(), threading.Event(), []
+
+    def slow_fit(*given: Any) -> Any:
+        is_training.set()
+        is_waiting.wait(5)
+        return fit(*given)
+
+    def listen(words: str) -> None:
+        said.append(words)
+        is_waiting.set()
+
+    monkeypatch.setattr("training.train.fit", slow_fit)
+    with ThreadPoolExecutor() as calls:
+        first = calls.submit(quietly, workspace)
+        assert is_training.wait(30)
+        second = calls.submit(train, workspace, parse_student("linear"), None, listen)
+    name = first.result().id
+    assert said == [f"waiting for another call that is training {name}"]
+    assert (first.result().is_new, second.result().is_new) == (True, False)
+    assert second.result().id == name
+    assert list(workspace.students.iterdir()) == [workspace.students / name]
+
+
+def test_after_a_call_that_failed_the_next_one_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_given: Any) -> Any:
+        raise KeyboardInterrupt
+
+    workspace = small_task(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("training.train.fit", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            quietly(workspace)
+    trained = quietly(workspace)
+    assert trained.is_new
+    assert list(workspace.students.iterdir()) == [workspace.students / trained.id]
+
+
+def test_several_processes_do_not_wait_for_another_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = small_task(tmp_path)
+    name = quietly(workspace).id
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with (
+        locked(workspace.students / f".lock-{name}", on_wait=lambda: None),
+        pytest.raises(StudentError, match=f"{name} is being trained by another call; run this again"),
+    ):
+        quietly(workspace)
 
 
 def test_same_snapshot_same_student(tmp_path: Path, tiny: str) -> None:
@@ -72,7 +130,8 @@ def test_nothing_of_the_holdout_is_trained_on(tmp_path: Path) -> None:
     assert manifest["left_out"]["near_duplicates"] > 10
     held = {normalised(text).rstrip("!") for text in out.texts}
     marked = [record for record in made if record.id in manifest["near_duplicates"]]
-    assert all(manifest["near_duplicates"][record.id] in out.texts for record in marked)
+    keys_out = {text_key(text) for text in out.texts}
+    assert all(manifest["near_duplicates"][record.id] in keys_out for record in marked)
     with_mark = {normalised(r.text) for r in made if normalised(r.text).rstrip("!") in held}
     assert not keys & {text_key(text) for text in with_mark}
 

@@ -8,6 +8,7 @@ from training.student import Floats, Ints, softmax
 
 BINS = 15
 _TINY = 1e-12
+_TEMPERATURES = (0.05, 20)
 
 
 def expected_calibration_error(probs: Floats, gold: Ints, *, bins: int = BINS) -> float:
@@ -23,8 +24,11 @@ def with_temperature(probs: Floats, temperature: float) -> Floats:
     return softmax(np.log(np.maximum(probs, _TINY)) / temperature)
 
 
-def fit_temperature(probs: Floats, gold: Ints) -> float:
-    """The temperature, 0.05 to 20, with the lowest log loss (Guo et al. 2017)."""
+def fit_temperature(probs: Floats, gold: Ints) -> float | None:
+    """The temperature, 0.05 to 20, with the lowest log loss (Guo et al. 2017).
+
+    None where the loss falls up to a bound, as it does when these rows hold no error: they determine none.
+    """
     from scipy.optimize import minimize_scalar
 
     rows = np.arange(len(gold))
@@ -33,5 +37,6 @@ def fit_temperature(probs: Floats, gold: Ints) -> float:
         scaled = with_temperature(probs, float(np.exp(log_temperature)))
         return float(-np.log(np.maximum(scaled[rows, gold], _TINY)).mean())
 
-    found = minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded")
-    return float(np.exp(found.x))
+    low, high = np.log(_TEMPERATURES)
+    found = minimize_scalar(loss, bounds=(low, high), method="bounded")
+    return float(np.exp(found.x)) if low + 0.01 < found.x < high - 0.01 else None

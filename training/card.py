@@ -11,6 +11,7 @@ import yaml
 from tutelage.workspace import write_text
 
 CARD = "README.md"
+Teachers = Sequence[Mapping[str, str]]
 _LIBRARY = {"encoder": "transformers", "frozen": "sentence-transformers", "setfit": "sentence-transformers"}
 _HOW = {
     "linear": "TF-IDF of words and character n-grams, and logistic regression",
@@ -24,7 +25,7 @@ def write_card(folder: Path, manifest: Mapping[str, Any], evaluations: Sequence[
     """Write the card of the student in ``folder``; evaluations are reports of ``tutelage evaluate``."""
     head = yaml.safe_dump(_head(manifest, evaluations), allow_unicode=True, sort_keys=False)
     body = [_title(manifest), _labels(manifest), _results(manifest, evaluations), _training(manifest)]
-    body += [_teachers(manifest), _limits()]
+    body += [teachers_section(manifest["teachers"]), _limits()]
     write_text(folder / CARD, f"---\n{head}---\n\n" + "\n\n".join(part for part in body if part) + "\n")
 
 
@@ -58,7 +59,8 @@ def _result(manifest: Mapping[str, Any], evaluation: Mapping[str, Any]) -> dict[
 
 
 def _title(manifest: Mapping[str, Any]) -> str:
-    how = _HOW[manifest["kind"]].format(model=f"`{manifest['model']}`")
+    model = manifest["model"] if _is_hub_name(manifest["model"]) else Path(manifest["model"]).name
+    how = _HOW[manifest["kind"]].format(model=f"`{model}`")
     words = f"# {manifest['id']}\n\nA classifier of texts for the task *{plain(manifest['task'])}*: {how}."
     return words + (f"\n\n> {plain(manifest['question'])}" if manifest["question"] else "")
 
@@ -96,9 +98,10 @@ def _training(manifest: Mapping[str, Any]) -> str:
     )
 
 
-def _teachers(manifest: Mapping[str, Any]) -> str:
-    lines = [f"- {plain(teacher['name'])}: {plain(teacher['license'])}" for teacher in manifest["teachers"]]
-    return "## Teachers, and the licence or terms of their output\n\n" + ("\n".join(lines) or "None named in the task.")
+def teachers_section(teachers: Teachers) -> str:
+    """Who voted, each with a ``name`` and a ``license``."""
+    lines = [f"- {plain(teacher['name'])}: {plain(teacher['license'])}" for teacher in teachers]
+    return "## Teachers, and the licence or terms of their output\n\n" + ("\n".join(lines) or "None voted.")
 
 
 def _limits() -> str:

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from training.metrics import RESAMPLES, Z95, Interval, confusion, f1_scores, percentiles
+from training.metrics import RESAMPLES, Z95, Interval, macro_f1_of_draws, percentiles
 from training.student import Ints
 
 MARGIN = 0.02
@@ -96,15 +96,9 @@ def bootstrap_f1_difference(
     cells, counts = np.unique(np.stack([gold, first, second], axis=1), axis=0, return_counts=True)
     drawn = np.random.default_rng(seed).multinomial(len(gold), counts / len(gold), size=resamples)
     every = np.vstack([counts[None, :], drawn])
-    one, two = (np.nanmean(f1_scores(_matrices(cells[:, [0, i]], every, n_labels)), axis=1) for i in (1, 2))
+    one, two = (macro_f1_of_draws(cells[:, 0], cells[:, i], every, n_labels) for i in (1, 2))
     differences = one - two
     return float(differences[0]), percentiles(differences[1:])
-
-
-def _matrices(cells: Ints, counts: Ints, n_labels: int) -> Ints:
-    """Confusion matrices, shape (R, K, K+1), of R drawings of shape (R, C) from C cells (gold, prediction)."""
-    placed = np.stack([confusion(cell[:1], cell[1:], n_labels).ravel() for cell in cells])
-    return np.asarray((counts @ placed).reshape(len(counts), n_labels, n_labels + 1))
 
 
 def judge(difference: float, interval: Interval, p_value: float, margin: float) -> Verdict:

@@ -10,14 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from feedback.snapshot import load_snapshot
+from loaders.holdout import held_out
 from training.fit import fit
-from training.holdout import held_out
+from training.holdout import text_key
 from training.material import gather
 from training.metrics import Interval, score
 from training.recipe import Recipe
 from training.registry import Entry
 from training.sheet import Sheet, refuse_seen
-from training.train import seen
+from training.student import Ints
 from tutelage.workspace import Workspace
 
 SHARES = (0.1, 0.2, 0.4, 0.7, 1.0)
@@ -44,20 +45,33 @@ def learning_curve(
 ) -> list[Point]:
     """Train the student's recipe again on growing parts of its snapshot, each part within the next.
 
-    The students are measured on ``sheet`` and not kept.
+    The students are measured on ``sheet`` and not kept. A part that lacks a label is left out.
     """
     names = workspace.task.label_names
-    refuse_seen(sheet, seen(entry), entry.id)
     recipe = Recipe(**entry.manifest["recipe"])
     frame = load_snapshot(workspace.snapshots, entry.manifest["snapshot"]).frame()
     material, _ = gather(frame, names, held_out(workspace), recipe)
-    order = np.random.default_rng(recipe.seed).permutation(len(material))
+    refuse_seen(sheet, {text_key(text) for text in material.texts}, material.texts, entry.id)
+    order = growing(material.labels, recipe.seed)
     gold, points = sheet.gold(names), []
     for share in shares:
         part = material.take(order[: max(1, round(share * len(order)))])
+        if len(np.unique(part.labels)) < len(np.unique(material.labels)):
+            progress(f"learning curve: left out {len(part)} rows, which lack a label")
+            continue
         progress(f"learning curve: {len(part)} rows")
         with tempfile.TemporaryDirectory() as work:
             student, _, _ = fit(recipe, part, names, Path(work), progress)
         s = score(gold, student.predict_proba(sheet.texts).argmax(axis=1), names)
         points.append(Point(len(part), s.accuracy, s.accuracy_interval, s.macro_f1, s.macro_f1_interval))
     return points
+
+
+def growing(labels: Ints, seed: int) -> Ints:
+    """Row numbers in an order whose every beginning has the labels in proportion, each at least once if it can."""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    place = np.empty(len(labels))
+    for label in np.unique(labels):
+        rows = order[labels[order] == label]
+        place[rows] = np.arange(len(rows)) / len(rows)
+    return order[np.argsort(place[order], kind="stable")]

@@ -1,4 +1,4 @@
-"""A snapshot made ready for others to read: its card, and its rows without annotators' names."""
+"""A snapshot made ready for others to read: its card, its rows and its manifest without what is private."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from typing import Any
 
 import yaml
 
-from training.card import plain
+from training.card import Teachers, plain, teachers_section
 from tutelage.task import Task
 from tutelage.workspace import write_text
 
+_TOLD = ("by_status", "withdrawn", "unknown_records")
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
-def write_dataset_card(path: Path, manifest: Mapping[str, Any], task: Task) -> None:
+def write_dataset_card(path: Path, manifest: Mapping[str, Any], task: Task, teachers: Teachers) -> None:
     """Write a README.md whose head Hugging Face reads."""
     head = yaml.safe_dump(_head(manifest, task), allow_unicode=True, sort_keys=False)
-    body = [_title(manifest, task), _labels(manifest, task), _columns(), _teachers(task)]
+    body = [_title(manifest, task), _labels(manifest, task), _columns(), teachers_section(teachers)]
     write_text(path, f"---\n{head}---\n\n" + "\n\n".join(body) + "\n")
 
 
@@ -37,6 +38,12 @@ def without_names(source: Path, target: Path) -> None:
     column = pa.array(bare, pa.list_(pa.struct(kept)))
     target.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table.set_column(place, "responses", column), target)
+
+
+def public_manifest(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """A snapshot's manifest that tells of the people and the server behind it counts only."""
+    origin = manifest["origin"]
+    return {**manifest, "origin": {key: origin[key] for key in _TOLD if key in origin}}
 
 
 def _head(manifest: Mapping[str, Any], task: Task) -> dict[str, Any]:
@@ -76,8 +83,3 @@ def _columns() -> str:
         " `suggestion` is what the machine said before; `votes` are the teachers' answers with their reasons;"
         " `responses` are people's answers, their names replaced. `label_quality` (0 to 1) is low for suspects."
     )
-
-
-def _teachers(task: Task) -> str:
-    lines = [f"- {plain(teacher.name)}: {plain(teacher.license)}" for teacher in task.teachers]
-    return "## Teachers, and the licence or terms of their output\n\n" + ("\n".join(lines) or "None named in the task.")

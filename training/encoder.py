@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from training.machine import has_gpu
 from training.student import Floats, Ints, softmax
 from tutelage.errors import StudentError
 
@@ -26,7 +27,17 @@ class EncoderStudent:
 
     def predict_proba(self, texts: Sequence[str]) -> Floats:
         """Probabilities, shape (N, K); batches are of similar length, the order is that of ``texts``."""
-        return softmax(run_batches(self.model, self.tokenizer, texts, self.max_length, _logits, len(self.label_names)))
+        import torch
+
+        logits = np.empty((len(texts), len(self.label_names)))
+        device = "cuda" if has_gpu() else "cpu"
+        self.model.to(device).eval()
+        tokens = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)["input_ids"] if texts else []
+        for rows in length_batches([len(ids) for ids in tokens]):
+            batch = self.tokenizer.pad({"input_ids": [tokens[i] for i in rows]}, return_tensors="pt").to(device)
+            with torch.inference_mode():
+                logits[rows] = self.model(**batch).logits.float().cpu().numpy()
+        return softmax(logits)
 
     def save(self, directory: Path) -> None:
         """The layout of a model on the Hub."""
@@ -65,13 +76,6 @@ def new_encoder(name: str, label_names: tuple[str, ...], max_length: int) -> Enc
     return EncoderStudent(model, tokenizer, label_names, usable_length(model.config, tokenizer, max_length))
 
 
-def has_gpu() -> bool:
-    """Whether there is a GPU that torch can use."""
-    import torch
-
-    return bool(torch.cuda.is_available())
-
-
 def hush() -> None:
     """No progress bars and no report of the weights that a new head brings: they are as expected."""
     from transformers.utils import logging
@@ -90,32 +94,9 @@ def cannot_load(name: str, error: Exception) -> StudentError:
 
 
 def usable_length(config: Any, tokenizer: Any, max_length: int) -> int:
-    """Tokens that the model can take, at most ``max_length``; some models count positions from 2."""
-    positions = getattr(config, "max_position_embeddings", max_length + 2)
-    return int(min(max_length, tokenizer.model_max_length, positions - 2))
-
-
-def run_batches(model: Any, tokenizer: Any, texts: Sequence[str], max_length: int, read: Any, width: int) -> Floats:
-    """Run a model over texts, the longest first, and put what ``read`` takes of its output back in order.
-
-    Returns shape (N, width). ``read(output, attention_mask)`` gives a tensor (B, width).
-    """
-    import torch
-
-    result = np.empty((len(texts), width))
-    device = "cuda" if has_gpu() else "cpu"
-    model.to(device).eval()
-    tokens = tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"] if texts else []
-    for rows in length_batches([len(ids) for ids in tokens]):
-        batch = tokenizer.pad({"input_ids": [tokens[i] for i in rows]}, return_tensors="pt").to(device)
-        with torch.inference_mode():
-            output = read(model(**batch), batch["attention_mask"])
-        result[rows] = output.float().cpu().numpy()
-    return result
-
-
-def _logits(output: Any, _mask: Any) -> Any:
-    return output.logits
+    """Tokens that the model can take, at most ``max_length``; some models count positions from 2, some have no end."""
+    positions = getattr(config, "max_position_embeddings", -1)
+    return int(min(max_length, tokenizer.model_max_length, positions - 2 if positions > 0 else max_length))
 
 
 def length_batches(lengths: Sequence[int], tokens: int = TOKENS_A_BATCH) -> Iterator[Ints]:

@@ -10,18 +10,21 @@ from pathlib import Path
 
 import numpy as np
 
+from feedback.snapshot import load_snapshot
 from training.calibration import expected_calibration_error, with_temperature
 from training.card import write_card
 from training.compare import MARGIN, Comparison, compare
 from training.curve import Point
 from training.figure import draw
+from training.holdout import text_key
 from training.metrics import Scores, score
 from training.recipe import digest
 from training.registry import Entry, find
 from training.sheet import Item, Sheet, indices, refuse_seen
 from training.slices import Slice, by_agreement, by_length, slices, worst
 from training.student import Floats, Ints, check_labels
-from training.train import seen
+from training.train import SEEN, seen
+from tutelage.errors import SnapshotError, StudentError
 from tutelage.workspace import Workspace, write_text
 
 CONSENSUS = "teacher"
@@ -41,6 +44,8 @@ class Evaluation:
     """What was measured. ``scores`` are of all rows, ``on_voted`` of the rows that a teacher was asked about.
 
     There, rows on which all votes abstain count as wrong for the teacher; ``abstained`` counts them.
+    ``rejected`` counts rows that could not be read; ``only_equal`` names students whose snapshot is
+    gone, so that rows were compared with their training texts for equality only.
     """
 
     student: str
@@ -56,6 +61,8 @@ class Evaluation:
     calibration: Mapping[str, Calibration]
     slices: tuple[Slice, ...]
     worst_slice: Slice | None
+    rejected: int = 0
+    only_equal: tuple[str, ...] = ()
     curve: tuple[Point, ...] = ()
     at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
@@ -68,12 +75,13 @@ def evaluate(
     Raises
     ------
     StudentError
-        When a student was trained on one of the rows, or on other labels.
+        When a student was trained on one of the rows, on a near-duplicate, or on other labels.
     """
     names = workspace.task.label_names
     gold = sheet.gold(names)
     entries = [entry, *([against] if against and against.id != entry.id else [])]
-    probs = {one.id: _predict(one, sheet, names) for one in entries}
+    only_equal = tuple(one.id for one in entries if not _check(workspace, one, sheet))
+    probs = {one.id: one.load().predict_proba(sheet.texts) for one in entries}
     said = {name: _argmax(prob) for name, prob in probs.items()}
     voted = sheet.with_votes()
     teachers = _teachers([sheet.items[i] for i in voted], names) if voted else {}
@@ -93,14 +101,38 @@ def evaluate(
         comparisons=_comparisons(entry.id, gold, said, gold[voted], on_voted, len(names), margin),
         calibration={one.id: _calibration(one, probs[one.id], gold) for one in entries},
         slices=tuple(found),
-        worst_slice=worst(found),
+        worst_slice=worst([part for part in found if part.rows < len(sheet.items)]),  # all rows are no slice
+        rejected=sheet.rejected,
+        only_equal=only_equal,
     )
 
 
-def _predict(entry: Entry, sheet: Sheet, names: tuple[str, ...]) -> Floats:
-    check_labels(entry.manifest["labels"], names, entry.id)
-    refuse_seen(sheet, seen(entry), entry.id)
-    return entry.load().predict_proba(sheet.texts)
+def _check(workspace: Workspace, entry: Entry, sheet: Sheet) -> bool:
+    """Whether the training texts are still known; an error where the student cannot be measured on these rows."""
+    check_labels(entry.manifest["labels"], workspace.task.label_names, entry.id)
+    keys = _seen(entry)
+    texts = _training_texts(workspace, entry, keys)
+    refuse_seen(sheet, keys, texts or [], entry.id)
+    return texts is not None
+
+
+def _seen(entry: Entry) -> frozenset[str]:
+    try:
+        return seen(entry)
+    except (OSError, ValueError):
+        raise StudentError(
+            f"{entry.path / SEEN}: cannot be read, so nobody knows which texts {entry.id} was trained on;"
+            " copy it from where the student was trained, or train a student here"
+        ) from None
+
+
+def _training_texts(workspace: Workspace, entry: Entry, keys: frozenset[str]) -> list[str] | None:
+    """The texts with these keys in the student's snapshot; None where that is gone."""
+    try:
+        frame = load_snapshot(workspace.snapshots, entry.manifest["snapshot"]).frame()
+    except SnapshotError:
+        return None
+    return [text for text in frame["text"] if text_key(text) in keys]
 
 
 def _argmax(probs: Floats) -> Ints:

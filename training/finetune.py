@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import gc
+import json
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from training.encoder import EncoderStudent, has_gpu, new_encoder
+from training.encoder import EncoderStudent, new_encoder
+from training.machine import has_bf16, has_gpu
 from training.material import Material
 from training.metrics import confusion, macro_f1
+from training.ranks import is_main, processes, share
 from training.recipe import Recipe
 from training.student import Floats
+from tutelage.errors import StudentError
 
 STATE = "trainer_state.json"
 """What the Trainer writes last into a checkpoint."""
@@ -30,27 +37,75 @@ def finetune(
     """Train all weights of an encoder; returns the student of the best epoch, and what the run was like.
 
     Checkpoints go to ``work``; after a kill the same call goes on from the last whole one. With
-    no validation rows all epochs are trained.
+    no validation rows all epochs are trained. Where the GPU's memory is short, smaller batches are
+    added up to the same updates.
+
+    Raises
+    ------
+    StudentError
+        When the model cannot be had, or the GPU's memory is too small for it.
     """
-    from transformers import set_seed
+    from torch import OutOfMemoryError, cuda
+
+    share(recipe.batch_size)  # where it has none, before the model is loaded
+    while True:
+        with suppress(OutOfMemoryError):
+            return _finetune(material, validation, label_names, recipe, work, progress)
+        recipe = halved(recipe)
+        progress(f"the GPU's memory is short: --batch-size {recipe.batch_size} --accumulate {recipe.accumulate}")
+        gc.collect()  # the Trainer refers to itself
+        cuda.empty_cache()
+
+
+def halved(recipe: Recipe) -> Recipe:
+    """The same training in batches of half the size; a process cannot do that alone where several train."""
+    if processes() > 1 or recipe.batch_size % 2:
+        raise StudentError(
+            f"--batch-size {recipe.batch_size}: too much for the GPU's memory; take a smaller --batch-size"
+            " with a larger --accumulate (8 and 2 are the same training as 16 and 1), or a smaller --max-length"
+        )
+    return replace(recipe, batch_size=recipe.batch_size // 2, accumulate=2 * recipe.accumulate)
+
+
+def _finetune(
+    material: Material,
+    validation: Material | None,
+    label_names: tuple[str, ...],
+    recipe: Recipe,
+    work: Path,
+    progress: Callable[[str], None],
+) -> tuple[EncoderStudent, dict[str, Any]]:
+    from transformers import TrainerState, set_seed
 
     set_seed(recipe.seed)
     student = new_encoder(recipe.model, label_names, recipe.max_length)
     trainer = _trainer(student, material, validation, recipe, work)
-    trainer.add_callback(_progress_callback(progress))
-    trainer.train(resume_from_checkpoint=last_whole_checkpoint(work))
+    trainer.add_callback(_epochs_callback(progress))
+    checkpoint = last_whole_checkpoint(work)
+    if checkpoint and _is_last(checkpoint):  # the Trainer would train on
+        trainer.state = TrainerState.load_from_json(str(checkpoint / STATE))
+        best = trainer.state.best_global_step
+        student.model = EncoderStudent.load(work / f"checkpoint-{best}" if best else checkpoint, label_names).model
+    else:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     return student, _story(trainer, validation)
 
 
-def last_whole_checkpoint(work: Path) -> str | None:
-    """The newest checkpoint; those that a kill cut short are removed."""
+def last_whole_checkpoint(work: Path) -> Path | None:
+    """The newest checkpoint that no kill cut short; the main process removes the others."""
     whole = []
     for path in work.glob("checkpoint-*"):
         if (path / STATE).exists():
             whole.append(path)
-        else:
+        elif is_main():
             shutil.rmtree(path)
-    return str(max(whole, key=lambda path: int(path.name.rpartition("-")[2]))) if whole else None
+    return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def _is_last(checkpoint: Path) -> bool:
+    """Whether training ended there, early or after all epochs."""
+    state = json.loads((checkpoint / STATE).read_text("utf-8"))
+    return bool(state["stateful_callbacks"]["TrainerControl"]["args"]["should_training_stop"])
 
 
 def _trainer(
@@ -76,9 +131,9 @@ def _trainer(
 def _arguments(recipe: Recipe, work: Path, *, validates: bool) -> Any:
     from transformers import TrainingArguments
 
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(work),
-        per_device_train_batch_size=recipe.batch_size,
+        per_device_train_batch_size=recipe.batch_size,  # of all processes together: split_batches
         per_device_eval_batch_size=4 * recipe.batch_size,
         gradient_accumulation_steps=recipe.accumulate,
         learning_rate=recipe.learning_rate,
@@ -91,7 +146,8 @@ def _arguments(recipe: Recipe, work: Path, *, validates: bool) -> Any:
         use_cpu=has_bf16() and not has_gpu(),  # bf16 without a GPU has to be asked for
         eval_strategy="epoch" if validates else "no",
         save_strategy="epoch",
-        save_total_limit=1,
+        save_total_limit=2,  # with 1 the Trainer ends with removing the last one, which knows that it was the last
+        restore_callback_states_from_checkpoint=True,
         load_best_model_at_end=validates,
         metric_for_best_model="macro_f1" if validates else None,
         logging_strategy="epoch",
@@ -99,17 +155,11 @@ def _arguments(recipe: Recipe, work: Path, *, validates: bool) -> Any:
         disable_tqdm=True,
         dataloader_pin_memory=has_gpu(),
         label_names=["labels"],
+        accelerator_config={"split_batches": True},
     )
-
-
-def has_bf16() -> bool:
-    """Whether the GPU, or without one the processor, computes in bf16 itself."""
-    import torch
-
-    if has_gpu():
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    flags = Path("/proc/cpuinfo")
-    return flags.exists() and any(name in flags.read_text() for name in ("avx512_bf16", "amx_bf16"))
+    # A process takes one GPU: several would each take a whole batch, and transformers has no option for it.
+    arguments._n_gpu = min(1, arguments.n_gpu)  # noqa: SLF001
+    return arguments
 
 
 def _dataset(student: EncoderStudent, material: Material, recipe: Recipe) -> list[dict[str, Any]]:
@@ -160,11 +210,15 @@ def _story(trainer: Any, validation: Material | None) -> dict[str, Any]:
     }
 
 
-def _progress_callback(progress: Callable[[str], None]) -> Any:
+def _epochs_callback(progress: Callable[[str], None]) -> Any:
+    import torch
     from transformers import TrainerCallback
 
-    class Progress(TrainerCallback):  # type: ignore[misc]  # transformers ships no types
+    class Epochs(TrainerCallback):  # type: ignore[misc]  # transformers ships no types
         def on_step_end(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
             progress(f"step {state.global_step} of {state.max_steps}, epoch {state.epoch:.1f}")
 
-    return Progress()
+        def on_epoch_end(self, args: Any, state: Any, _control: Any, **_: Any) -> None:
+            torch.manual_seed(args.seed + state.global_step)  # all processes draw the same order of the rows
+
+    return Epochs()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from training.material import Material, split_validation
+from training.ranks import share
 from training.recipe import Recipe
 from training.student import Student
 
@@ -41,4 +43,4 @@ def _fit_with_head(
 
     if recipe.kind == "frozen":
         return fit_frozen(material, label_names, recipe)
-    return fit_setfit(material, label_names, recipe, work, progress)
+    return fit_setfit(material, label_names, replace(recipe, batch_size=share(recipe.batch_size)), work, progress)

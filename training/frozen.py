@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from training.encoder import cannot_load, has_gpu, hush
+from training.encoder import cannot_load, hush
 from training.head import Head, fit_head
+from training.machine import has_gpu
 from training.material import Material
 from training.recipe import Recipe
 from training.student import Floats
@@ -60,8 +61,11 @@ def fit_setfit(
     """Tune an encoder on pairs of equal and unequal labels (Tunstall et al. 2022), then fit the head.
 
     Only SetFit's training of the encoder is used; the head is ours, so that it is saved with every
-    student and without pickle.
+    student and without pickle. With a single label there are no unequal pairs: the encoder stays as it is.
     """
+    if len(np.unique(material.labels)) < 2:
+        progress("all rows have one label: the encoder is not tuned")
+        return fit_frozen(material, label_names, recipe)
     from setfit import SetFitModel, Trainer, TrainingArguments
     from transformers import PrinterCallback, set_seed
 
@@ -82,6 +86,7 @@ def fit_setfit(
     logging.getLogger("setfit").setLevel(logging.WARNING)
     trainer.st_trainer.remove_callback(PrinterCallback)  # standard output is the command's
     trainer.st_trainer.args.dataloader_pin_memory = has_gpu()
+    trainer.st_trainer.args._n_gpu = min(1, trainer.st_trainer.args.n_gpu)  # noqa: SLF001  # as in finetune
     progress(f"tuning the encoder on {2 * PAIRS_A_ROW * len(material)} pairs")
     trainer.train_embeddings(list(material.texts), material.labels.tolist(), args=arguments)
     return _with_head(body, material, label_names, recipe)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
+import json
 import tempfile
 from pathlib import Path
+from typing import cast
 
-from feedback.snapshot import DATA, Snapshot
+from feedback.snapshot import DATA, MANIFEST, Snapshot
 from training.card import CARD
-from training.dataset_card import without_names, write_dataset_card
+from training.dataset_card import public_manifest, without_names, write_dataset_card
+from training.manifest import teachers
 from training.registry import Entry
 from training.train import SEEN
 from tutelage.errors import TutelageError
@@ -16,6 +18,23 @@ from tutelage.task import Task
 
 _KEPT_HERE = (SEEN, ".*", "exports/*")
 """Hashes of the training texts are for ``evaluate``; exports are made anew where the student runs."""
+
+
+def check_name(repo: str) -> None:
+    """Refuse, before any work, a name that no repository on the Hub can have.
+
+    Raises
+    ------
+    TutelageError
+        With the Hub's rules.
+    """
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # public, not in __all__
+
+    try:
+        validate_repo_id(repo)
+    except HFValidationError as error:
+        raise TutelageError(f"--push-to-hub {repo}: {error}") from None
 
 
 def push_student(entry: Entry, repo: str, *, private: bool = True) -> str:
@@ -30,7 +49,7 @@ def push_student(entry: Entry, repo: str, *, private: bool = True) -> str:
 
 
 def push_snapshot(snapshot: Snapshot, task: Task, repo: str, *, private: bool = True) -> str:
-    """Upload a snapshot as a dataset, annotators' names left out; returns its address.
+    """Upload a snapshot as a dataset, without annotators' names and the server's address; returns its address.
 
     Raises
     ------
@@ -40,18 +59,19 @@ def push_snapshot(snapshot: Snapshot, task: Task, repo: str, *, private: bool = 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         without_names(snapshot.path / DATA, folder / "data" / "train.parquet")
-        shutil.copy(snapshot.path / "manifest.json", folder)
-        write_dataset_card(folder / CARD, snapshot.manifest, task)
+        manifest = json.dumps(public_manifest(snapshot.manifest), ensure_ascii=False, indent=2)
+        (folder / MANIFEST).write_text(manifest + "\n", "utf-8")
+        write_dataset_card(folder / CARD, snapshot.manifest, task, teachers(task, snapshot))
         return _upload(folder, repo, "dataset", f"Snapshot {snapshot.id}", private=private)
 
 
 def _upload(folder: Path, repo: str, kind: str, message: str, *, private: bool) -> str:
     """Create the repository where it is missing, and put the folder's files into one commit."""
-    import httpx
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
+    http_error = cast("type[Exception]", HfHubHTTPError.__bases__[0])  # of the HTTP library, whichever is used
     disable_progress_bars()
     api = HfApi()
     try:
@@ -63,11 +83,13 @@ def _upload(folder: Path, repo: str, kind: str, message: str, *, private: bool) 
             commit_message=message,
             ignore_patterns=list(_KEPT_HERE),
         )
-    except (HfHubHTTPError, HFValidationError, LocalTokenNotFoundError, httpx.HTTPError, RuntimeError) as error:
-        # RuntimeError is what an upload that broke off is wrapped in
-        reason = str(error).strip().splitlines()[0]
-        raise TutelageError(
-            f"--push-to-hub {repo}: {reason}. Sign in with 'hf auth login' or set HF_TOKEN, with the right to write;"
-            " nothing is lost, run it again."
-        ) from None
+    except (HfHubHTTPError, LocalTokenNotFoundError) as error:
+        raise _failed(repo, error, "sign in with 'hf auth login' or set HF_TOKEN, with the right to write") from None
+    except (http_error, OSError, RuntimeError) as error:  # RuntimeError wraps an upload that broke off
+        raise _failed(repo, error, f"the Hub at {api.endpoint} must be within reach") from None
     return str(address)
+
+
+def _failed(repo: str, error: Exception, advice: str) -> TutelageError:
+    reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
+    return TutelageError(f"--push-to-hub {repo}: {reason}; {advice}. What was made is kept: run it again.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def fit_linear(
         When no text holds a word.
     """
     try:
-        vectorizers = [_vectorizer(options, texts).fit(texts) for options in _VECTORIZERS]
+        vectorizers = [_fitted(options, texts) for options in _VECTORIZERS]
     except ValueError:
         raise StudentError(
             "no text holds a single word to learn from; look at the texts with: tutelage status"
@@ -77,11 +78,17 @@ def fit_linear(
     )
 
 
-def _vectorizer(options: dict[str, Any], texts: Sequence[str], **more: Any) -> Any:
+def _fitted(options: dict[str, Any], texts: Sequence[str]) -> Any:
+    if options is _CHARACTERS and len(texts) > 20:  # one text's own n-grams teach nothing
+        with suppress(ValueError):  # no two texts share one
+            return _vectorizer(options, min_df=2).fit(texts)
+    return _vectorizer(options).fit(texts)
+
+
+def _vectorizer(options: dict[str, Any], **more: Any) -> Any:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    rare = 2 if options is _CHARACTERS and len(texts) > 20 else 1  # one text's own n-grams teach nothing
-    return TfidfVectorizer(**options, sublinear_tf=True, min_df=rare, **more)
+    return TfidfVectorizer(**options, sublinear_tf=True, **more)
 
 
 def _features(vectorizers: Sequence[Any], texts: Sequence[str]) -> Any:
@@ -91,6 +98,6 @@ def _features(vectorizers: Sequence[Any], texts: Sequence[str]) -> Any:
 
 
 def _restored(options: dict[str, Any], terms: list[str], idf: Floats) -> Any:
-    vectorizer = _vectorizer(options, (), vocabulary=terms)
+    vectorizer = _vectorizer(options, vocabulary=terms)
     vectorizer.idf_ = idf
     return vectorizer

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from loaders.holdout import HeldOut
 from loaders.texts import normalised
 from training.duplicates import near_duplicates
-from training.holdout import HeldOut, text_key
+from training.holdout import text_key
 from training.recipe import Recipe
 from training.student import Floats, Ints, one_hot
-from tutelage.errors import SnapshotError
+from tutelage.errors import SnapshotError, StudentError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,6 +63,8 @@ def gather(
     ------
     SnapshotError
         When none is left, or a label is not one of the task's.
+    StudentError
+        When suspects shall be left out and nothing was ranked.
     """
     labelled = frame["label"].notna().to_numpy()
     suspects = _suspects(frame, recipe) & labelled
@@ -75,7 +78,15 @@ def gather(
 
 def _suspects(frame: pd.DataFrame, recipe: Recipe) -> Any:
     """The given fraction of the unreviewed rows with the lowest label quality."""
-    quality = frame["label_quality"].where(frame["source"] != "human")
+    if not recipe.suspects_out:
+        return np.zeros(len(frame), dtype=bool)
+    unreviewed = frame["source"] != "human"
+    quality = frame["label_quality"].where(unreviewed)
+    if unreviewed.any() and quality.isna().all():
+        raise StudentError(
+            f"--suspects-out {recipe.suspects_out:g}: the snapshot has no label quality to tell suspects by;"
+            " get one with: tutelage rank, then: tutelage pull"
+        )
     return (quality.rank(method="first") <= recipe.suspects_out * quality.notna().sum()).to_numpy()
 
 
@@ -115,9 +126,17 @@ def _targets(frame: pd.DataFrame, labels: Ints, index: dict[str, int]) -> Floats
 
 
 def split_validation(material: Material, share: float, seed: int) -> tuple[Material, Material | None]:
-    """Put about ``share`` of the rows aside, equal texts on one side, labels in proportion; None where too few."""
+    """Put about ``share`` of the rows aside, equal texts on one side, labels in proportion; None where too few.
+
+    Raises
+    ------
+    StudentError
+        When the share is above a half.
+    """
     from sklearn.model_selection import StratifiedGroupKFold
 
+    if share > 0.5:
+        raise StudentError(f"--validation {share:g}: must be at most 0.5, else little is left to learn from")
     folds = round(1 / share) if share else 0
     groups = np.unique([normalised(text) for text in material.texts], return_inverse=True)[1]
     if folds < 2 or np.bincount(material.labels).max() < folds or len(np.unique(groups)) < 5 * folds:

@@ -12,7 +12,7 @@ from typing import Any
 from training.engines.choose import Say, choose
 from training.engines.interface import Classifier
 from training.predict_job import Job, key, style
-from training.predict_out import Out, check_name, open_out
+from training.predict_out import Out, alone, check_name, open_out
 from training.predict_rows import Window, windows
 from training.student import check_labels
 from tutelage.rejects import Rejects
@@ -55,10 +55,15 @@ def predict(
     StudentError
         When the student is not of this task, or the engine cannot be had.
     """
-    from training.ray_predict import RAY, predict_on_ray
-
     check_name(job.out, job.source.name)
     check_labels(job.entry.manifest["labels"], job.workspace.task.label_names, job.entry.id)
+    with alone(job.out):
+        return _predict(job, engine, say, progress)
+
+
+def _predict(job: Job, engine: str, say: Say, progress: Say) -> Predicted:
+    from training.ray_predict import RAY, predict_on_ray
+
     started, bad = time.perf_counter(), Bad(job.workspace)
     first, rows = peek(windows(job.source, job.text, job.id, bad.add))
     out: Out

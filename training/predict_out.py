@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 import numpy as np
 
+from feedback.locks import locked
 from training.predict_rows import Window
 from training.student import Floats
 from tutelage.errors import SourceError
@@ -77,11 +80,50 @@ def open_out(name: str, style: Format, key: str) -> Out:
 
 
 def check_name(name: str, source: str) -> None:
-    """Refuse an output whose format is not known, or that is the source, before any work is done."""
-    if name != STANDARD and Path(name).resolve() == Path(source).resolve():
+    """Refuse an output whose format is not known, that is the source, or cannot be written, before any work is done."""
+    if name == STANDARD:
+        return
+    path = Path(name).resolve()
+    if path == Path(source).resolve():
         raise SourceError(f"{name}: is IN as well, which would be lost; give OUT another name")
-    if name != STANDARD and Path(name).suffix.lower() not in PARQUET | CSV | JSONL:
+    if path.suffix.lower() not in PARQUET | CSV | JSONL:
         raise SourceError(f"{name}: cannot tell the format; let OUT end in .parquet, .csv or .jsonl, or write -")
+    if path.is_dir():
+        raise SourceError(f"{name}: is a folder; give OUT the name of a file")
+    folder = next(parent for parent in path.parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise SourceError(f"{name}: cannot be written into {folder}; give OUT another folder")
+
+
+@contextmanager
+def alone(name: str) -> Iterator[None]:
+    """Let no other process write this output meanwhile.
+
+    Raises
+    ------
+    SourceError
+        When one does already.
+    """
+    if name == STANDARD:
+        yield
+        return
+
+    def refuse() -> None:
+        raise SourceError(f"{name}: another predict is writing it; wait for it, or give OUT another name")
+
+    folder = _parts_of(Path(name))
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder / ".lock", on_wait=refuse):
+        try:
+            yield
+        finally:
+            (folder / ".lock").unlink(missing_ok=True)
+            with suppress(OSError):  # finished parts stay for the next run
+                folder.rmdir()
+
+
+def _parts_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.parts")
 
 
 class StandardOutput:
@@ -112,7 +154,7 @@ class Parts:
     """One Parquet file a window in ``OUT.parts/``, its name made of what decides its content."""
 
     def __init__(self, path: Path, style: Format, key: str) -> None:
-        self.folder = path.with_name(f"{path.name}.parts")
+        self.folder = _parts_of(path)
         self._path, self._style, self._key = path, style, key
         self._parts: list[Path] = []
 

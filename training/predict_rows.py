@@ -44,13 +44,14 @@ def windows(source: Source, text: str, id_: str, reject: Callable[[dict[str, Any
     SourceError
         When the source or a column is missing, or the file is in another encoding.
     """
-    _check_columns(source, [name for name in (text, id_) if name])
+    columns = [name for name in (text, id_) if name]
+    _check_columns(source, columns)
     ids: list[str] = []
     texts: list[str] = []
     number = size = 0
-    for row in source.rows():
+    for row in source.rows(columns):
         if problem := row.problem or _problem(row, text, id_):
-            cells = {name: row.cell(name) for name in (id_, text) if name}
+            cells = {name: row.cell(name) for name in columns}
             reject({"source": source.name, "row": row.number, "reason": problem, "values": cells})
             continue
         ids.append(row.cell(id_) if id_ else str(row.number))

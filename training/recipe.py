@@ -11,7 +11,13 @@ from tutelage.errors import StudentError
 
 Kind = Literal["linear", "encoder", "frozen", "setfit"]
 
+LINEAR_TAKES = ("class_weights", "human_weight", "suspects_out")
+"""The options that make another linear student."""
+
 SETFIT_MODEL = "sentence-transformers/paraphrase-mpnet-base-v2"
+ONE_PROCESS: tuple[Kind, ...] = ("linear", "frozen")
+"""Kinds that several processes do not share."""
+
 _SUFFIXES: dict[str, Kind] = {"frozen": "frozen", "setfit": "setfit"}
 
 
@@ -83,7 +89,7 @@ def student_id(recipe: Recipe, snapshot: str, left_out: Any) -> str:
     """
     numbers = asdict(recipe)
     if recipe.kind == "linear":
-        numbers = {name: numbers[name] for name in ("kind", "class_weights", "human_weight", "suspects_out")}
+        numbers = {name: numbers[name] for name in ("kind", *LINEAR_TAKES)}
     return f"{recipe.kind}-{digest([numbers, snapshot, left_out])}"
 
 

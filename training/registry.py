@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +11,7 @@ from typing import Any
 
 from training.student import MANIFEST, Student, load_student, read_manifest
 from tutelage.errors import StudentError
-from tutelage.workspace import write_text
+from tutelage.workspace import replacing_folder, write_text
 
 CHAMPION, HISTORY = "champion", "history.json"
 
@@ -34,7 +32,7 @@ class Entry:
 def entries(students: Path) -> list[Entry]:
     """All finished students, the newest last."""
     found = [
-        Entry(path.parent.name, path.parent, read_manifest(path.parent)) for path in students.glob(f"*/{MANIFEST}")
+        Entry(path.parent.name, path.parent, read_manifest(path.parent)) for path in students.glob(f"[!.]*/{MANIFEST}")
     ]
     return sorted(found, key=lambda entry: (str(entry.manifest["created_at"]), entry.id))
 
@@ -80,23 +78,17 @@ def champion_id(students: Path) -> str | None:
 
 def write_student(students: Path, name: str, fill: Callable[[Path], Mapping[str, Any]]) -> Entry:
     """Make a student's folder whole or not at all: ``fill`` writes its files and returns its manifest."""
-    students.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=students))
-    try:
+    with replacing_folder(students / name) as temporary:  # what is replaced is only ever a folder without a manifest
         manifest = fill(temporary)
         write_text(temporary / MANIFEST, json.dumps(manifest, ensure_ascii=False, indent=2) + "\n")
-        temporary.chmod(0o755)
-        shutil.rmtree(students / name, ignore_errors=True)  # only ever a folder without a manifest
-        temporary.rename(students / name)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return find(students, name)
 
 
 def promote(students: Path, name: str, *, why: str = "") -> Entry:
-    """Make this student the champion; one rename moves the pointer."""
+    """Make this student the champion; nothing is done where it is that already."""
     entry = find(students, name)
-    _move(students, entry.id, why=why, back=False)
+    if entry.id != champion_id(students):
+        _move(students, entry.id, why=why, back=False)
     return entry
 
 
@@ -109,11 +101,12 @@ def rollback(students: Path) -> Entry:
         When there was none.
     """
     now = champion_id(students)
-    moves = (move for move in reversed(history(students)) if not move["back"])
-    before = next((move["before"] for move in moves if move["champion"] == now), None)
-    if before is None:
+    earlier = _stack(history(students))
+    if earlier and earlier[-1] == now:
+        earlier.pop()
+    if not earlier:
         raise StudentError(f"{students}: no champion to roll back to; choose a student with: tutelage promote ID")
-    entry = find(students, before)
+    entry = find(students, earlier[-1])
     _move(students, entry.id, why=f"rollback from {now}", back=True)
     return entry
 
@@ -122,12 +115,27 @@ def history(students: Path) -> list[dict[str, Any]]:
     """Every move of the pointer, the oldest first: champion, before, why, back, at."""
     path = students / HISTORY
     moves: list[dict[str, Any]] = json.loads(path.read_text("utf-8")) if path.exists() else []
+    if moves and moves[-1]["before"] == champion_id(students):
+        moves.pop()  # it was written down, and a kill came before the pointer moved
     return moves
 
 
+def _stack(moves: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The champions that rollbacks go back through, the present one last."""
+    stack: list[str] = []
+    for move in moves:
+        if move["back"]:
+            while stack and stack[-1] != move["champion"]:
+                stack.pop()
+        if stack[-1:] != [move["champion"]]:
+            stack.append(move["champion"])
+    return stack
+
+
 def _move(students: Path, name: str, *, why: str, back: bool) -> None:
+    """Write the history first: what it says beyond the pointer is dropped, a move that it lacks would be lost."""
     at = datetime.now(UTC).isoformat(timespec="seconds")
     move = {"champion": name, "before": champion_id(students), "why": why, "back": back, "at": at}
     moves = json.dumps([*history(students), move], ensure_ascii=False, indent=1)
-    write_text(students / CHAMPION, name + "\n")
     write_text(students / HISTORY, moves + "\n")
+    write_text(students / CHAMPION, name + "\n")

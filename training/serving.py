@@ -19,7 +19,7 @@ from tutelage.workspace import Workspace
 
 TEXTS_A_BATCH = 512
 WAITING = 8192
-"""Texts that may wait; a request that would make it more is refused at once."""
+"""Texts that may wait; a request that would make it more is refused at once, unless nothing waits."""
 
 
 def ready(workspace: Workspace, entry: Entry, engine: str, say: Say) -> tuple[Chosen, Classifier]:
@@ -54,7 +54,7 @@ class Batches:
         FullError
             When too much waits already.
         """
-        if self._waiting + len(texts) > WAITING:
+        if self._waiting and self._waiting + len(texts) > WAITING:
             raise FullError
         future: asyncio.Future[Floats] = asyncio.get_running_loop().create_future()
         self._waiting += len(texts)

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from loaders.consensus import agreement, consensus
 from loaders.gold import read_gold
+from loaders.holdout import held_out
 from loaders.ledger import Ledger
 from loaders.sources import Row, Source
 from loaders.texts import VoteColumn, normalised, vote_columns
-from training.holdout import held_out, lock, text_key
+from training.duplicates import near_duplicates
+from training.holdout import lock, text_key
 from training.student import NO_LABEL, Ints
 from tutelage.errors import SourceError, StudentError
-from tutelage.record import Record, Vote
+from tutelage.record import Vote
+from tutelage.rejects import Rejects
 from tutelage.task import Task
 from tutelage.workspace import Workspace
 
@@ -43,11 +47,16 @@ class Item:
 
 @dataclass(frozen=True)
 class Sheet:
-    """Rows to measure on; ``unusable`` counts those whose gold label is none of the task's."""
+    """Rows to measure on.
+
+    ``unusable`` counts those whose gold label is none of the task's, ``rejected`` those that cannot
+    be read or have no text.
+    """
 
     name: str
     items: tuple[Item, ...]
     unusable: int = 0
+    rejected: int = 0
 
     @property
     def texts(self) -> list[str]:
@@ -80,7 +89,10 @@ def indices(labels: Iterable[str | None], label_names: Sequence[str]) -> Ints:
 
 
 def from_file(workspace: Workspace, source: Source, columns: SheetColumns) -> Sheet:
-    """The rows of a file; where it has no votes, those that the ledger has for the same id or text.
+    """The rows of a file; where it has no votes, those that the ledger has for the same text.
+
+    Where several records have that text, the one with the row's id is taken. Rows that cannot be
+    read or have no text go to ``rejects.jsonl``.
 
     Raises
     ------
@@ -95,9 +107,24 @@ def from_file(workspace: Workspace, source: Source, columns: SheetColumns) -> Sh
     unknown = [column.label for column in votes if column.label not in there]
     if unknown:
         raise SourceError(f"{source.name}: no column {unknown[0]!r} for --vote; it has: {', '.join(there)}")
-    rows = [row for row in source.rows() if not row.problem and row.cell(columns.text).strip()]
+    rows, rejects = _sifted(source, columns)
+    Rejects(workspace.rejects).add(rejects)
     items = [_item(row, columns, votes, workspace.task) for row in rows]
-    return _checked(source.name, items if votes else _with_ledger_votes(workspace, items), workspace.task)
+    items = items if votes else _with_ledger_votes(workspace, items)
+    return replace(_checked(source.name, items, workspace.task), rejected=len(rejects))
+
+
+def _sifted(source: Source, columns: SheetColumns) -> tuple[list[Row], list[dict[str, Any]]]:
+    """The rows with a text, and what is kept of the others; never their gold labels."""
+    good, bad = list[Row](), list[dict[str, Any]]()
+    for row in source.rows():
+        why = row.problem or ("" if row.cell(columns.text).strip() else "has no text")
+        if why:
+            values = {name: value for name, value in row.values.items() if name != columns.gold}
+            bad.append({"source": source.name, "row": row.number, "reason": why, "values": values})
+        else:
+            good.append(row)
+    return good, bad
 
 
 def _item(row: Row, columns: SheetColumns, votes: Sequence[VoteColumn], task: Task) -> Item:
@@ -112,9 +139,10 @@ def _with_ledger_votes(workspace: Workspace, items: Sequence[Item]) -> list[Item
         return list(items)
     with Ledger(workspace.db) as ledger:
         records = [record for record in ledger.records(workspace.task) if record.votes]
-    by_id: dict[str, Record] = {record.id: record for record in records}
     by_text = {normalised(record.text): record for record in records}
-    found = [by_id.get(item.id) or by_text.get(normalised(item.text)) for item in items]
+    by_both = {(record.id, normalised(record.text)): record for record in records}
+    texts = [normalised(item.text) for item in items]
+    found = [by_both.get((item.id, text)) or by_text.get(text) for item, text in zip(items, texts, strict=True)]
     return [replace(item, votes=record.votes) if record else item for item, record in zip(items, found, strict=True)]
 
 
@@ -151,17 +179,24 @@ def _checked(name: str, items: Sequence[Item], task: Task) -> Sheet:
     return Sheet(name, good, len(items) - len(good))
 
 
-def refuse_seen(sheet: Sheet, seen: Collection[str], student: str) -> None:
-    """Refuse to measure a student on a text that it was trained on; ``seen`` holds the keys of those.
+def refuse_seen(sheet: Sheet, seen: Collection[str], texts: Sequence[str], student: str) -> None:
+    """Refuse to measure a student on a text that it was trained on, or on a near-duplicate of one.
+
+    ``seen`` holds the keys of the texts it was trained on, ``texts`` those that are still known.
 
     Raises
     ------
     StudentError
         With the number of such rows and the first one.
     """
-    known = [item.id for item in sheet.items if text_key(item.text) in seen]
+    near = near_duplicates(sheet.texts, texts)
+    equal = [text_key(text) in seen for text in sheet.texts]
+    known = [item.id for item, same, twin in zip(sheet.items, equal, near, strict=True) if same or twin >= 0]
     if known:
+        alike = len(known) - sum(equal)
+        words = f", {alike} of them as near-duplicates" if alike else ""
         raise StudentError(
-            f"{sheet.name}: {student} was trained on {len(known)} of its {len(sheet.items)} rows (first: {known[0]});"
+            f"{sheet.name}: {student} was trained on {len(known)} of its {len(sheet.items)} rows{words}"
+            f" (first: {known[0]});"
             " measure on other rows, or name the file as holdout.file in task.yaml and train again"
         )

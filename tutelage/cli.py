@@ -73,3 +73,8 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()  # the reader has gone: there is nobody to complain to
         sys.exit(1)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        sys.exit(
+            f"tutelage: {where}{error.strerror or error}; make room, or give a path that can be written, and retry"
+        )

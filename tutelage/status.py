@@ -13,11 +13,14 @@ from loaders.teacher.ledger import TeacherLedger
 from tutelage.errors import SnapshotError
 from tutelage.workspace import Workspace
 
+_OF_A_STUDENT = ("id", "kind", "model", "rows", "snapshot", "created_at")
+
 
 @dataclass(frozen=True)
 class Status:
     """Counts of the records and of what machines and people said of them; the newest snapshot; the students.
 
+    ``students``, the newest last: id, kind, model, training rows, snapshot and time of each.
     ``spent``: calls, tokens, cost in US dollars and seconds of each teacher, prompt and vote that was asked.
     """
 
@@ -30,7 +33,7 @@ class Status:
     ranked: int
     by_status: dict[str, int]
     snapshot: str | None
-    students: list[str]
+    students: list[dict[str, Any]]
     champion: str | None
     spent: list[dict[str, Any]]
 
@@ -62,7 +65,7 @@ def status(workspace: Workspace) -> Status:
         ranked=len(ranks),
         by_status=dict(Counter(item.status for item in curated)),
         snapshot=_newest_snapshot(workspace),
-        students=[entry.id for entry in entries(workspace.students)],
+        students=[{name: entry.manifest[name] for name in _OF_A_STUDENT} for entry in entries(workspace.students)],
         champion=champion_id(workspace.students),
         spent=spent,
     )
@@ -84,10 +87,17 @@ def words(found: Status) -> str:
         f"suggestions: {found.without_suggestion} records without one, {found.ties} ties",
         f"ranked: {found.ranked}",
         f"newest snapshot: {found.snapshot or 'none'}",
-        f"students: {', '.join(found.students) or 'none'}; champion: {found.champion or 'none'}",
+        f"students: {len(found.students) or 'none'}; champion: {found.champion or 'none'}",
     ]
+    lines += [_student(row, found.champion) for row in found.students]
     lines += [_spent(row) for row in found.spent]
     return "\n".join(lines)
+
+
+def _student(row: dict[str, Any], champion: str | None) -> str:
+    mark = "*" if row["id"] == champion else " "
+    of = f" of {row['model']}" if row["model"] else ""
+    return f"{mark} {row['id']}{of}, {row['rows']} rows of snapshot {row['snapshot']}, {row['created_at'][:16]}"
 
 
 def _spent(row: dict[str, Any]) -> str:

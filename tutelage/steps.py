@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from feedback.client import Argilla, Dataset
 from feedback.curate import Curated, curate
-from feedback.pull import by_record, fetch
+from feedback.pull import Fetched, by_record, fetch
 from feedback.push import Push, Pushed
 from feedback.snapshot import Snapshot, write_snapshot
-from loaders.holdout import holdout
+from loaders.holdout import held_out
 from loaders.ledger import Ledger
 from tutelage.errors import ServerError, TutelageError
 from tutelage.record import Rank, Record
@@ -53,10 +52,6 @@ class Loop:
     argilla: Argilla | None = None
     progress: Callable[[str], None] = field(default=lambda _words: None)
 
-    @cached_property
-    def _is_held_out(self) -> Callable[[str], bool]:
-        return holdout(self.workspace.task, self.workspace.root)
-
     def records(self) -> list[Record]:
         """All records but the holdout.
 
@@ -65,10 +60,19 @@ class Loop:
         TutelageError
             When there is none.
         """
-        records = [r for r in self.ledger.records(self.workspace.task) if not self._is_held_out(r.id)]
+        return self._parted()[0]
+
+    def _parted(self) -> tuple[list[Record], frozenset[str]]:
+        """All records but the holdout, and the ids of the holdout."""
+        holdout, records, held = held_out(self.workspace), list[Record](), set[str]()
+        for record in self.ledger.records(self.workspace.task):
+            if record in holdout:
+                held.add(record.id)
+            else:
+                records.append(record)
         if not records:
             raise TutelageError(f"{self.workspace.db}: holds no records; bring some with tutelage load or import")
-        return records
+        return records, frozenset(held)
 
     # Push
 
@@ -103,23 +107,32 @@ class Loop:
     # Pull
 
     def pull(self) -> tuple[Snapshot, bool, dict[str, Any]]:
-        """Fetch all answers and freeze a snapshot; also says whether it is new, and what was fetched."""
+        """Fetch all answers and freeze a snapshot; also says whether it is new, and what was fetched.
+
+        Answers on records that were pushed before they became the holdout are kept too, and not used.
+        """
         dataset, task = self._dataset(), self.workspace.task
-        records = self.records()
-        fetched = fetch(self.ledger, dataset, self._argilla.users(task), frozenset(r.id for r in records))
+        records, held = self._parted()
+        fetched = self._fetch(dataset, records, held)
+        on_held_out = sum(len(fetched.responses[record_id]) for record_id in held & fetched.responses.keys())
+        summary = {**fetched.summary, "on_held_out": on_held_out}
         curated = curate(records, fetched.responses, self.ledger.ranks())
-        origin = {"server": dataset.remote.url, "dataset": dataset.id, "name": task.dataset_name, **fetched.summary}
+        origin = {"server": dataset.remote.url, "dataset": dataset.id, "name": task.dataset_name, **summary}
         snapshot, is_new = write_snapshot(self.workspace.snapshots, task, curated, origin)
-        return snapshot, is_new, fetched.summary
+        return snapshot, is_new, summary
+
+    def _fetch(self, dataset: Dataset, records: list[Record], held: frozenset[str]) -> Fetched:
+        known = held | {record.id for record in records}
+        return fetch(self.ledger, dataset, self._argilla.users(self.workspace.task), known)
 
     # Rank
 
     def rank(self, *, student: str = "linear", seed: int = 0) -> tuple[list[Rank], Pushed | None, Dataset | None]:
         """Rank what nobody has reviewed; with Argilla, look for new answers first and send the ranks after."""
         dataset = self._dataset() if self.argilla else None
-        records = self.records()
+        records, held = self._parted()
         if dataset:
-            fetch(self.ledger, dataset, self._argilla.users(self.workspace.task), frozenset(r.id for r in records))
+            self._fetch(dataset, records, held)
         curated = self._curated(records, dataset.id if dataset else self.ledger.latest_dataset())
         ranks = self._rank(curated, student, seed)
         self.ledger.set_ranks(ranks)

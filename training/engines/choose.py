@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -14,6 +15,8 @@ from training.engines.classifier import EngineClassifier, PlainClassifier
 from training.engines.export import cached
 from training.engines.interface import Classifier, Engine, Network
 from training.engines.network import network_of
+from training.machine import has_matrix_units
+from training.predict_rows import CHARACTERS
 from training.student import Ints, Student
 from tutelage.errors import StudentError
 
@@ -34,7 +37,7 @@ ENGINES = {
     "torch-bf16": "training.engines.torch:torch_bf16",
     REFERENCE: "training.engines.torch:torch_fp32",
 }
-"""The function that makes each, in the order in which ``auto`` tries them."""
+"""The function that makes each, in the order in which they are tried; ``auto`` has a word in it."""
 
 _EXPORTS = {"openvino": "training.engines.openvino", "onnx": "training.engines.onnx"}
 
@@ -56,7 +59,8 @@ def choose(
 ) -> tuple[Chosen, Classifier]:
     """The engine ``wanted``, or for ``auto`` the first that can be made and agrees with torch on a sample of ``texts``.
 
-    An engine that does not agree is passed over with a word, one that was asked for by name too.
+    An engine that does not agree is passed over with a word, one that was asked for by name too. One that
+    fails is passed over with a word by ``auto``.
 
     Raises
     ------
@@ -69,7 +73,7 @@ def choose(
             raise StudentError(f"--engine {wanted}: a {kind} student runs by itself; leave --engine out")
         return Chosen(REFERENCE, kind), PlainClassifier(student, kind)
     sample = list(texts[:: max(1, len(texts) // SAMPLE)])[:SAMPLE]
-    return _Choice(network, sample, say).first(_candidates(wanted, network, len(texts)), wanted)
+    return _Choice(network, sample, say).first(_candidates(wanted, network, texts), wanted)
 
 
 def classifier_on(student: Student, kind: str, folder: Path, engine: str) -> Classifier:
@@ -78,13 +82,17 @@ def classifier_on(student: Student, kind: str, folder: Path, engine: str) -> Cla
     return PlainClassifier(student, kind) if network is None else EngineClassifier(network, _make(engine, network))
 
 
-def _candidates(wanted: str, network: Network, texts: int) -> list[str]:
+def _candidates(wanted: str, network: Network, texts: Sequence[str]) -> list[str]:
     names = list(ENGINES)
     if wanted != "auto":
         return names[names.index(wanted) :]
-    if texts == 0:  # nothing to check another engine on
+    if not texts:  # nothing to check another engine on
         return [REFERENCE]
-    return [name for name in names if texts >= FEW or name not in _EXPORTS or _is_cached(name, network)]
+    if not has_matrix_units():  # 8 bits are faster there
+        names.insert(names.index("onnx"), names.pop(names.index("openvino")))
+    # A window that ended at so many characters does not show how many rows follow.
+    many = len(texts) >= FEW or sum(map(len, texts)) >= CHARACTERS
+    return [name for name in names if many or name not in _EXPORTS or _is_cached(name, network)]
 
 
 def _is_cached(name: str, network: Network) -> bool:
@@ -109,6 +117,11 @@ class _Choice:
         try:
             classifier = EngineClassifier(self.network, _make(name, self.network))
             agreement = self._agreement(classifier)
+        except _FailedError as error:
+            if needed:
+                raise StudentError(f"--engine {name}: {error}; use --engine torch") from None
+            self.say(f"{name}: {error}; the next engine is taken")
+            return None
         except StudentError as error:
             if needed:
                 raise StudentError(f"--engine {name}: {error}") from None
@@ -131,19 +144,32 @@ class _Choice:
     def _agreement(self, classifier: Classifier) -> float:
         if not self.sample:
             return 1.0
-        said = classifier.compute(classifier.prepare(self.sample)).argmax(axis=1)
-        return float((said == self._expected).mean())
+        expected = self._expected
+        with _failures():
+            said = classifier.compute(classifier.prepare(self.sample)).argmax(axis=1)
+        return float((said == expected).mean())
 
 
-def _make(name: str, network: Network) -> Engine:
-    module, function = ENGINES[name].split(":")
+class _FailedError(StudentError):
+    """An engine that the machine has fails on this student."""
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Say in one line what an engine's library raises."""
     try:
-        engine: Engine = getattr(import_module(module), function)(network)
+        yield
     except StudentError:
         raise
     except ModuleNotFoundError as error:
         raise StudentError(f"{error.name} is not installed; install it with: pip install 'tutelage[fast]'") from None
     except Exception as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise StudentError(f"this student cannot be run by it: {reason[0]}; use --engine torch") from None
+        raise _FailedError(f"this student cannot be run by it: {reason[0]}") from None
+
+
+def _make(name: str, network: Network) -> Engine:
+    module, function = ENGINES[name].split(":")
+    with _failures():
+        engine: Engine = getattr(import_module(module), function)(network)
     return engine

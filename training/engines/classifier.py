@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ class EngineClassifier:
     def __init__(self, network: Network, engine: Engine) -> None:
         self.name = engine.name
         self._engine, self._tokenizer, self._max_length = engine, network.tokenizer, network.max_length
+        self._pool = ThreadPoolExecutor(engine.workers)
 
     def prepare(self, texts: list[str]) -> list[Ints]:
         """Token ids of each text, cut after ``max_length``."""
@@ -29,8 +31,10 @@ class EngineClassifier:
     def compute(self, prepared: Sequence[Ints]) -> Floats:
         """Probabilities of shape (N, K)."""
         scores: list[Any] = [None] * len(prepared)
-        for rows in length_batches([len(ids) for ids in prepared], self._engine.tokens_a_batch):
-            for row, score in zip(rows, self._scores([prepared[row] for row in rows]), strict=True):
+        batches = list(length_batches([len(ids) for ids in prepared], self._engine.tokens_a_batch))
+        done = self._pool.map(lambda rows: self._scores([prepared[row] for row in rows]), batches)
+        for rows, found in zip(batches, done, strict=True):
+            for row, score in zip(rows, found, strict=True):
                 scores[row] = score
         return softmax(np.asarray(scores, dtype=np.float64))
 

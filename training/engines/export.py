@@ -13,6 +13,8 @@ from training.engines.interface import Network
 from tutelage.workspace import replacing
 
 PLAIN = "fp32"
+_FORM = 3
+"""Of what is exported; a change of it makes earlier exports stale."""
 
 
 def exported(network: Network, kind: str, make: Callable[[Path], None]) -> Path:
@@ -26,7 +28,7 @@ def exported(network: Network, kind: str, make: Callable[[Path], None]) -> Path:
 
 def cached(exports: Path, kind: str) -> Path:
     """Where the export of this kind lies, or would."""
-    return exports / f"{kind}-torch{version('torch')}-transformers{version('transformers')}.onnx"
+    return exports / f"{kind}-{_FORM}-torch{version('torch')}-transformers{version('transformers')}.onnx"
 
 
 def plain_export(network: Network) -> Path:
@@ -38,10 +40,14 @@ def _write_plain(network: Network, path: Path) -> None:
     """Export for any number of rows and tokens."""
     import torch
 
+    module = network.lean()
+    for part in module.modules():
+        if hasattr(part, "set_attn_implementation"):
+            part.set_attn_implementation("eager")  # torch's own attention exports as twice the operators
     ids, mask = torch.ones((2, 16), dtype=torch.int64), torch.ones((2, 16), dtype=torch.int64)
     sizes = {0: torch.export.Dim("rows"), 1: torch.export.Dim("tokens")}
     torch.onnx.export(
-        network.module,
+        module,
         (ids, mask),  # one tensor for both would make them one input
         str(path),
         input_names=["input_ids", "attention_mask"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,7 +14,8 @@ from training.student import Floats, Ints
 class Network:
     """A student's neural part: ``module(input_ids, attention_mask)`` gives scores of shape (B, K), in float32.
 
-    ``exports`` is the folder beside the checkpoint in which engines keep what they made of it.
+    ``module`` is the reference; engines run, or export, a ``lean`` copy. ``exports`` is the folder
+    beside the checkpoint in which they keep what they made of it.
     """
 
     module: Any
@@ -21,12 +23,26 @@ class Network:
     max_length: int
     exports: Path
 
+    def lean(self) -> Any:
+        """A copy that does not compute what the scores do not need."""
+        from training.engines.first_token import first_token_only
+
+        module = copy.deepcopy(self.module)
+        if hasattr(module, "model"):
+            first_token_only(module.model)
+        return module
+
 
 class Engine(Protocol):
-    """Runs a network; ``tokens_a_batch`` is how many tokens, padding counted, it likes at once."""
+    """Runs a network.
+
+    ``tokens_a_batch`` is how many tokens, padding counted, it likes at once, ``workers`` from how many
+    threads ``scores`` may be called at once.
+    """
 
     name: str
     tokens_a_batch: int
+    workers: int
 
     def scores(self, ids: Ints, mask: Ints) -> Floats:
         """Scores of shape (B, K) for token ids and their mask, both of shape (B, T)."""

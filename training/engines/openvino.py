@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import numpy as np
 
 from training.engines.export import PLAIN, plain_export
 from training.engines.interface import Network
+from training.machine import cores
 from training.student import Floats, Ints
 from tutelage.errors import StudentError
 
@@ -16,7 +18,7 @@ KIND = PLAIN
 
 
 class OpenVinoEngine:
-    """A model that OpenVINO compiled for this processor."""
+    """A model that OpenVINO compiled for this processor: a batch a core."""
 
     name = "openvino bf16"
     tokens_a_batch = 1024
@@ -24,11 +26,22 @@ class OpenVinoEngine:
     def __init__(self, path: Path) -> None:
         import openvino
 
-        self._model = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "bf16"})
+        self.workers = cores()
+        options = {
+            "INFERENCE_PRECISION_HINT": "bf16",
+            "NUM_STREAMS": self.workers,
+            "INFERENCE_NUM_THREADS": self.workers,
+        }
+        self._model = openvino.Core().compile_model(str(path), "CPU", options)
+        self._own = threading.local()
+        one = np.ones((1, 1), dtype=np.int64)
+        self.scores(one, one)  # the binding sets itself up in its first call; two first calls at once can hang
 
     def scores(self, ids: Ints, mask: Ints) -> Floats:
         """Scores of shape (B, K)."""
-        return np.array(self._model({"input_ids": ids, "attention_mask": mask})[0], dtype=np.float64)
+        if not hasattr(self._own, "request"):
+            self._own.request = self._model.create_infer_request()
+        return np.array(self._own.request.infer({"input_ids": ids, "attention_mask": mask})[0], dtype=np.float64)
 
 
 def openvino_bf16(network: Network) -> OpenVinoEngine:

@@ -1,32 +1,45 @@
-"""PyTorch: float32 on the processor, the reference of all others; bf16 on the processor; bf16 on a GPU."""
+"""PyTorch: float32 on the processor, the reference of all others; bf16 on the processor; bf16 or fp16 on a GPU."""
 
 from __future__ import annotations
-
-import copy
 
 import numpy as np
 
 from training.engines.interface import Network
-from training.finetune import has_bf16
+from training.machine import cpu_has_bf16, gpu_has_bf16, has_gpu
 from training.student import Floats, Ints
 from tutelage.errors import StudentError
 
+_TYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+
 
 class TorchEngine:
-    """A network on a device, computing in a type."""
+    """A network on a device, computing in a type: fp32, bf16 or fp16."""
+
+    workers = 1
 
     def __init__(
-        self, network: Network, *, device: str = "cpu", bf16: bool = False, tokens_a_batch: int = 1024
+        self, network: Network, *, device: str = "cpu", dtype: str = "fp32", tokens_a_batch: int = 1024
     ) -> None:
         import torch
 
-        self.name = f"{'torch' if device == 'cpu' else device} {'bf16' if bf16 else 'fp32'}"
+        self.name = f"{'torch' if device == 'cpu' else device} {dtype}"
         self.tokens_a_batch, self._device = tokens_a_batch, device
-        own = copy.deepcopy(network.module) if bf16 else network.module  # the reference stays as it is
-        self._module = own.to(device, torch.bfloat16 if bf16 else torch.float32).eval()
+        own = network.module if dtype == "fp32" else network.lean()  # the reference stays as it is
+        self._module = own.to(device, getattr(torch, _TYPES[dtype])).eval()
 
     def scores(self, ids: Ints, mask: Ints) -> Floats:
-        """Scores of shape (B, K)."""
+        """Scores of shape (B, K); a batch that a GPU has no memory for is computed in halves."""
+        import torch
+
+        try:
+            return self._scores(ids, mask)
+        except torch.OutOfMemoryError:
+            if len(ids) == 1:
+                raise
+        half = len(ids) // 2  # here, where the failed attempt's memory is free again
+        return np.concatenate([self.scores(ids[:half], mask[:half]), self.scores(ids[half:], mask[half:])])
+
+    def _scores(self, ids: Ints, mask: Ints) -> Floats:
         import torch
 
         with torch.inference_mode():
@@ -48,21 +61,19 @@ def torch_bf16(network: Network) -> TorchEngine:
     StudentError
         When this one does not.
     """
-    if not has_bf16():
+    if not cpu_has_bf16():
         raise StudentError("this processor does not compute in bf16; use --engine onnx or torch")
-    return TorchEngine(network, bf16=True)
+    return TorchEngine(network, dtype="bf16")
 
 
 def cuda(network: Network) -> TorchEngine:
-    """Bf16 on the first GPU.
+    """Bf16 on the first GPU; fp16 on one that does not compute in bf16.
 
     Raises
     ------
     StudentError
         When torch finds none.
     """
-    import torch
-
-    if not torch.cuda.is_available():
+    if not has_gpu():
         raise StudentError("torch finds no GPU here; use --engine auto")
-    return TorchEngine(network, device="cuda", bf16=True, tokens_a_batch=1 << 16)
+    return TorchEngine(network, device="cuda", dtype="bf16" if gpu_has_bf16() else "fp16", tokens_a_batch=1 << 16)

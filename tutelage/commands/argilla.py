@@ -119,6 +119,10 @@ def _write_ranks(loop: Loop, out: Path) -> None:
 @click.option("--public", is_flag=True, help="With --push-to-hub: a repository that is made now is public.")
 def pull_command(console: Console, *, push_to_hub: str, public: bool) -> None:
     """Bring people's answers home and freeze them in a snapshot."""
+    if push_to_hub:
+        from training.hub import check_name
+
+        check_name(push_to_hub)
     with _loop(console) as loop:
         snapshot, is_new, fetched = loop.pull()
         manifest = snapshot.manifest
@@ -138,6 +142,8 @@ def _pull_words(data: dict[str, Any]) -> str:
     lines += [f"  {n} by {name}, whose account was deleted (they count)" for name, n in data["by_deleted_user"].items()]
     if data["withdrawn"]:
         lines.append(f"  {data['withdrawn']} that were there before are withdrawn (kept in task.db, they do not count)")
+    if data["on_held_out"]:
+        lines.append(f"  {data['on_held_out']} on records that are held out now (kept in task.db, not trained on)")
     if data["unknown_records"]:
         lines.append(f"  {data['unknown_records']} records of the dataset are not in task.db and were left alone")
     for uuid, count in data["other_datasets"].items():

@@ -9,6 +9,8 @@ import click
 from tutelage.console import Console, command
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from training.predict import Predicted
 
 _WHICH = click.option(
@@ -57,17 +59,20 @@ def predict_command(
     workspace = console.workspace
     job = Job(workspace, find(workspace.students, student), Source(source, encoding, split), out, text, id_)
     done = predict(job, engine, say=console.say, progress=console.progress)
+    words = _summary(done, workspace.rejects)
     if out == "-":
-        console.say(_summary(done))  # standard output holds the predictions
+        console.say(words)  # standard output holds the predictions
     else:
-        console.result(done, _summary(done))
+        console.result(done, words)
+    if done.rejected and not done.rows:
+        raise SystemExit(1)
 
 
-def _summary(done: Predicted) -> str:
+def _summary(done: Predicted, rejects: Path) -> str:
     counts = ", ".join(f"{count} {name}" for name, count in done.labels.items())
     words = f"{done.rows} rows ({counts}) by {done.student} with {done.engine} in {done.wall_s:.1f} s"
     words += f"; {done.kept} of them kept from an earlier run" if done.kept else ""
-    words += f"; {done.rejected} bad rows in rejects.jsonl" if done.rejected else ""
+    words += f"; {done.rejected} bad rows in {rejects}" if done.rejected else ""
     return words + (f"\n{done.out}" if done.out != "-" else "")
 
 

@@ -112,6 +112,11 @@ def _summary(loaded: Loaded, rejects: Path) -> str:
     words += f" (see {rejects})" if loaded.rejected else ""
     if loaded.answers or loaded.abstentions:
         words += f"; {loaded.answers} new votes, {loaded.abstentions} of the file's votes name no label (abstentions)"
+    if loaded.differing:
+        words += (
+            f"; {loaded.differing} votes were imported before and say something else now: the first ones stay;"
+            " give another --teacher to import these beside them"
+        )
     if loaded.given_unread:
         words += (
             f"; {loaded.given_unread} given labels are none of the task's labels: those records have no given label"

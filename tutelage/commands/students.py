@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("--seed", type=int, default=None, help="Seed of everything random (default: 42).")
 @click.option("--learning-rate", type=float, default=None, help="Peak learning rate (default: 2e-5).")
 @click.option("--epochs", type=int, default=None, help="At most so many epochs (default: 10).")
-@click.option("--batch-size", type=int, default=None, help="Rows a step and device (default: 16).")
+@click.option("--batch-size", type=int, default=None, help="Rows a step, of all processes together (default: 16).")
 @click.option(
     "--accumulate", type=int, default=None, help="Steps that make one update, for little memory (default: 1)."
 )
@@ -47,15 +47,22 @@ def train_command(
     from dataclasses import asdict
 
     from training.ranks import is_main
-    from training.recipe import parse_student
+    from training.recipe import LINEAR_TAKES, parse_student
     from training.train import choose_recipe, train
 
+    if push_to_hub:
+        from training.hub import check_name
+
+        check_name(push_to_hub)
     workspace = console.workspace
     name, why = student or workspace.task.student, ""
     if name == "auto":
         recipe, why = choose_recipe(workspace, options, snapshot)
     else:
         recipe = parse_student(name, **options)
+    idle = [name for name, value in options.items() if value is not None and name not in LINEAR_TAKES]
+    if recipe.kind == "linear" and idle:
+        console.say(f"without effect on a linear student: --{', --'.join(idle).replace('_', '-')}")
     trained = train(workspace, recipe, snapshot, console.progress, why=why)
     if not is_main():
         return
@@ -119,7 +126,7 @@ def evaluate_command(
     from dataclasses import asdict, replace
 
     from loaders.sources import Source
-    from training.curve import learning_curve
+    from training.curve import SHARES, learning_curve
     from training.evaluate import evaluate, write_report
     from training.registry import find
     from training.sheet import SheetColumns, from_file, from_holdout
@@ -129,15 +136,26 @@ def evaluate_command(
     workspace = console.workspace
     columns = SheetColumns(text, gold, id_, votes)
     sheet = from_file(workspace, Source(file, encoding, split), columns) if file else from_holdout(workspace)
+    if sheet.rejected:
+        console.say(f"{sheet.rejected} rows of {sheet.name} could not be used; see {workspace.rejects}")
     if teachers:
         table = compare_teachers(workspace, sheet)
         console.result(table, describe_teachers(table))
         return
     entry, second = find(workspace.students, student), find(workspace.students, against) if against else None
+    if second and second.id == entry.id:
+        raise click.UsageError(f"--against {against}: is the same student, {entry.id}; name another")
     found = evaluate(workspace, entry, sheet, against=second, margin=margin)
+    for name in found.only_equal:
+        console.say(
+            f"the snapshot of {name} is gone or damaged: near-duplicates of its training texts were not looked for"
+        )
+    as_json, as_png = write_report(workspace, found)
     if curve:
         found = replace(found, curve=tuple(learning_curve(workspace, entry, sheet, progress=console.progress)))
-    as_json, as_png = write_report(workspace, found)
+        as_json, as_png = write_report(workspace, found)
+        if len(found.curve) < len(SHARES):
+            console.say(f"learning curve: {len(SHARES) - len(found.curve)} parts lack a label and are left out")
     data = asdict(found) | {"report": str(as_json), "figure": str(as_png)}
     console.result(data, f"{describe(found)}\n\n{as_json}\n{as_png}")
 
@@ -146,10 +164,12 @@ def evaluate_command(
 @click.argument("student")
 def promote_command(console: Console, *, student: str) -> None:
     """Make a student the champion: the one that predict, rank and serve use."""
-    from training.registry import promote
+    from training.registry import champion_id, promote
 
+    before = champion_id(console.workspace.students)
     entry = promote(console.workspace.students, student, why="promote")
-    console.result({"champion": entry.id}, f"the champion is {entry.id}")
+    already = " already" if entry.id == before else ""
+    console.result({"champion": entry.id}, f"the champion is{already} {entry.id}")
 
 
 @command("rollback")
