@@ -74,7 +74,7 @@ def test_kill_9_loses_no_answer_and_asks_none_twice_but_those_in_flight(
 
 def test_a_second_run_says_that_the_first_is_running(make_task: Make, tutelage: Run) -> None:
     with running(vote, latency=0.2) as (url, server):
-        workspace = task_with(make_task, 40, teacher(url, limits={"concurrency": 4}))
+        workspace = task_with(make_task, 400, teacher(url, limits={"concurrency": 4}))
         first = start(workspace)
         wait_for_votes(server, 2)
         second = tutelage("annotate", "--task", workspace.root, ok=False)

@@ -4,67 +4,117 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pytest
+import virtual_time
 from questions import PRICE, ask, teacher, vote
-from teacher_server import Server, running
+from teacher_server import running
 
+from loaders.teacher.gate import Gate
 from loaders.teacher.money import Budget, BudgetReached, cost_of
+from tutelage.teachers import Limits
+
+# The pace, on a clock of its own: what a busy machine does to timers changes nothing
+
+
+@dataclass
+class Paced:
+    """What the gate let an endpoint see: when calls started (s), how many ran at once, and what was refused."""
+
+    starts: list[float] = field(default_factory=list)
+    ends: list[float] = field(default_factory=list)
+    most_active: int = 0
+    refused: int = 0
+    concurrency: float = 0.0
+
+
+def pace(count: int, limits: dict[str, Any], latency: Callable[[int], float | None], *, tokens: int = 1) -> Paced:
+    """Let ``count`` calls through a gate; ``latency`` (s) gets the calls under way, None is a refusal.
+
+    A call is expected to take one token and takes ``tokens``; one that is refused asks again.
+    """
+    seen = Paced()
+
+    async def call(gate: Gate) -> None:
+        while True:
+            async with gate.slot(1):
+                active = len(seen.starts) - len(seen.ends) - seen.refused + 1
+                seen.starts.append(now())
+                seen.most_active = max(seen.most_active, active)
+                took = latency(active)
+                if took is not None:
+                    await asyncio.sleep(took)
+                    seen.ends.append(now())
+                    return gate.answered(took, expected=1, tokens=tokens)
+                seen.refused += 1
+                gate.troubled()
+            await asyncio.sleep(0.1)
+
+    async def work() -> None:
+        gate = Gate(Limits.model_validate(limits))
+        await asyncio.gather(*(call(gate) for _ in range(count)))
+        seen.concurrency = gate.concurrency
+
+    def now() -> float:
+        return asyncio.get_running_loop().time()
+
+    virtual_time.run(work)
+    return seen
 
 
 def test_requests_a_minute_are_kept_from_the_first_second() -> None:
-    with running(vote) as (url, server):
-        began = time.monotonic()
-        ask(40, teacher(url, limits={"rpm": 1200}))
-        wall = time.monotonic() - began
-    starts = sorted(server.log.starts)
-    assert wall > 39 * 0.05 - 0.1
-    for at, start in enumerate(starts):
-        assert sum(start <= other < start + 0.5 for other in starts[at:]) <= 12  # 10 and the late timers'
+    seen = pace(400, {"rpm": 1200}, lambda _: 0.3)
+    assert np.diff(seen.starts) == pytest.approx(0.05)
+    assert seen.starts[0] == 0
 
 
 def test_tokens_a_minute_are_kept_by_what_the_answers_took() -> None:
-    with running(vote) as (url, server):
-        began = time.monotonic()
-        asked = ask(20, teacher(url, limits={"tpm": 12_000}))
-        wall = time.monotonic() - began
-    taken = sum((h.reply.tokens_in or 0) + (h.reply.tokens_out or 0) for h in asked.heard)
-    assert taken / wall * 60 < 12_000 * 1.15
-    assert wall < 3 * taken / 200
-    assert len(server.log.starts) == 20
+    seen = pace(2000, {"tpm": 12_000}, lambda _: 0.3, tokens=50)
+    assert 2000 * 50 / seen.ends[-1] * 60 == pytest.approx(12_000, rel=0.02)
 
 
 def test_an_endpoint_that_bears_few_calls_gets_few() -> None:
-    with running(vote, latency=0.03, most_at_once=6, retry_after="") as (url, server):
-        asked = ask(400, teacher(url, limits={"concurrency": 64}))
-    assert len(asked.heard) == 400
-    assert asked.concurrency < 20
-    assert server.log.outcomes["429"] < 200
+    seen = pace(400, {"concurrency": 64}, lambda active: 0.03 if active <= 6 else None)
+    assert seen.concurrency < 12
+    assert seen.refused < 150
 
 
 def test_concurrency_rises_to_the_tasks_limit_and_no_further() -> None:
-    with running(vote, latency=0.03) as (url, server):
-        ask(300, teacher(url, limits={"concurrency": 24}))
-    assert server.log.most_active == 24
+    seen = pace(300, {"concurrency": 24}, lambda _: 0.03)
+    assert (seen.most_active, seen.concurrency) == (24, 24)
+    seen = pace(3000, {"concurrency": 500}, lambda _: 0.03)
+    assert (seen.most_active, seen.concurrency) == (500, 500)
 
 
 def test_an_endpoint_that_gets_slower_and_no_faster_is_asked_less_at_once() -> None:
-    busy_until = 0.0
+    seen = pace(2000, {"concurrency": 128}, lambda active: 0.004 * active)  # one answer at a time
+    assert seen.concurrency < 64
 
-    class Queueing(Server):
-        def serve(self, head: bytes, body: bytes, connection: Any) -> None:
-            nonlocal busy_until
-            now = asyncio.get_running_loop().time()
-            busy_until = max(busy_until, now) + 0.004  # one answer at a time
-            asyncio.get_running_loop().call_later(busy_until - now, super().serve, head, body, connection)
 
-    with running(vote) as (url, server):
-        server.__class__ = Queueing
-        asked = ask(900, teacher(url, limits={"concurrency": 128}))
-    assert len(asked.heard) == 900
-    assert asked.concurrency < 100
+# The same over HTTP
+
+
+def test_the_limits_hold_for_a_real_endpoint() -> None:
+    with running(vote, latency=0.03) as (url, server):
+        began = time.monotonic()
+        asked = ask(60, teacher(url, limits={"rpm": 1200, "concurrency": 5}))
+        wall = time.monotonic() - began
+    assert len(asked.heard) == 60
+    assert 1 < server.log.most_active <= 5
+    assert wall > 59 * 0.05 - 0.1
+
+
+def test_a_real_endpoint_that_refuses_is_asked_less_at_once() -> None:
+    with running(vote, latency=0.03, most_at_once=6, retry_after="") as (url, server):
+        asked = ask(200, teacher(url, limits={"concurrency": 64}))
+    assert len(asked.heard) == 200
+    assert asked.concurrency < 64
+    assert server.log.outcomes["429"] > 0
 
 
 # Money

@@ -84,6 +84,6 @@ def test_an_alias_added_later_turns_an_abstention_into_a_vote() -> None:
 def test_braces_without_end_are_read_in_no_time() -> None:
     import time
 
-    began = time.monotonic()
+    began = time.process_time()
     read("{'a': " * 20_000 + "}" * 20_000)
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
