@@ -65,8 +65,10 @@ class Ledger:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _kind: object, error: object, _traceback: object) -> None:
         self._db.close()
+        if type(error) in {sqlite3.DatabaseError, sqlite3.OperationalError}:  # not those of a wrong statement
+            raise LedgerError(f"{self.path}: {error}. Is it damaged, or its disk full?") from None
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

@@ -189,6 +189,12 @@ def test_wrong_usage(tutelage: Run, words: list[str], tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_ranks_are_not_written_as_what_they_are_not(tutelage: Run, task: Workspace) -> None:
+    run = tutelage("rank", "--no-push", "--out", task.root / "ranks.xlsx", "--task", task.root, ok=False)
+    assert run.returncode == 2
+    assert "ranks.xlsx: ends in neither .csv nor .parquet" in run.stderr
+
+
 # Exit 130
 
 

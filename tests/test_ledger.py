@@ -111,7 +111,8 @@ def test_an_older_file_is_brought_up_to_date_with_all_that_is_in_it(tmp_path: Pa
         assert ledger.ranks() == {"r1": Rank("r1", 0.5, 1)}
         assert ledger.pushed("d") == {"r1": ("hash", "{}")}
         assert [(r.annotator, r.label) for r in ledger.responses("d")] == [("ann", "a")]
-    Ledger(tmp_path / "new.db").__exit__()
+    with Ledger(tmp_path / "new.db"):
+        pass
     assert schema(tmp_path / "old.db") == schema(tmp_path / "new.db")
 
 
@@ -197,6 +198,20 @@ def test_a_file_that_another_process_holds_is_an_error_with_the_way_out(tmp_path
             ledger.add([Record("r3", "x")])
         other.execute("COMMIT")
         ledger.add([Record("r3", "x")])
+
+
+def test_damage_that_shows_only_while_reading_is_one_message(tmp_path: Path) -> None:
+    path = tmp_path / "task.db"
+    with Ledger(path) as ledger:
+        ledger.add([Record(f"r{n}", f"text {n} " * 50) for n in range(500)])
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        file.write(b"\xff" * 40_000)
+    with (
+        pytest.raises(LedgerError, match=r"task\.db: database disk image is malformed\. Is it damaged"),
+        Ledger(path) as db,
+    ):
+        list(db.records(TASK))
 
 
 # What Argilla was sent and what came back

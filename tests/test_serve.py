@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import signal
 import socket
 import subprocess
@@ -40,16 +39,17 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 @pytest.fixture(scope="module")
 def url(workspace: Workspace) -> Iterator[str]:
     """The command itself, on a free port."""
-    command = [sys.executable, "-m", "tutelage", "serve-student", "--task", str(workspace.root), "--port", "0"]
-    limits = ["--engine", "torch", "--max-body", "20000", "--max-texts", "40", "--max-length", "500"]
-    with subprocess.Popen([*command, *limits], cwd=ROOT, stderr=subprocess.PIPE, text=True) as server:
-        assert server.stderr is not None
-        words = next(line for line in server.stderr if "answers on" in line)
-        found = re.search(r"http://\S+?:\d+", words)
-        assert found, words
-        yield found[0]
-        server.send_signal(signal.SIGINT)
-        assert server.wait(30) in {0, 130}
+    command = [sys.executable, "-m", "tutelage", "serve-student", "--task", str(workspace.root), "--json"]
+    limits = ["--port", "0", "--engine", "torch", "--max-body", "20000", "--max-texts", "40", "--max-length", "500"]
+    with subprocess.Popen([*command, *limits], cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            where = json.loads(server.stdout.readline())
+            assert (where["student"], where["engine"]) == (find(workspace.students).id, "torch fp32")
+            yield where["url"]
+        finally:
+            server.send_signal(signal.SIGINT)
+            assert server.wait(30) in {0, 130}
 
 
 def ask(url: str, body: Any, **options: Any) -> httpx.Response:

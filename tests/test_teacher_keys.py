@@ -60,7 +60,8 @@ def test_a_ledger_from_before_teachers_were_asked_keeps_its_votes(tmp_path: Path
 
 
 def test_answers_and_calls_are_append_only(tmp_path: Path) -> None:
-    TeacherLedger(tmp_path / "task.db").__exit__()
+    with TeacherLedger(tmp_path / "task.db"):
+        pass
     db = sqlite3.connect(tmp_path / "task.db")
     db.execute("INSERT INTO records (id, text) VALUES ('r', 'text')")
     db.execute("INSERT INTO answers (record, teacher, prompt, vote, said, reason) VALUES ('r', 't', 'p', 1, 'a', 'w')")

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
-from training.engines.choose import Chosen, Say
+from training.engines.choose import Chosen
 from training.engines.interface import Classifier
 from training.registry import Entry
 from training.serving import Batches, FullError
@@ -51,14 +51,10 @@ class RefusedError(Exception):
         self.status, self.why = status, why
 
 
-def serve(entry: Entry, chosen: Chosen, app: Any, listening: socket.socket, say: Say) -> None:
+def serve(app: Any, listening: socket.socket) -> None:
     """Answer on this socket until interrupted."""
     import uvicorn
 
-    host, port = listening.getsockname()[:2]
-    say(
-        f"{entry.id} with {chosen.name} answers on http://{f'[{host}]' if ':' in host else host}:{port}; Ctrl-C ends it"
-    )
     config = uvicorn.Config(
         app, log_level="warning", server_header=False, timeout_keep_alive=30, limit_concurrency=1000
     )
@@ -66,7 +62,7 @@ def serve(entry: Entry, chosen: Chosen, app: Any, listening: socket.socket, say:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket bound to this address; port 0 takes a free one.
+    """A socket bound to this address, that does not take connections yet; port 0 takes a free one.
 
     Raises
     ------
@@ -82,6 +78,13 @@ def listen(host: str, port: int) -> socket.socket:
         listening.close()
         raise StudentError(f"cannot listen on {host}:{port}: {error}; choose another with --host and --port") from None
     return listening
+
+
+def url_of(listening: socket.socket) -> str:
+    """Where clients find this socket; from now on they may connect, and wait."""
+    listening.listen()
+    host, port = listening.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def check_installed() -> None:

@@ -84,6 +84,8 @@ def _push_words(console: Console, pushed: Pushed) -> str:
 @click.option("--seed", default=0, show_default=True, help="Settles ties and folds.")
 def rank_command(console: Console, *, student: str, no_push: bool, out: Path | None, seed: int) -> None:
     """Rank the suggestions that look wrong, the worst first."""
+    if out and out.suffix.lower() not in {".csv", ".parquet"}:
+        raise click.UsageError(f"--out {out}: ends in neither .csv nor .parquet")
     with _loop(console, with_argilla=not no_push) as loop:
         ranks, pushed, dataset = loop.rank(student=student, seed=seed)
         if out:
@@ -108,7 +110,7 @@ def _write_ranks(loop: Loop, out: Path) -> None:
     frame = pd.DataFrame(rows, columns=["id", "text", "suggestion", "label_quality", "suspect_rank"])
     frame = frame.sort_values("suspect_rank")
     with replacing(out) as temporary:
-        if out.suffix == ".parquet":
+        if out.suffix.lower() == ".parquet":
             frame.to_parquet(temporary, index=False)
         else:
             frame.to_csv(temporary, index=False)

@@ -95,7 +95,7 @@ def serve_student_command(
 ) -> None:
     """Answer over HTTP like the Hub's text-classification pipeline, until interrupted."""
     from training.registry import find
-    from training.serve import Limits, check_installed, listen, make_app, serve
+    from training.serve import Limits, check_installed, listen, make_app, serve, url_of
     from training.serving import ready
 
     check_installed()
@@ -103,4 +103,7 @@ def serve_student_command(
         entry = find(console.workspace.students, student)
         chosen, classifier = ready(console.workspace, entry, engine, console.say)
         app = make_app(entry, chosen, classifier, Limits(max_body, max_texts, max_length))
-        serve(entry, chosen, app, listening, console.say)
+        url = url_of(listening)
+        where = {"url": url, "student": entry.id, "engine": chosen.name}
+        console.result(where, f"{entry.id} with {chosen.name} answers on {url}; Ctrl-C ends it")
+        serve(app, listening)
