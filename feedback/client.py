@@ -132,7 +132,9 @@ class Argilla:
         from argilla._exceptions import ArgillaError
 
         try:
-            client = rg.Argilla(self._url, self._api_key, retries=0, trust_env=not _is_local(self._url))
+            # It signs in as it is made; where that fails nobody could close a connection that was kept open.
+            limits = httpx.Limits(max_keepalive_connections=0)
+            client = rg.Argilla(self._url, self._api_key, retries=0, trust_env=not _is_local(self._url), limits=limits)
             with closing(client.http_client):
                 if self._workspace(task) is None:
                     rg.Workspace(name=task.argilla.workspace, client=client).create()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -111,6 +112,19 @@ def test_a_push_ends_in_the_same_state_at_each_request_and_kind_of_failure(
         disturb(step, shop, proxy, number, kind)
         assert shop.state() == expected, f"request {number} failed with {kind}"
         assert shop.counts()[:2] == (0, 0)
+
+
+def test_a_sign_in_that_fails_leaves_no_connection_open(shops: Callable[..., Shop], proxy: Proxy) -> None:
+    shop, asked = prepared(shops), list[int]()
+
+    def second_sign_in_fails(number: int, _method: str, path: str) -> Fault:
+        asked.extend([number] * path.endswith("/me"))
+        return 500 if path.endswith("/me") and len(asked) == 2 else None
+
+    proxy.faults = second_sign_in_fails
+    shop.push(proxy.url)
+    assert len(asked) == 3
+    gc.collect()  # a connection that nobody closed would warn now, and a warning is an error
 
 
 def test_a_pull_cut_off_anywhere_ends_with_the_same_answers(shops: Callable[..., Shop], proxy: Proxy) -> None:
