@@ -223,7 +223,7 @@ def on_gpu(folder: Path, names: tuple[str, ...], texts: list[str]) -> None:
     flops = 2 * weights * sum(map(len, tokens)) / run.wall
     card = torch.cuda.get_device_name()
     peak = next((value for name, value in GPU_PEAKS.items() if name in card), None)
-    share = f", {flops / peak:.1%} of its bf16 peak (real tokens only)" if peak else ""
+    share = f", {flops / peak:.1%} of its bf16 peak (all products of the network, real tokens only)" if peak else ""
     fast = len(many) / whole.wall
     bare = f"{len(many) / run.wall:.0f} without tokenising"
     print(f"\n{card}: {fast:.0f} texts/s ({bare}), pipeline {base:.0f}: {fast / base:.1f}x{share}")

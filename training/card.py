@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from training.metrics import Interval
 from tutelage.workspace import write_text
 
 CARD = "README.md"
@@ -77,14 +78,9 @@ def _results(manifest: Mapping[str, Any], evaluations: Sequence[Mapping[str, Any
     lines = ["## Measured", "", "| rows | n | accuracy [95 %] | macro-F1 [95 %] |", "|---|---|---|---|"]
     for evaluation in evaluations:
         s = evaluation["scores"][manifest["id"]]
-        accuracy = _with_interval(s["accuracy"], s["accuracy_interval"])
-        f1 = _with_interval(s["macro_f1"], s["macro_f1_interval"])
+        accuracy, f1 = (f"{s[name]:.3f} {Interval(*s[f'{name}_interval'])}" for name in ("accuracy", "macro_f1"))
         lines.append(f"| {plain(evaluation['sheet'])} | {s['rows']} | {accuracy} | {f1} |")
     return "\n".join(lines) if evaluations else "## Measured\n\nNot yet: `tutelage evaluate`."
-
-
-def _with_interval(value: float, interval: Sequence[float]) -> str:
-    return f"{value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"
 
 
 def _training(manifest: Mapping[str, Any]) -> str:

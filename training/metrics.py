@@ -22,6 +22,9 @@ class Interval(NamedTuple):
     low: float
     high: float
 
+    def __str__(self) -> str:
+        return f"[{self.low:.3f}, {self.high:.3f}]"
+
 
 @dataclass(frozen=True)
 class LabelScore:

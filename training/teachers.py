@@ -14,6 +14,7 @@ from training.compare import Comparison, compare
 from training.metrics import Interval, score
 from training.sheet import Item, Sheet, indices
 from training.student import Ints
+from training.words import columns
 from tutelage.errors import StudentError
 from tutelage.record import Voter
 from tutelage.workspace import Workspace
@@ -168,28 +169,18 @@ def _for_a_thousand(candidate: _Candidate, spent: Sequence[Spent]) -> tuple[floa
 
 def describe_teachers(table: TeacherTable) -> str:
     """The table for people: a line for each score."""
-    lines = [f"{table.sheet}: {table.rows} rows that all have voted on", _HEAD]
-    lines += [_line(row) for row in table.scores]
+    head = ("teacher", "prompt", "votes", "accuracy", "95 %", "macro-F1", "95 %", "abst.", "USD/1000", "s/1000")
+    rows = [(*head, "best minus this", "95 %", "p"), *map(_row, table.scores)]
+    lines = [f"{table.sheet}: {table.rows} rows that all have voted on", columns(rows)]
     lines += [f"left out, too few rows: {panel.teacher} {panel.prompt}" for panel in table.left_out]
     return "\n".join(lines)
 
 
-_HEAD = (
-    f"{'teacher':<20} {'prompt':<22} {'votes':>5}  {'accuracy':<23} {'macro-F1':<23} {'abst.':>5}"
-    f" {'USD/1000':>9} {'s/1000':>8}  best minus this"
-)
-
-
-def _line(row: TeacherScore) -> str:
+def _row(row: TeacherScore) -> tuple[str, ...]:
+    scores = (f"{row.accuracy:.4f}", str(row.accuracy_interval), f"{row.macro_f1:.4f}", str(row.macro_f1_interval))
     cost = "-" if row.cost is None else f"{row.cost:.4f}"
     seconds = "-" if row.seconds is None else f"{row.seconds:.0f}"
-    words = f"{row.teacher:<20} {row.prompt:<22} {row.votes:>5}  {_with(row.accuracy, row.accuracy_interval)}"
-    words += f" {_with(row.macro_f1, row.macro_f1_interval)} {row.abstentions:>5} {cost:>9} {seconds:>8}  "
-    if row.to_best is None:
-        return words + "best"
-    low, high = row.to_best.accuracy_difference_interval
-    return words + f"{row.to_best.accuracy_difference:+.4f} ({low:+.4f} to {high:+.4f}), p {row.to_best.p_value:.3f}"
-
-
-def _with(value: float, interval: Interval) -> str:
-    return f"{value:.4f} ({interval.low:.4f}-{interval.high:.4f})"
+    best = ("best", "", "")
+    if found := row.to_best:
+        best = (f"{found.accuracy_difference:+.4f}", str(found.accuracy_difference_interval), f"{found.p_value:.2g}")
+    return (row.teacher, row.prompt, str(row.votes), *scores, str(row.abstentions), cost, seconds, *best)

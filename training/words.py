@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from training.compare import in_words
 from training.evaluate import CONSENSUS, Evaluation
-from training.metrics import Interval, Scores
+from training.metrics import Scores
 
 
 def describe(evaluation: Evaluation) -> str:
@@ -38,8 +38,8 @@ def _rows(e: Evaluation) -> str:
 def _table(scores: Mapping[str, Scores]) -> str:
     rows = [("", "accuracy", "95 %", "macro-F1", "95 %")]
     for name, s in scores.items():
-        f1 = (f"{s.macro_f1:.3f}", _interval(s.macro_f1_interval))
-        rows.append((name, f"{s.accuracy:.3f}", _interval(s.accuracy_interval), *f1))
+        f1 = (f"{s.macro_f1:.3f}", str(s.macro_f1_interval))
+        rows.append((name, f"{s.accuracy:.3f}", str(s.accuracy_interval), *f1))
     return columns(rows)
 
 
@@ -64,23 +64,15 @@ def _calibrated(e: Evaluation) -> str:
 
 def _worst(e: Evaluation) -> str:
     s = e.worst_slice
-    return (
-        f"weakest slice: {s.by} = {s.value.strip()}: {s.accuracy:.3f} {_interval(s.interval)} on {s.rows} rows"
-        if s
-        else ""
-    )
+    return f"weakest slice: {s.by} = {s.value.strip()}: {s.accuracy:.3f} {s.interval} on {s.rows} rows" if s else ""
 
 
 def _curve(e: Evaluation) -> str:
     rows = [("trained on", "accuracy", "95 %", "macro-F1", "95 %")]
     for p in e.curve:
-        f1 = (f"{p.macro_f1:.3f}", _interval(p.macro_f1_interval))
-        rows.append((f"{p.rows} rows", f"{p.accuracy:.3f}", _interval(p.accuracy_interval), *f1))
+        f1 = (f"{p.macro_f1:.3f}", str(p.macro_f1_interval))
+        rows.append((f"{p.rows} rows", f"{p.accuracy:.3f}", str(p.accuracy_interval), *f1))
     return columns(rows) if e.curve else ""
-
-
-def _interval(interval: Interval) -> str:
-    return f"[{interval.low:.3f}, {interval.high:.3f}]"
 
 
 def columns(rows: Sequence[Sequence[str]]) -> str:

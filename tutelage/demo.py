@@ -23,7 +23,7 @@ from tutelage.workspace import Workspace, write_text
 
 if TYPE_CHECKING:
     from feedback.server import Server
-    from training.metrics import Interval, Scores
+    from training.metrics import Scores
 
 Say = Callable[[str], None]
 
@@ -147,20 +147,18 @@ def _measure(workspace: Workspace, snapshot: Snapshot, say: Say) -> Measured:
 
 def table(demo: Demo) -> str:
     """Before and after, for people."""
-    rows = [_row("teacher's labels", demo.before), _row(f"after {demo.reviewed} reviews", demo.after)]
-    head = ("", f"right labels of {demo.records}", "student's accuracy", "student's macro-F1")
+    from training.words import columns
+
+    head = ("", f"right labels of {demo.records}", "student's accuracy", "95 %", "student's macro-F1", "95 %")
+    rows = [head, _row("teacher's labels", demo.before), _row(f"after {demo.reviewed} reviews", demo.after)]
     note = (
         f"The student is linear, measured on {demo.holdout} sentences that nobody trained on; the 95 % intervals\n"
         "show how little so few sentences can say about a student."
     )
-    return "\n".join([*(f"{row[0]:18}{row[1]:>20}{row[2]:>26}{row[3]:>26}" for row in (head, *rows)), note])
+    return f"{columns(rows)}\n{note}"
 
 
-def _row(name: str, measured: Measured) -> tuple[str, str, str, str]:
-    scores = measured.student
-    accuracy = _with_interval(scores.accuracy, scores.accuracy_interval)
-    return name, f"{measured.labels_right:.3f}", accuracy, _with_interval(scores.macro_f1, scores.macro_f1_interval)
-
-
-def _with_interval(value: float, interval: Interval) -> str:
-    return f"{value:.3f} ({interval.low:.3f} to {interval.high:.3f})"
+def _row(name: str, measured: Measured) -> tuple[str, ...]:
+    s = measured.student
+    accuracy, f1 = (f"{s.accuracy:.3f}", str(s.accuracy_interval)), (f"{s.macro_f1:.3f}", str(s.macro_f1_interval))
+    return (name, f"{measured.labels_right:.3f}", *accuracy, *f1)
