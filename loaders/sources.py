@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import json
 import math
@@ -17,9 +16,9 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, cast
 
+from loaders.encodings import check_encoding, check_name, open_text, undecodable, undecoded, without_mark
 from tutelage.errors import SourceError
 
-_PROBE_BYTES = 1 << 20
 _CSV_FIELD_LIMIT = 1 << 30
 
 
@@ -68,7 +67,7 @@ class Source:
             raise SourceError(f"{path}: no such file; a dataset on the Hub is written hf://owner/name")
         if path.suffix.lower() == ".parquet":
             return _Parquet(path)
-        _check_encoding(path, self.encoding)
+        check_encoding(path, self.encoding)
         is_jsonl = path.suffix.lower() in {".jsonl", ".ndjson", ".json"}
         return _Jsonl(path, self.encoding) if is_jsonl else _Csv(path, self.encoding)
 
@@ -102,7 +101,7 @@ class _Csv(_Reader):
             raise SourceError(f"{path}: is empty; the first line must name the columns")
 
     def _open(self) -> IO[str]:
-        return _open(self._path, self._encoding, newline="")
+        return open_text(self._path, self._encoding, newline="")
 
     def _parse(self, lines: Iterable[str]) -> Iterator[tuple[list[str], list[str]]]:
         """The cells of each row, and its lines: several where a quoted cell holds line ends."""
@@ -150,13 +149,13 @@ class _Csv(_Reader):
             except csv.Error as error:
                 raise SourceError(f"{self._path}: row {number + 1}: {error}; correct the quotes of that row") from None
             except UnicodeError as error:
-                raise _undecodable(self._path, self._encoding, error) from None
+                raise undecodable(self._path, self._encoding, error) from None
 
     def _row(self, number: int, cells: list[str]) -> Row:
         if len(cells) != len(self.columns):
             return Row(number, {}, f"has {len(cells)} cells, the header {len(self.columns)}")
         values = dict(zip(self.columns, cells, strict=True))
-        return Row(number, values, _undecoded(cells, self._encoding))
+        return Row(number, values, undecoded(cells, self._encoding))
 
 
 def _lines(file: IO[str], again: deque[str]) -> Iterator[str]:
@@ -175,21 +174,21 @@ class _Jsonl(_Reader):
             raise SourceError(f'{path}: expected one JSON object a line, such as {{"text": "..."}}')
 
     def rows(self, _columns: Sequence[str] = ()) -> Iterator[Row]:
-        with _open(self._path, self._encoding) as file:
+        with open_text(self._path, self._encoding) as file:
             lines = (line for line in file if line.strip())
             try:
                 yield from (_json_row(number, line, self._encoding) for number, line in enumerate(lines, 1))
             except UnicodeError as error:
-                raise _undecodable(self._path, self._encoding, error) from None
+                raise undecodable(self._path, self._encoding, error) from None
 
 
 class _StandardInput(_Reader):
     """One JSON object a line, or plain lines, which are the column ``text``; can be read once."""
 
     def __init__(self, encoding: str) -> None:
-        _check_name(encoding)
+        check_name(encoding)
         self._encoding = encoding
-        cast("TextIOWrapper", sys.stdin).reconfigure(encoding=_without_mark(encoding), errors="surrogateescape")
+        cast("TextIOWrapper", sys.stdin).reconfigure(encoding=without_mark(encoding), errors="surrogateescape")
         ahead = list(islice(sys.stdin, 1000))
         first = next((line for line in ahead if line.strip()), "")
         if not first:
@@ -206,11 +205,11 @@ class _StandardInput(_Reader):
     def _row(self, number: int, line: str) -> Row:
         if self._is_json:
             return _json_row(number, line, self._encoding)
-        return Row(number, {"text": line.rstrip("\r\n")}, _undecoded([line], self._encoding))
+        return Row(number, {"text": line.rstrip("\r\n")}, undecoded([line], self._encoding))
 
 
 def _json_row(number: int, line: str, encoding: str) -> Row:
-    if problem := _undecoded([line], encoding):
+    if problem := undecoded([line], encoding):
         return Row(number, {}, problem)
     try:
         data = json.loads(line)
@@ -257,7 +256,7 @@ def _parquet_rows(batch: Any, number: int) -> list[Row]:
             return [Row(number, {}, f"cannot be read: {_first_line(error)}")]
         return [row for i in range(batch.num_rows) for row in _parquet_rows(batch.slice(i, 1), number + i)]
     texts = [{key: _as_text(value) for key, value in values.items()} for values in rows]
-    return [Row(i, cells, _undecoded(list(cells.values()), "utf-8")) for i, cells in enumerate(texts, number)]
+    return [Row(i, cells, undecoded(list(cells.values()), "utf-8")) for i, cells in enumerate(texts, number)]
 
 
 class _Hub(_Reader):
@@ -295,47 +294,3 @@ def _as_text(value: Any) -> str:
     if isinstance(value, bytes):
         return value.decode("utf-8", "surrogateescape")
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str).strip('"')
-
-
-def _open(path: Path, encoding: str, newline: str | None = None) -> IO[str]:
-    """Open a text file: without a byte order mark, and with bytes that are no text as lone surrogates."""
-    return path.open(encoding=_without_mark(encoding), errors="surrogateescape", newline=newline)
-
-
-def _without_mark(encoding: str) -> str:
-    return "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
-
-
-def _check_name(encoding: str) -> None:
-    try:
-        codecs.lookup(encoding)
-    except LookupError as error:
-        raise SourceError(f"--encoding {encoding}: {error}; common ones: utf-8, cp1252, utf-16") from None
-
-
-def _undecodable(path: Path, encoding: str, error: UnicodeError) -> SourceError:
-    return SourceError(f"{path}: --encoding {encoding}: {error}; common ones: utf-8, cp1252, utf-16")
-
-
-def _undecoded(cells: list[str], encoding: str) -> str:
-    """Bytes that are no text in this encoding were read as lone surrogates."""
-    if any("\udc80" <= char <= "\udcff" for cell in cells for char in cell if not char.isascii()):
-        return f"is not {encoding.upper()}; if the whole file is in another encoding, name it with --encoding"
-    return ""
-
-
-def _check_encoding(path: Path, encoding: str) -> None:
-    """Refuse a file that is in another encoding throughout; single bad rows are rejected as they come."""
-    with path.open("rb") as file:
-        probe = file.read(_PROBE_BYTES)
-    try:
-        "a".encode(encoding)  # a LookupError for what is no encoding of texts
-        lines = codecs.getincrementaldecoder(encoding)("surrogateescape").decode(probe).splitlines()
-    except (LookupError, UnicodeError) as error:
-        raise SourceError(f"{path}: --encoding {encoding}: {error}; common ones: utf-8, cp1252, utf-16") from None
-    foreign = [line for line in lines if not line.isascii()]
-    bad = sum(1 for line in foreign if _undecoded([line], encoding))
-    nul = sum(1 for line in lines if "\0" in line)
-    if nul > len(lines) / 2 or (bad >= 3 and bad > len(foreign) / 2):
-        guess = "utf-16" if b"\0" in probe[:1000] else "cp1252"
-        raise SourceError(f"{path}: is not {encoding.upper()}; name its encoding, for example --encoding {guess}")
