@@ -67,7 +67,7 @@ class Ledger:
 
     def __exit__(self, _kind: object, error: object, _traceback: object) -> None:
         self._db.close()
-        if type(error) in {sqlite3.DatabaseError, sqlite3.OperationalError}:  # not those of a wrong statement
+        if type(error) in {sqlite3.DatabaseError, sqlite3.OperationalError}:  # what the file does, not what was asked
             raise LedgerError(f"{self.path}: {error}. Is it damaged, or its disk full?") from None
 
     @contextmanager

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from training.machine import has_gpu
 from training.ranks import rank
 from tutelage.workspace import write_text
 
@@ -88,7 +90,4 @@ def _read(path: Path) -> dict[str, float]:
 
 def _uses_gpu() -> bool:
     """Whether this process trains on a GPU: it takes one, however many there are."""
-    import sys
-
-    torch = sys.modules.get("torch")  # a student that never loaded torch used no GPU
-    return bool(torch and torch.cuda.is_available())
+    return "torch" in sys.modules and has_gpu()  # a student that never loaded torch used no GPU

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from feedback.curate import Curated, curate
 from feedback.pull import Fetched, by_record, fetch
 from feedback.push import Push, Pushed
 from feedback.snapshot import Snapshot, write_snapshot
-from loaders.holdout import held_out
+from loaders.holdout import HeldOut, held_out
 from loaders.ledger import Ledger
 from tutelage.errors import ServerError, TutelageError
 from tutelage.record import Rank, Record
@@ -62,11 +63,15 @@ class Loop:
         """
         return self._parted()[0]
 
+    @cached_property
+    def _holdout(self) -> HeldOut:
+        return held_out(self.workspace)
+
     def _parted(self) -> tuple[list[Record], frozenset[str]]:
         """All records but the holdout, and the ids of the holdout."""
-        holdout, records, held = held_out(self.workspace), list[Record](), set[str]()
+        records, held = list[Record](), set[str]()
         for record in self.ledger.records(self.workspace.task):
-            if record in holdout:
+            if record in self._holdout:
                 held.add(record.id)
             else:
                 records.append(record)
