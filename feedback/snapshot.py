@@ -20,7 +20,7 @@ from tutelage import __version__
 from tutelage.errors import SnapshotError
 from tutelage.record import Response, Vote
 from tutelage.task import Task
-from tutelage.workspace import replacing_folder, write_text
+from tutelage.workspace import new_folder, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,7 +109,7 @@ def _write(folder: Path, name: str, task: Task, curated: Sequence[Curated], orig
     import pyarrow.parquet as pq
 
     try:
-        with replacing_folder(folder) as temporary:  # what is replaced is only ever a folder without a manifest
+        with new_folder(folder, MANIFEST) as temporary:
             pq.write_table(_table(curated), temporary / DATA)
             manifest = _manifest(name, task, curated, origin) | {"sha256": _sha256(temporary / DATA)}
             write_text(temporary / MANIFEST, json.dumps(manifest, ensure_ascii=False, indent=2) + "\n")

@@ -11,7 +11,7 @@ from typing import Any
 
 from training.student import MANIFEST, Student, load_student, read_manifest
 from tutelage.errors import StudentError
-from tutelage.workspace import replacing_folder, write_text
+from tutelage.workspace import new_folder, write_text
 
 CHAMPION, HISTORY = "champion", "history.json"
 
@@ -78,7 +78,7 @@ def champion_id(students: Path) -> str | None:
 
 def write_student(students: Path, name: str, fill: Callable[[Path], Mapping[str, Any]]) -> Entry:
     """Make a student's folder whole or not at all: ``fill`` writes its files and returns its manifest."""
-    with replacing_folder(students / name) as temporary:  # what is replaced is only ever a folder without a manifest
+    with new_folder(students / name, MANIFEST) as temporary:
         manifest = fill(temporary)
         write_text(temporary / MANIFEST, json.dumps(manifest, ensure_ascii=False, indent=2) + "\n")
     return find(students, name)

@@ -79,20 +79,27 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def replacing_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside ``path`` that takes its place when the block ends well.
+def new_folder(path: Path, last: str) -> Iterator[Path]:
+    """A temporary folder beside ``path`` that becomes it when the block ends well.
 
-    What runs that were killed more than a day ago left of theirs is removed.
+    ``last`` names the file that makes a folder whole. One without it is what a copy that broke off
+    left, and goes; so does what runs that were killed more than a day ago left of theirs.
+
+    Raises
+    ------
+    OSError
+        When somebody else has made the folder meanwhile; theirs stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f"{_WRITING}*"):
         if time.time() - left.stat().st_mtime > _LEFT_AFTER_S:
             shutil.rmtree(left, ignore_errors=True)
+    if not (path / last).exists():
+        shutil.rmtree(path, ignore_errors=True)
     temporary = Path(tempfile.mkdtemp(prefix=_WRITING, dir=path.parent))
     try:
         yield temporary
         temporary.chmod(0o755)
-        shutil.rmtree(path, ignore_errors=True)
         temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
