@@ -22,11 +22,11 @@ import numpy as np
 import pandas as pd
 import psutil
 
-from feedback.annotator import Annotator
-from feedback.client import Argilla
-from feedback.server import Server, down, up
-from loaders.gold import read_gold
-from tutelage.workspace import Workspace
+from tutelage.core.workspace import Workspace
+from tutelage.feedback.annotator import Annotator
+from tutelage.feedback.client import Argilla
+from tutelage.feedback.server.lifecycle import Server, down, up
+from tutelage.loaders.gold import read_gold
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared/data/investor-sentiment/train.csv"

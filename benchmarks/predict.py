@@ -32,16 +32,16 @@ import pandas as pd
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from training.cost import CPU_WATTS_A_CORE, GRID_KG_CO2_A_KWH, USD_A_CORE_HOUR, estimate  # noqa: E402  # from a checkout
-from training.encoder import EncoderStudent  # noqa: E402
-from training.engines.choose import ENGINES, classifier_on  # noqa: E402
-from training.engines.network import network_of  # noqa: E402
-from training.fit import fit  # noqa: E402
-from training.material import Material  # noqa: E402
-from training.recipe import parse_student  # noqa: E402
-from training.student import one_hot  # noqa: E402
-from training.words import columns  # noqa: E402
-from tutelage.errors import StudentError  # noqa: E402
+from tutelage.commands.tables import columns  # noqa: E402
+from tutelage.core.arrays import one_hot  # noqa: E402
+from tutelage.core.errors import StudentError  # noqa: E402
+from tutelage.training.cost import CPU_WATTS_A_CORE, GRID_KG_CO2_A_KWH, USD_A_CORE_HOUR, estimate  # noqa: E402  # from a checkout
+from tutelage.training.prediction.engines.network import network_of  # noqa: E402
+from tutelage.training.prediction.engines.selection import ENGINES, classifier_on  # noqa: E402
+from tutelage.training.students.encoder import EncoderStudent  # noqa: E402
+from tutelage.training.students.fit import fit  # noqa: E402
+from tutelage.training.students.recipe import parse_student  # noqa: E402
+from tutelage.training.students.training_set import TrainingSet  # noqa: E402
 
 DATA = ROOT.parent / "shared/data/investor-sentiment/train.csv"
 BLOG = "the blog: 2.7 $ and 0.12 kg (a T4 at 61 texts/s, 0.6 $/h; Laurer, February 2024)"
@@ -84,10 +84,10 @@ def minilm(folder: Path, epochs: int) -> tuple[str, ...]:
 
         labels = frame["label_llm_cot_multiple"].map({name: i for i, name in enumerate(names)}).to_numpy(np.int64)
         ids, targets = tuple(map(str, range(len(frame)))), one_hot(labels, len(names))
-        material = Material(ids, tuple(frame["text"]), labels, np.ones(len(frame)), targets)
+        training_set = TrainingSet(ids, tuple(frame["text"]), labels, np.ones(len(frame)), targets)
         recipe = parse_student(str(get_model_path()), learning_rate=1e-4, epochs=epochs)
         with tempfile.TemporaryDirectory() as work:
-            student, _, _ = fit(recipe, material, names, Path(work), lambda _words: None)
+            student, _, _ = fit(recipe, training_set, names, Path(work), lambda _words: None)
         folder.mkdir(parents=True, exist_ok=True)
         student.save(folder)
     return names
@@ -170,7 +170,8 @@ def latency(folder: Path, names: tuple[str, ...], texts: list[str]) -> None:
 
 STARTS = {
     "pipeline": "from transformers import pipeline; pipeline('text-classification', model=sys.argv[1])('a text')",
-    "onnx": "from training.encoder import EncoderStudent; from training.engines.choose import classifier_on; "
+    "onnx": "from tutelage.training.students.encoder import EncoderStudent; "
+    "from tutelage.training.prediction.engines.selection import classifier_on; "
     "from pathlib import Path; p = Path(sys.argv[1]); "
     "c = classifier_on(EncoderStudent.load(p, tuple('abc')), 'encoder', p, 'onnx'); c.compute(c.prepare(['a text']))",
 }
@@ -233,11 +234,11 @@ MILLION = """
 import json, resource, sys
 from pathlib import Path
 sys.path[:0] = [sys.argv[1], sys.argv[1] + "/tests"]
-from loaders.sources import Source
-from training.predict import predict
-from training.predict_job import Job
-from training.registry import find
-from tutelage.workspace import Workspace
+from tutelage.loaders.sources import Source
+from tutelage.training.prediction.predict import predict
+from tutelage.training.prediction.job import Job
+from tutelage.training.registry import find
+from tutelage.core.workspace import Workspace
 work = Workspace(Path(sys.argv[2]))
 done = predict(Job(work, find(work.students), Source(sys.argv[3]), sys.argv[4], "text", "id"))
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -252,7 +253,7 @@ def million(counts: tuple[int, ...]) -> None:
     sys.path.insert(0, str(ROOT / "tests"))
     from training_data import sentences, small_task
 
-    from training.train import train
+    from tutelage.training.train import train
 
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
@@ -263,7 +264,7 @@ def million(counts: tuple[int, ...]) -> None:
                 file.writelines(f"{line}\n" for line in lines)
         for student in ("linear", str(get_model_path())):
             task = small_task(root / Path(student).name)
-            train(task, parse_student(student, epochs=3), None, lambda _words: None)
+            train(task, parse_student(student, epochs=3))
             for count in counts:
                 paths = map(str, (ROOT, task.root, root / f"{count}.jsonl", root / "out.parquet"))
                 command = [sys.executable, "-c", MILLION, *paths]

@@ -27,16 +27,16 @@ import pandas as pd
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from feedback.ranking import label_quality, order  # noqa: E402  # run as a script from a checkout
-from loaders.texts import normalised  # noqa: E402
-from training.compare import compare, in_words  # noqa: E402
-from training.fit import fit  # noqa: E402
-from training.material import Material  # noqa: E402
-from training.metrics import score  # noqa: E402
-from training.pred_probs import out_of_sample  # noqa: E402
-from training.recipe import Recipe, digest, parse_student  # noqa: E402
-from training.student import Ints, one_hot  # noqa: E402
-from training.words import columns  # noqa: E402
+from tutelage.commands.tables import columns, compared  # noqa: E402  # run as a script from a checkout
+from tutelage.core.arrays import Ints, one_hot  # noqa: E402
+from tutelage.feedback.label_quality import label_quality, order  # noqa: E402
+from tutelage.loaders.rows import normalised  # noqa: E402
+from tutelage.training.measures.comparison import compare  # noqa: E402
+from tutelage.training.measures.metrics import score  # noqa: E402
+from tutelage.training.students.fit import fit  # noqa: E402
+from tutelage.training.students.out_of_sample import out_of_sample  # noqa: E402
+from tutelage.training.students.recipe import Recipe, digest, parse_student  # noqa: E402
+from tutelage.training.students.training_set import TrainingSet  # noqa: E402
 
 DATA = ROOT.parent / "shared/data/investor-sentiment/train.csv"
 VOTES = ["sc_iter1", "sc_iter2", "sc_iter3", "label_llm"]
@@ -93,7 +93,7 @@ class Plan:
     a_class: int = 0
 
 
-def material(data: Data, plan: Plan, rows: Ints) -> Material:
+def training_set(data: Data, plan: Plan, rows: Ints) -> TrainingSet:
     """The training rows of a fold, weighed as the recipe says; some rows a class where the plan says so."""
     labels = getattr(data, plan.labels)[rows]
     human = data.reviewed[rows] if plan.labels == "curated" else np.zeros(len(rows), dtype=bool)
@@ -109,14 +109,14 @@ def material(data: Data, plan: Plan, rows: Ints) -> Material:
     rows, labels = rows[keep], labels[keep]
     texts = tuple(data.texts[i] for i in rows)
     targets = one_hot(labels, len(data.names))
-    return Material(tuple(map(str, rows)), texts, labels, weights / weights.mean(), targets)
+    return TrainingSet(tuple(map(str, rows)), texts, labels, weights / weights.mean(), targets)
 
 
 def run(data: Data, plan: Plan, train: Ints, test: Ints) -> dict[str, Any]:
     """Train on a fold's rows and predict its other rows."""
     start, cpu = time.perf_counter(), time.process_time()
     with tempfile.TemporaryDirectory() as work:
-        student, _, _ = fit(plan.recipe, material(data, plan, train), data.names, Path(work), lambda _words: None)
+        student, _, _ = fit(plan.recipe, training_set(data, plan, train), data.names, Path(work), lambda _words: None)
     seconds = {"wall_s": time.perf_counter() - start, "cpu_s": time.process_time() - cpu}
     said = student.predict_proba([data.texts[i] for i in test]).argmax(axis=1)
     return {"said": said.tolist(), **seconds}
@@ -161,7 +161,7 @@ def closed(data: Data, said: dict[str, Ints], kind: str) -> None:
     print(f"\n{kind}: majority {low:.4f}, curated {middle:.4f}, gold {high:.4f}: {share}")
     for other in ("majority", "gold"):
         found = compare(data.gold, said[f"{kind} curated"], said[f"{kind} {other}"], len(data.names))
-        print(in_words(found, "curated", other))
+        print(compared(found, "curated", other))
 
 
 def teacher(data: Data) -> None:

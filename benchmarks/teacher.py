@@ -76,8 +76,8 @@ def synthetic(count: int) -> dict[str, Any]:
 def make_task(folder: Path, texts: list[str], labels: list[str], teacher: dict[str, Any]) -> None:
     import yaml
 
-    from loaders.ledger import Ledger
-    from tutelage.record import Record
+    from tutelage.core.records import Record
+    from tutelage.loaders.ledger import Ledger
 
     task = {"name": "benchmark", "labels": [{"name": label} for label in labels]}
     task["teachers"] = [{"name": "t", "license": "none", "model": "m", **teacher}]
@@ -97,8 +97,8 @@ def annotate_in_child(folder: Path) -> dict[str, Any]:
 
 def child(folder: Path) -> None:
     """One run in this process; prints wall and CPU seconds of the run, and the peak memory of the process."""
-    from loaders.teacher.session import Session
-    from tutelage.workspace import Workspace
+    from tutelage.core.workspace import Workspace
+    from tutelage.loaders.teacher.session import Session
 
     session = Session.of(Workspace(folder))
     import openai  # noqa: F401 - a second of import is no part of the run
@@ -210,8 +210,8 @@ def _json_answers(row: dict[str, str]) -> list[str]:
 
 
 def _replay(rows: dict[str, Any], answers: dict[str, Any], labels: list[str], *, early_stop: bool) -> None:
-    from loaders.teacher.ledger import TeacherLedger
-    from tutelage.workspace import Workspace
+    from tutelage.core.workspace import Workspace
+    from tutelage.loaders.teacher.teacher_ledger import TeacherLedger
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -231,7 +231,7 @@ def _replay(rows: dict[str, Any], answers: dict[str, Any], labels: list[str], *,
 
 
 def _compare(rows: dict[str, Any], records: list[Any]) -> None:
-    from loaders.consensus import consensus
+    from tutelage.loaders.consensus import consensus
 
     counts: Counter[str] = Counter()
     for record in records:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from feedback.client import Dataset
-from feedback.payload import LABEL, SUSPECT_RANK
-from feedback.remote import BULK_LIMIT, Remote
+from tutelage.feedback.client import Dataset
+from tutelage.feedback.payload import LABEL, SUSPECT_RANK
+from tutelage.feedback.remote import BULK_LIMIT, Remote
 
 _WORST_FIRST = {
     "filters": {

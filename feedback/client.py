@@ -10,7 +10,9 @@ from typing import Any, Self
 
 import httpx
 
-from feedback.payload import (
+from tutelage.core.errors import ServerError, SettingsError
+from tutelage.core.task import Task
+from tutelage.feedback.payload import (
     LABEL,
     LABEL_QUALITY,
     REASON,
@@ -21,9 +23,7 @@ from feedback.payload import (
     Payload,
     guidelines_of,
 )
-from feedback.remote import WAITS, RefusedError, Remote, is_passing
-from tutelage.errors import ServerError, SettingsError
-from tutelage.task import Task
+from tutelage.feedback.remote import WAITS, RefusedError, Remote, is_passing
 
 QUEUE_PATH = "/dataset/{id}/annotation-mode?status=pending&sort=metadata.suspect_rank.asc"
 

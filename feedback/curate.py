@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from loaders.consensus import GIVEN_AGENT, consensus, suggest
-from tutelage.record import Rank, Record, Response, Source, Suggestion
+from tutelage.core.records import Rank, Record, Response, Source, Suggestion
+from tutelage.loaders.consensus import GIVEN_AGENT, consensus, suggest
 
 Status = Literal["pending", "reviewed", "discarded", "tied"]
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from html.entities import html5
 from typing import Any
 
-from loaders.consensus import agent_of, best_reason, suggest
-from tutelage.errors import SettingsError
-from tutelage.record import Rank, Record, Suggestion, Vote
-from tutelage.task import Task
+from tutelage.core.errors import SettingsError
+from tutelage.core.records import Rank, Record, Suggestion, Vote
+from tutelage.core.task import Task
+from tutelage.loaders.consensus import agent_of, best_reason, suggest
 
 TEXT, VOTES = "text", "votes"
 LABEL, REASON = "label", "reason"

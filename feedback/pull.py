@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from feedback.client import Dataset
-from feedback.curate import counts
-from feedback.payload import LABEL, REASON
-from loaders.ledger import Ledger
-from tutelage.record import Response
+from tutelage.core.records import Response
+from tutelage.feedback.client import Dataset
+from tutelage.feedback.curate import counts
+from tutelage.feedback.payload import LABEL, REASON
+from tutelage.loaders.ledger import Ledger
 
 
 @dataclass(frozen=True)

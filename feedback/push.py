@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from feedback.client import Dataset
-from feedback.payload import SUSPECT_RANK, Payload, payload_of, settled_metadata
-from feedback.remote import BULK_LIMIT, RefusedError
-from loaders.ledger import Ledger
-from loaders.texts import TEXT_MAX_LENGTH
-from tutelage.record import Rank, Record
-from tutelage.task import Task
+from tutelage.core.records import Rank, Record
+from tutelage.core.task import Task
+from tutelage.feedback.client import Dataset
+from tutelage.feedback.payload import SUSPECT_RANK, Payload, payload_of, settled_metadata
+from tutelage.feedback.remote import BULK_LIMIT, RefusedError
+from tutelage.loaders.ledger import Ledger
+from tutelage.loaders.rows import TEXT_MAX_LENGTH
 
 _REFUSES_CONTENT = (413, 422)  # too large, unprocessable
 

@@ -1,140 +1,58 @@
-"""Which suggestions look wrong: label quality scores and their order, as pure functions on arrays.
-
-CROWDLAB (Goh, Tkachenko, Mueller: "CROWDLAB: Supervised learning to infer consensus labels and
-quality scores for data with multiple annotators", 2022) weighs each voter and the student's
-out-of-sample probabilities by how well they agree with the rest. cleanlab implements it; what is
-scored here is the suggestion, not the consensus that CROWDLAB would choose itself.
-"""
+"""Ranks the records that nobody has reviewed yet, from the votes and a student's probabilities."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tutelage.errors import TutelageError
-from tutelage.record import Rank
+from tutelage.core.arrays import Ints
+from tutelage.core.records import Rank, Record, Voter
+from tutelage.core.task import Task
+from tutelage.feedback.curate import Curated, is_settled
+from tutelage.feedback.label_quality import label_quality, order
 
 if TYPE_CHECKING:
     import pandas as pd
 
-NO_LABEL = -1
-LABELS_KEY = b"labels"
-
-Labels = NDArray[np.int64]
-Floats = NDArray[np.float64]
+_GIVEN = Voter("given", "given")
+"""A label that the data already had was voted by somebody, too."""
 
 
-def label_quality(suggested: Labels, votes: Labels, pred_probs: Floats) -> Floats:
-    """How likely each suggested label is right.
+def rank(curated: Sequence[Curated], task: Task, pred_probs: pd.DataFrame, *, seed: int = 0) -> list[Rank]:
+    """Rank what is not settled yet, the most suspect first.
 
     Parameters
     ----------
-    suggested
-        Shape (N,): index of the suggested label, ``NO_LABEL`` where there is none.
-    votes
-        Shape (N, V): index of the label that each voter voted, ``NO_LABEL`` for an abstention; a
-        label that the data already had counts as one more voter. V may be 0.
     pred_probs
-        Shape (N, K): out-of-sample probabilities.
-
-    Returns
-    -------
-    Shape (N,), 0 to 1, low = suspect; 0 where nothing is suggested.
+        Out-of-sample probabilities, indexed by record id, columns in the task's label order. All
+        records count when voters are weighed, also those that people have settled.
     """
-    scores = np.zeros(len(suggested))
-    has_label = suggested != NO_LABEL
-    if not has_label.any():
-        return scores
-    score = _crowdlab if _agree_somewhere(votes[has_label], pred_probs.shape[1]) else _self_confidence
-    scores[has_label] = score(suggested[has_label], votes[has_label], pred_probs[has_label])
-    return scores
+    known = pred_probs.index
+    ranked = [item for item in curated if item.record.id in known]
+    records = [item.record for item in ranked]
+    suggested = suggested_labels(ranked, task)
+    probs = pred_probs.loc[[record.id for record in records]].to_numpy(dtype=float)
+    quality = label_quality(suggested, vote_matrix(records, task), probs)
+    open_ = np.array([not is_settled(item.responses, task.argilla.min_submitted) for item in ranked], dtype=bool)
+    ids = [record.id for record, is_open in zip(records, open_, strict=True) if is_open]
+    return order(ids, suggested[open_], quality[open_], seed=seed)
 
 
-def _agree_somewhere(votes: Labels, n_labels: int) -> bool:
-    """Whether voters can be weighed by each other: some record has a label with most votes, two at least."""
-    counts = (votes[:, :, None] == np.arange(n_labels)).sum(axis=1)
-    second, most = np.sort(counts, axis=1)[:, -2:].T
-    return bool(((most > 1) & (most > second)).any())
+def suggested_labels(curated: Sequence[Curated], task: Task) -> Ints:
+    """Shape (N,): the index of each record's suggested label, ``NO_LABEL`` where there is none."""
+    return task.indices(item.suggestion.label if item.suggestion else None for item in curated)
 
 
-def _self_confidence(suggested: Labels, _votes: Labels, pred_probs: Floats) -> Floats:
-    from cleanlab.rank import get_label_quality_scores
-
-    scores: Floats = get_label_quality_scores(suggested, pred_probs, method="self_confidence")
-    return scores
-
-
-def _crowdlab(suggested: Labels, votes: Labels, pred_probs: Floats) -> Floats:
-    """Mean over the voters of the suggestion of the quality that CROWDLAB gives their vote.
-
-    A record that nobody voted on, or on which nobody voted the suggestion, has the student's word only.
-    """
-    scores = _self_confidence(suggested, votes, pred_probs)
-    voted = (votes != NO_LABEL).any(axis=1)
-    crowd = votes[voted][:, (votes != NO_LABEL).any(axis=0)]
-    agrees = crowd == suggested[voted, None]
-    backed = agrees.any(axis=1)
-    detailed = np.where(agrees, _detailed_quality(crowd, pred_probs[voted]), 0)[backed]
-    scores[np.flatnonzero(voted)[backed]] = detailed.sum(axis=1) / agrees[backed].sum(axis=1)
-    return scores
+def vote_matrix(records: Sequence[Record], task: Task) -> Ints:
+    """Shape (N, V): the index of the label that each voter voted, ``NO_LABEL`` for an abstention."""
+    labels = [_labels_by_voter(record) for record in records]
+    voters = sorted({voter for by_voter in labels for voter in by_voter}, key=str)
+    voted = task.indices(by_voter.get(voter) for by_voter in labels for voter in voters)
+    return voted.reshape(len(records), len(voters))
 
 
-def _detailed_quality(crowd: Labels, pred_probs: Floats) -> Floats:
-    import pandas as pd
-    from cleanlab.multiannotator import get_label_quality_multiannotator
-
-    frame = pd.DataFrame(np.where(crowd == NO_LABEL, np.nan, crowd))
-    with _unsurprising():
-        found: dict[str, Any] = get_label_quality_multiannotator(
-            frame, pred_probs, quality_method="crowdlab", return_annotator_stats=False, verbose=False
-        )
-    detailed: Floats = found["detailed_label_quality"].to_numpy(dtype=float)
-    return np.nan_to_num(detailed)
-
-
-@contextmanager
-def _unsurprising() -> Iterator[None]:
-    """The same draw each time where cleanlab breaks a tie with numpy's global generator, and no warning of it."""
-    state = np.random.get_state()  # noqa: NPY002  # cleanlab uses no other
-    np.random.seed(0)  # noqa: NPY002
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            yield
-    finally:
-        np.random.set_state(state)  # noqa: NPY002
-
-
-def order(ids: Sequence[str], suggested: Labels, quality: Floats, *, seed: int) -> list[Rank]:
-    """Rank the records, the most suspect first: no suggestion, then by quality, ties by a hash of seed and id."""
-    draw = [hashlib.sha256(f"{seed} {record_id}".encode()).digest() for record_id in ids]
-    positions = sorted(range(len(ids)), key=lambda i: (suggested[i] != NO_LABEL, quality[i], draw[i]))
-    return [Rank(ids[i], float(quality[i]), place) for place, i in enumerate(positions, 1)]
-
-
-def read_pred_probs(path: Path, labels: Sequence[str]) -> pd.DataFrame:
-    """Out-of-sample probabilities by record id, columns in the order of ``labels``.
-
-    Raises
-    ------
-    TutelageError
-        When the file was written for other labels.
-    """
-    import pandas as pd
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(path) as file:  # read_table() looks columns up by name
-        table = file.read()
-    written_for = json.loads((table.schema.metadata or {}).get(LABELS_KEY, b"null"))
-    if written_for != list(labels):
-        raise TutelageError(f"{path}: holds probabilities of {written_for}, the task's labels are {list(labels)}")
-    ids, *columns = table.columns  # by position: a label may be called "id"
-    return pd.DataFrame(np.column_stack(columns), index=ids.to_pylist(), columns=list(labels))
+def _labels_by_voter(record: Record) -> dict[Voter, str]:
+    votes = {vote.voter: vote.label for vote in record.votes if vote.label is not None}
+    return votes | ({_GIVEN: record.given} if record.given is not None else {})

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from tutelage.errors import ServerError
+from tutelage.core.errors import ServerError
 
 BULK_LIMIT = 500
 PAGE = 1000

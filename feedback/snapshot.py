@@ -15,18 +15,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from feedback.curate import Curated
 from tutelage import __version__
-from tutelage.errors import SnapshotError
-from tutelage.record import Response, Vote
-from tutelage.task import Task
-from tutelage.workspace import new_folder, write_text
+from tutelage.core.errors import SnapshotError
+from tutelage.core.files import new_folder, write_text
+from tutelage.core.records import Response, Vote
+from tutelage.core.task import Task
+from tutelage.feedback.curate import Curated
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
 DATA, MANIFEST, LATEST = "records.parquet", "manifest.json", "latest"
+_PUBLIC = ("by_status", "withdrawn", "unknown_records")
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,12 @@ class Snapshot:
         import pandas as pd
 
         return pd.read_parquet(self.path / DATA)
+
+    @property
+    def public_manifest(self) -> dict[str, Any]:
+        """The manifest; of the people and the server behind it, it tells counts only."""
+        origin = self.manifest["origin"]
+        return {**self.manifest, "origin": {key: origin[key] for key in _PUBLIC if key in origin}}
 
 
 def snapshot_id(task: Task, curated: Sequence[Curated]) -> str:

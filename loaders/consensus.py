@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tutelage.record import Record, Suggestion, Vote
+from tutelage.core.records import Record, Suggestion, Vote
 
 AGENT_MAX_LENGTH = 200
 GIVEN_AGENT = "given"

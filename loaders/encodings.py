@@ -6,7 +6,7 @@ import codecs
 from pathlib import Path
 from typing import IO
 
-from tutelage.errors import SourceError
+from tutelage.core.errors import SourceError
 
 _PROBE_BYTES = 1 << 20
 _COMMON = "common ones: utf-8, cp1252, utf-16"

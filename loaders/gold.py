@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from tutelage.workspace import replacing
+from tutelage.core.files import replacing
 
 
 def add_gold(path: Path, gold: Mapping[str, str]) -> None:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from loaders.ledger import Ledger
-from loaders.sources import Row, Source
-from loaders.texts import normalised
-from tutelage.errors import StudentError, TaskError
-from tutelage.record import Record
-from tutelage.task import Task
-from tutelage.workspace import Workspace
+from tutelage.core.errors import StudentError, TaskError
+from tutelage.core.files import write_text
+from tutelage.core.records import Record
+from tutelage.core.task import Task
+from tutelage.core.workspace import Workspace
+from tutelage.loaders.ledger import Ledger
+from tutelage.loaders.rows import Row, normalised
+from tutelage.loaders.sources import Source
 
 LOCK = "holdout.lock.json"
 
@@ -99,3 +102,34 @@ def read_lock(root: Path) -> dict[str, Any]:
     except ValueError as error:
         raise StudentError(f"{path}: is damaged ({error}); restore it, or remove it to lock the holdout anew") from None
     return lock
+
+
+def lock_holdout(root: Path, rows: Iterable[tuple[str, str, str]]) -> frozenset[str]:
+    """Lock rows of id, text and gold label at the first call; later calls check them.
+
+    Returns the ids that were locked: a row that came into the holdout later is not among them, so
+    that figures of today and of last month are of the same rows.
+
+    Raises
+    ------
+    StudentError
+        When a locked row is missing or has another text or gold label.
+    """
+    now = {row_id: _sha256(f"{normalised(text)}\0{gold}") for row_id, text, gold in rows}
+    locked = read_lock(root)
+    if not locked:
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        write_text(root / LOCK, json.dumps({"locked_at": at, "rows": now}, indent=1) + "\n")
+        return frozenset(now)
+    changed = [row_id for row_id, content in locked["rows"].items() if now.get(row_id) != content]
+    if changed:
+        raise StudentError(
+            f"{root / LOCK}: {len(changed)} of the {len(locked['rows'])} rows locked on {locked['locked_at'][:10]}"
+            f" are gone or changed (first: {changed[0]}), so figures would not compare with earlier ones;"
+            " restore them, or remove the lock file to start a new holdout"
+        )
+    return frozenset(locked["rows"])
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -14,10 +14,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from loaders.migrations import migrate
-from tutelage.errors import LedgerError
-from tutelage.record import Rank, Record, Response, Vote, Voter
-from tutelage.task import Task
+from tutelage.core.errors import LedgerError
+from tutelage.core.records import Rank, Record, Response, Vote, Voter
+from tutelage.core.task import Task
+from tutelage.loaders.migrations import migrate
 
 COUNTS = "NOT EXISTS (SELECT 1 FROM panels p WHERE p.teacher = a.teacher AND p.prompt = a.prompt AND p.present = 0)"
 """SQL: whether the answer ``a`` counts as a vote; an answer to a prompt that has since changed does not."""
@@ -230,7 +230,7 @@ def _key(voter: Voter) -> tuple[str, str, int]:
 def _vote(row: Sequence[Any], task: Task, voters: dict[tuple[str, str, int], Voter]) -> Vote:
     teacher, prompt, number, said, reason = row
     voter = voters.setdefault((teacher, prompt, number), Voter(teacher, prompt, number))
-    return Vote(voter, said, task.read_label(said), reason)
+    return task.vote(voter, said, reason)
 
 
 def _response(row: Sequence[Any]) -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from tutelage.errors import LedgerError
+from tutelage.core.errors import LedgerError
 
 STEPS = (
     """

@@ -16,23 +16,11 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, cast
 
-from loaders.encodings import check_encoding, check_name, open_text, undecodable, undecoded, without_mark
-from tutelage.errors import SourceError
+from tutelage.core.errors import SourceError
+from tutelage.loaders.encodings import check_encoding, check_name, open_text, undecodable, undecoded, without_mark
+from tutelage.loaders.rows import Row
 
 _CSV_FIELD_LIMIT = 1 << 30
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row of a source; ``number`` counts from 1. ``problem`` says why it cannot be used."""
-
-    number: int
-    values: dict[str, str]
-    problem: str = ""
-
-    def cell(self, column: str) -> str:
-        """The value in a column; empty where the row, or the source, has none."""
-        return self.values.get(column, "")
 
 
 @dataclass(frozen=True)
@@ -47,6 +35,19 @@ class Source:
         """The names of the columns, in the source's order."""
         with _readable(self.name):
             return self._reader.columns
+
+    def require(self, names: Iterable[str], advice: str = "") -> None:
+        """Refuse a source without these columns; empty names mean none.
+
+        Raises
+        ------
+        SourceError
+            With the columns that there are, and ``advice``.
+        """
+        there = self.columns()
+        missing = ", ".join(repr(name) for name in names if name and name not in there)
+        if missing:
+            raise SourceError(f"{self.name}: no column {missing}; it has: {', '.join(there)}{advice}")
 
     def rows(self, columns: Sequence[str] = ()) -> Iterator[Row]:
         """The rows, each value as text; missing values are empty.

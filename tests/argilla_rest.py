@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import httpx
 
-from feedback.server import Server
+from tutelage.feedback.server.lifecycle import Server
 
 Records = list[str]
 

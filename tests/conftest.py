@@ -16,8 +16,8 @@ import yaml
 from argilla_rest import Api
 from shop import Person, Shop
 
-from feedback.server import Server, down, up
-from tutelage.workspace import Workspace
+from tutelage.core.workspace import Workspace
+from tutelage.feedback.server.lifecycle import Server, down, up
 
 # Threads that wait for work do not keep a core busy: with shared cores that costs several times the time.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

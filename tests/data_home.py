@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from feedback.server_env import data_home
+from tutelage.feedback.server.installation import data_home
 
 
 def own_data_home(tmp_path: Path) -> dict[str, str]:

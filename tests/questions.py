@@ -8,13 +8,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from loaders.teacher.asking import Asker, Heard
-from loaders.teacher.dialect import Dialect
-from loaders.teacher.endpoint import Endpoint
-from loaders.teacher.gate import Gate
-from loaders.teacher.interface import Request
-from loaders.teacher.money import Budget
-from tutelage.teachers import Price, Teacher
+from tutelage.core.teachers import Price, Teacher
+from tutelage.loaders.models.budget import Budget
+from tutelage.loaders.models.dialect import Dialect
+from tutelage.loaders.models.endpoint import Endpoint
+from tutelage.loaders.models.model import Request
+from tutelage.loaders.models.rate_limit import Gate
+from tutelage.loaders.models.retrying import Asker, Heard
 
 KEY = "sk-Secret123"
 LABELS = ("good", "bad")

@@ -9,12 +9,12 @@ from uuid import uuid4
 
 import httpx
 
-from feedback.client import Argilla, Dataset
-from feedback.server import Server
-from loaders.ledger import Answer, Ledger
-from tutelage.record import Record, Voter
-from tutelage.steps import Loop
-from tutelage.workspace import Workspace
+from tutelage.core.records import Record, Voter
+from tutelage.core.workspace import Workspace
+from tutelage.feedback.client import Argilla, Dataset
+from tutelage.feedback.server.lifecycle import Server
+from tutelage.loaders.ledger import Answer, Ledger
+from tutelage.project.loop import Loop
 
 QUICK = (0.01, 0.01)
 

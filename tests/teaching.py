@@ -14,9 +14,9 @@ from typing import Any
 import yaml
 from teacher_server import Server
 
-from loaders.ledger import Ledger
-from tutelage.record import Record
-from tutelage.workspace import Workspace
+from tutelage.core.records import Record
+from tutelage.core.workspace import Workspace
+from tutelage.loaders.ledger import Ledger
 
 ROOT = Path(__file__).resolve().parent.parent
 LABELS = ("good", "bad")

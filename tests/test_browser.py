@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from feedback.client import Argilla, Dataset
-from feedback.server import Server
-from loaders.consensus import suggest
-from loaders.ledger import Ledger
-from tutelage.steps import Loop
-from tutelage.workspace import Workspace
+from tutelage.core.workspace import Workspace
+from tutelage.feedback.client import Argilla, Dataset
+from tutelage.feedback.server.lifecycle import Server
+from tutelage.loaders.consensus import suggest
+from tutelage.loaders.ledger import Ledger
+from tutelage.project.loop import Loop
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 ARGUMENTS = [

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from training_data import small_task
 
-from training.recipe import parse_student
-from training.registry import find, promote
-from training.train import train
-from tutelage.cli import COMMANDS
-from tutelage.workspace import Workspace
+from tutelage.commands.cli import COMMANDS
+from tutelage.core.workspace import Workspace
+from tutelage.training.registry import find, promote
+from tutelage.training.students.recipe import parse_student
+from tutelage.training.train import train
 
 ROOT = Path(__file__).resolve().parent.parent
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -248,13 +248,13 @@ def test_a_full_disk_is_one_line(task: Workspace) -> None:
 
 def test_status_tells_students_apart(tmp_path: Path, tutelage: Run) -> None:
     workspace = small_task(tmp_path)
-    train(workspace, parse_student("linear"), None, lambda _words: None)
+    train(workspace, parse_student("linear"))
     entry = find(workspace.students)
     promote(workspace.students, entry.id)
     said = tutelage("status", "--task", str(workspace.root)).stdout
     again = tutelage("train", "--student", "linear", "--epochs", "3", "--task", str(workspace.root))
-    assert "without effect on a linear student: --epochs" in again.stderr
-    rows = entry.manifest["rows"]
-    assert f"* {entry.id}, {rows} rows of snapshot {entry.manifest['snapshot']}, 20" in said
+    assert "without effect on this student: --epochs" in again.stderr
+    rows = entry.manifest.rows
+    assert f"* {entry.id}, {rows} rows of snapshot {entry.manifest.snapshot}, 20" in said
     found = only_object(tutelage("status", "--json", "--task", str(workspace.root)))
     assert [(row["id"], row["rows"]) for row in found["students"]] == [(entry.id, rows)]

@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from loaders.consensus import agent_of, agreement, best_reason, consensus, suggest
-from tutelage.record import Record, Vote, Voter
+from tutelage.core.records import Record, Vote, Voter
+from tutelage.loaders.consensus import agent_of, agreement, best_reason, consensus, suggest
 
 
 def vote(label: str | None, reason: str = "", teacher: str = "llm", number: int = 1) -> Vote:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from feedback.curate import curate, decide, is_settled
-from tutelage.record import Rank, Record, Response, Vote, Voter
+from tutelage.core.records import Rank, Record, Response, Vote, Voter
+from tutelage.feedback.curate import curate, decide, is_settled
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 

@@ -10,9 +10,9 @@ from subprocess import CompletedProcess
 import pandas as pd
 from data_home import own_data_home
 
-from feedback.server import find
-from loaders.gold import read_gold
-from tutelage.workspace import Workspace
+from tutelage.core.workspace import Workspace
+from tutelage.feedback.server.lifecycle import find
+from tutelage.loaders.gold import read_gold
 
 
 def test_the_demo_goes_round_the_loop_and_stops_its_server(
@@ -38,7 +38,7 @@ def test_the_demo_goes_round_the_loop_and_stops_its_server(
 
 
 def test_a_second_demo_leaves_the_first_alone(tmp_path: Path) -> None:
-    from tutelage.demo import make_workspace
+    from tutelage.project.demo import make_workspace
 
     first = make_workspace(tmp_path / "demo")
     second = make_workspace(tmp_path / "demo")

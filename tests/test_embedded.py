@@ -22,7 +22,7 @@ from argilla_rest import (
     suggestions,
 )
 
-from feedback.server import Server
+from tutelage.feedback.server.lifecycle import Server
 
 EVERYBODY = list("abcdef")
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from argilla_rest import Api, ids, metadata, of_record, publish_everything, respond
 
-from feedback.server import Server
+from tutelage.feedback.server.lifecycle import Server
 
 
 @pytest.fixture

@@ -13,29 +13,29 @@ import pytest
 from click.testing import CliRunner
 from training_data import WORDS, fill, freeze, make_workspace, records, sentences, small_task
 
-from feedback.curate import curate
-from feedback.snapshot import write_snapshot
-from loaders.gold import add_gold
-from loaders.holdout import LOCK
-from loaders.ledger import Ledger
-from loaders.sources import Source
-from training.evaluate import Evaluation, evaluate, write_report
-from training.holdout import text_key
-from training.recipe import parse_student
-from training.registry import Entry, find
-from training.sheet import SheetColumns, from_file, from_holdout
-from training.train import SEEN, seen, train
-from training.words import describe
 from tutelage.commands.students import evaluate_command
-from tutelage.errors import SourceError, StudentError
-from tutelage.record import Rank
-from tutelage.workspace import Workspace
+from tutelage.commands.tables import describe_evaluation
+from tutelage.core.errors import SourceError, StudentError
+from tutelage.core.records import Rank
+from tutelage.core.workspace import Workspace
+from tutelage.feedback.curate import curate
+from tutelage.feedback.snapshot import write_snapshot
+from tutelage.loaders.gold import add_gold
+from tutelage.loaders.holdout import LOCK
+from tutelage.loaders.ledger import Ledger
+from tutelage.loaders.rows import text_key
+from tutelage.loaders.sources import Source
+from tutelage.training.evaluation.evaluate import Evaluation, evaluate, write_report
+from tutelage.training.evaluation.gold_set import SheetColumns, from_file, from_holdout
+from tutelage.training.registry import Entry, find
+from tutelage.training.students.recipe import parse_student
+from tutelage.training.train import SEEN, train
 
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     made = small_task(tmp_path)
-    train(made, parse_student("linear"), None, lambda _words: None)
+    train(made, parse_student("linear"))
     return made
 
 
@@ -90,7 +90,7 @@ def test_votes_in_the_file_and_rows_without_any(workspace: Workspace, tmp_path: 
     said = np.array([row["vote"] for row in table[:60]])
     assert found.on_voted["teacher"].accuracy == pytest.approx((gold == said).mean())
     assert np.array(found.on_voted["teacher"].confusion)[:, -1].sum() == 30
-    assert "on 30 every vote abstains" in describe(found)
+    assert "on 30 every vote abstains" in describe_evaluation(found)
 
 
 def test_votes_come_from_the_ledger_by_id_or_text(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_votes_come_from_the_ledger_by_id_or_text(tmp_path: Path) -> None:
     made = records(list(gold.items()))
     fill(workspace, made, {})
     freeze(workspace, made[:60])
-    train(workspace, parse_student("linear"), None, lambda _words: None)
+    train(workspace, parse_student("linear"))
     others = [(f"{text} in May", label) for text, label in unlike(12)]
     rows = [{"id": f"r{n}", "text": text, "gold": label} for n, (text, label) in enumerate(others)]
     rows += [{"id": r.id, "text": f" {r.text}  ", "gold": gold[r.text]} for r in made[60:]]
@@ -114,7 +114,7 @@ def test_votes_come_from_the_ledger_by_id_or_text(tmp_path: Path) -> None:
         said = find(workspace.students).load().predict_proba(sheet.texts[12:]).argmax(axis=1)
         right = (said == sheet.gold(workspace.task.label_names)[12:]).mean()
         assert found.on_voted[found.student].accuracy == pytest.approx(right) != 0
-        assert "On the 60 rows with votes" in describe(found)
+        assert "On the 60 rows with votes" in describe_evaluation(found)
 
 
 def test_a_row_that_the_student_saw_is_refused(workspace: Workspace, tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_a_row_that_the_student_saw_is_refused(workspace: Workspace, tmp_path: P
 
 def shouted(workspace: Workspace, path: Path) -> Source:
     """A file of near-duplicates of what the student was trained on."""
-    keys = seen(find(workspace.students))
+    keys = find(workspace.students).seen()
     known = [(text, gold) for text, gold in sentences(240) if text_key(text) in keys][:50]
     return write(path, [{"text": f"{text.upper()} !", "gold": gold} for text, gold in known])
 
@@ -152,7 +152,7 @@ def test_without_the_snapshot_equal_texts_are_refused_and_it_is_said(
 
 
 def equal_rows(entry: Entry) -> list[dict[str, str]]:
-    return [next({"text": text, "gold": gold} for text, gold in sentences(240) if text_key(text) in seen(entry))]
+    return [next({"text": text, "gold": gold} for text, gold in sentences(240) if text_key(text) in entry.seen())]
 
 
 def test_a_student_without_its_list_of_texts_is_not_measured(workspace: Workspace) -> None:
@@ -186,7 +186,7 @@ def test_locked_rows_stay_out_of_training_when_the_share_shrinks(workspace: Work
     )
     smaller = Workspace(workspace.root)
     freeze(smaller, records(sentences(240)))
-    trained = train(smaller, parse_student("linear"), None, lambda _words: None)
+    trained = train(smaller, parse_student("linear"))
     found = evaluate(smaller, find(smaller.students, trained.id), from_holdout(smaller))
     assert found.rows > 50
 
@@ -207,8 +207,8 @@ def test_the_report_is_json_and_a_picture(workspace: Workspace) -> None:
 
 
 def test_any_label_can_be_drawn(tmp_path: Path) -> None:
-    from training.figure import draw
-    from training.metrics import score
+    from tutelage.training.evaluation.figure import draw
+    from tutelage.training.measures.metrics import score
 
     names = ("a $x$ b", "ünï, 📈", "<b>", "$")
     gold = np.array([0, 1, 2, 3])
@@ -220,7 +220,7 @@ def test_files_without_what_is_needed(workspace: Workspace, tmp_path: Path) -> N
     source = write(tmp_path / "f.csv", [{"text": "profit", "gold": "sideways"}])
     with pytest.raises(SourceError, match="no column 'truth'; it has: text, gold"):
         from_file(workspace, source, SheetColumns("text", "truth"))
-    with pytest.raises(SourceError, match="no column 'v' for --vote"):
+    with pytest.raises(SourceError, match="no column 'v'; it has: text, gold"):
         from_file(workspace, source, SheetColumns("text", "gold", votes=("v",)))
     with pytest.raises(SourceError, match="no row with a text and a gold label"):
         from_file(workspace, source, SheetColumns("text", "gold"))
@@ -253,7 +253,7 @@ def test_two_students_side_by_side_and_the_learning_curve(
     made = records(sentences(240))
     ranks = {record.id: Rank(record.id, place / 240, place) for place, record in enumerate(made, 1)}
     write_snapshot(workspace.snapshots, workspace.task, curate(made, {}, ranks), {})
-    trained = train(workspace, parse_student("linear", suspects_out=0.3), None, lambda _words: None)
+    trained = train(workspace, parse_student("linear", suspects_out=0.3))
     second = trained.id
     assert trained.left_out["suspects"] == 72
     words = ("--task", workspace.root)
@@ -270,7 +270,7 @@ def test_the_report_is_there_when_the_curve_fails(workspace: Workspace, monkeypa
     def fail(*_: Any, **__: Any) -> None:
         raise StudentError("no curve")
 
-    monkeypatch.setattr("training.curve.learning_curve", fail)
+    monkeypatch.setattr("tutelage.training.evaluation.learning_curve.learning_curve", fail)
     done = CliRunner().invoke(evaluate_command, ["--task", str(workspace.root), "--curve"])
     assert "no curve" in str(done.exception)
     assert {path.suffix for path in workspace.reports.iterdir()} == {".json", ".png"}
@@ -280,7 +280,7 @@ def test_parts_of_the_curve_without_a_label_are_told(
     tmp_path: Path, tutelage: Callable[..., CompletedProcess[str]]
 ) -> None:
     workspace = small_task(tmp_path, 24)
-    train(workspace, parse_student("linear"), None, lambda _words: None)
+    train(workspace, parse_student("linear"))
     done = tutelage("evaluate", "--curve", "--task", tmp_path, "--json")
     assert len(json.loads(done.stdout)["curve"]) == 4
     assert "learning curve: 1 parts lack a label and are left out" in done.stderr

@@ -11,12 +11,12 @@ import pytest
 from flaky import Fault, Proxy, once, since
 from shop import Shop
 
-from feedback.client import Argilla
-from feedback.remote import Remote
-from feedback.server import Server
-from loaders.ledger import Answer, Ledger
-from tutelage.errors import ServerError
-from tutelage.record import Rank, Voter
+from tutelage.core.errors import ServerError
+from tutelage.core.records import Rank, Voter
+from tutelage.feedback.client import Argilla
+from tutelage.feedback.remote import Remote
+from tutelage.feedback.server.lifecycle import Server
+from tutelage.loaders.ledger import Answer, Ledger
 
 KINDS: list[Fault] = ["before", 500, "after", 503, 429]
 
@@ -165,7 +165,7 @@ def test_the_retries_wait_longer_each_time_and_then_say_what_to_do(
     proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slept: list[float] = []
-    monkeypatch.setattr("feedback.remote.time.sleep", slept.append)
+    monkeypatch.setattr("tutelage.feedback.remote.time.sleep", slept.append)
     proxy.faults = since(0, 503)
     with pytest.raises(ServerError) as caught:
         Argilla(proxy.url, "key")

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from training_data import fill, make_workspace, records, sentences
 
-from loaders.holdout import LOCK, held_out
-from loaders.ledger import Ledger
-from training.sheet import from_holdout
-from tutelage.errors import TaskError
-from tutelage.record import Record
-from tutelage.steps import Loop
-from tutelage.workspace import Workspace
+from tutelage.core.errors import TaskError
+from tutelage.core.records import Record
+from tutelage.core.workspace import Workspace
+from tutelage.loaders.holdout import LOCK, held_out
+from tutelage.loaders.ledger import Ledger
+from tutelage.project.loop import Loop
+from tutelage.training.evaluation.gold_set import from_holdout
 
 ROWS = sentences(40)
 

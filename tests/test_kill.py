@@ -18,11 +18,11 @@ import pytest
 from flaky import Fault, Proxy
 from shop import Shop
 
-from feedback.server import Server
-from feedback.snapshot import load_snapshot
-from loaders.gold import read_gold
-from tutelage.record import Rank
-from tutelage.workspace import Workspace
+from tutelage.core.records import Rank
+from tutelage.core.workspace import Workspace
+from tutelage.feedback.server.lifecycle import Server
+from tutelage.feedback.snapshot import load_snapshot
+from tutelage.loaders.gold import read_gold
 
 FEW, MANY = range(2), range(2, 32)
 SEEDS = [*FEW, *(pytest.param(seed, marks=pytest.mark.long) for seed in MANY)]
@@ -152,7 +152,7 @@ def killer(server: Server) -> Iterator[Killer]:
 
 def grown(shop: Shop) -> None:
     """What makes the next push send some of all kinds."""
-    from loaders.ledger import Ledger
+    from tutelage.loaders.ledger import Ledger
 
     shop.add(*["negative"] * 5, start=505)
     for number in range(20):

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from loaders.ledger import Answer, Ledger
-from loaders.migrations import STEPS
-from tutelage.errors import LedgerError
-from tutelage.record import Rank, Record, Response, Voter
-from tutelage.task import parse_task
+from tutelage.core.errors import LedgerError
+from tutelage.core.records import Rank, Record, Response, Voter
+from tutelage.core.task import parse_task
+from tutelage.loaders.ledger import Answer, Ledger
+from tutelage.loaders.migrations import STEPS
 
 TASK = parse_task("name: n\nlabels: [a, b]\n")
 VOTER = Voter("llm", "plain")
@@ -130,7 +130,7 @@ def test_a_newer_file_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
 
 def test_a_migration_that_fails_leaves_the_version_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     filled(tmp_path / "task.db")
-    monkeypatch.setattr("loaders.migrations.STEPS", (*STEPS, "CREATE TABLE extra (x) STRICT;\nNONSENSE;\n"))
+    monkeypatch.setattr("tutelage.loaders.migrations.STEPS", (*STEPS, "CREATE TABLE extra (x) STRICT;\nNONSENSE;\n"))
     with pytest.raises(LedgerError, match="cannot be opened"):
         Ledger(tmp_path / "task.db")
     monkeypatch.undo()
@@ -155,8 +155,8 @@ def test_a_directory_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 _WRITER = """
 import sys
 from pathlib import Path
-from loaders.ledger import Answer, Ledger
-from tutelage.record import Record, Voter
+from tutelage.loaders.ledger import Answer, Ledger
+from tutelage.core.records import Record, Voter
 path, name = Path(sys.argv[1]), sys.argv[2]
 sys.stdin.readline()
 with Ledger(path) as ledger:

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from feedback.payload import guidelines_of, inert, payload_of, settled_metadata, votes_shown
-from tutelage.errors import SettingsError
-from tutelage.record import Rank, Record, Vote, Voter
-from tutelage.task import parse_task
+from tutelage.core.errors import SettingsError
+from tutelage.core.records import Rank, Record, Vote, Voter
+from tutelage.core.task import parse_task
+from tutelage.feedback.payload import guidelines_of, inert, payload_of, settled_metadata, votes_shown
 
 TASK = parse_task("name: n\nlabels: [good, bad, so so]\nqueue: 10\n")
 

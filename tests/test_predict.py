@@ -8,6 +8,7 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +20,18 @@ import pytest
 from conftest import ROOT
 from training_data import sentences, small_task
 
-from loaders.sources import Source
-from training import predict_rows
-from training.predict import predict
-from training.predict_job import Job
-from training.predict_out import alone
-from training.recipe import parse_student
-from training.registry import Entry, find
-from training.student import Floats
-from training.train import train
-from tutelage.errors import SourceError, StudentError
-from tutelage.rejects import Rejects
-from tutelage.workspace import Workspace
+from tutelage.core.arrays import Floats
+from tutelage.core.errors import SourceError, StudentError
+from tutelage.core.rejects import Reject, Rejects
+from tutelage.core.workspace import Workspace
+from tutelage.loaders.sources import Source
+from tutelage.training.prediction import windows
+from tutelage.training.prediction.job import Job
+from tutelage.training.prediction.outputs import alone
+from tutelage.training.prediction.predict import predict
+from tutelage.training.registry import find
+from tutelage.training.students.recipe import parse_student
+from tutelage.training.train import train
 
 ROWS = [{"id": f"r{i}", "text": text} for i, (text, _) in enumerate(sentences(95, seed=5))]
 PROBS = ["prob_down", "prob_flat", "prob_up"]
@@ -39,13 +40,13 @@ PROBS = ["prob_down", "prob_flat", "prob_up"]
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     made = small_task(tmp_path_factory.mktemp("task"), labels=["down", "flat", "up"])
-    train(made, parse_student("linear"), None, lambda _words: None)
+    train(made, parse_student("linear"))
     return made
 
 
 @pytest.fixture
 def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(predict_rows, "ROWS", 10)
+    monkeypatch.setattr(windows, "ROWS", 10)
 
 
 def job(workspace: Workspace, source: Path | str, out: Path | str, **columns: str) -> Job:
@@ -119,7 +120,7 @@ def test_bad_rows_go_to_rejects_and_the_rest_goes_on(workspace: Workspace, tmp_p
 
 
 def test_many_rejects_need_little_memory(tmp_path: Path) -> None:
-    rows = [{"row": i, "text": "x" * 1000} for i in range(5000)]
+    rows = [Reject(source="file", row=i, reason="x" * 1000) for i in range(5000)]
     Rejects(tmp_path / "rejects.jsonl").add(rows)
     size = (tmp_path / "rejects.jsonl").stat().st_size
     tracemalloc.start()
@@ -197,7 +198,7 @@ def test_killed_and_run_again_the_result_is_the_same(workspace: Workspace, tmp_p
     assert not out.exists()
     done = subprocess.run([*command, "--json"], cwd=ROOT, capture_output=True, text=True, check=True)
     summary = json.loads(done.stdout)
-    assert summary["kept"] >= predict_rows.ROWS
+    assert summary["kept"] >= windows.ROWS
     assert summary["rows"] == len(rows)
     straight = predict(job(workspace, source, tmp_path / "straight.csv"))
     assert straight.kept == 0
@@ -275,7 +276,7 @@ def test_what_cannot_be_is_said_before_any_work(
     with pytest.raises(StudentError, match="linear student runs by itself"):
         predict(job(workspace, source, tmp_path / "out.csv"), "onnx")
     entry = find(workspace.students)
-    other = Entry(entry.id, entry.path, {**entry.manifest, "labels": ["up", "flat", "down"]})
+    other = replace(entry, manifest=replace(entry.manifest, labels=("up", "flat", "down")))
     with pytest.raises(StudentError, match="was trained on the labels"):
         predict(Job(workspace, other, Source(str(source)), str(tmp_path / "out.csv")))
 
@@ -289,11 +290,11 @@ def test_a_source_without_one_good_row_gives_an_empty_output(workspace: Workspac
 
 
 def test_windows_end_at_rows_and_at_characters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(predict_rows, "ROWS", 3)
-    monkeypatch.setattr(predict_rows, "CHARACTERS", 10)
+    monkeypatch.setattr(windows, "ROWS", 3)
+    monkeypatch.setattr(windows, "CHARACTERS", 10)
     texts = ["a", "b", "c", "d", "eeeeeeeeee", "f", "gg"]
     source = Source(str(write_jsonl(tmp_path / "in.jsonl", [{"text": text} for text in texts])))
-    found = list(predict_rows.windows(source, "text", "", [].append))
+    found = list(windows.windows(source, "text", "", [].append))
     assert [window.texts for window in found] == [("a", "b", "c"), ("d", "eeeeeeeeee"), ("f", "gg")]
     assert [window.number for window in found] == [0, 1, 2]
     assert len({window.digest for window in found}) == 3

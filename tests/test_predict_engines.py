@@ -12,28 +12,28 @@ import pandas as pd
 import pytest
 from training_data import WORDS, sentences, small_task, tiny_roberta
 
-from loaders.sources import Source
-from training import machine
-from training.encoder import EncoderStudent
-from training.engines import choose as choosing
-from training.engines import torch as torch_engines
-from training.engines.choose import ENGINES, choose, classifier_on
-from training.engines.classifier import EngineClassifier
-from training.engines.first_token import MODEL_TYPES
-from training.engines.network import network_of
-from training.engines.openvino import openvino_bf16
-from training.engines.torch import TorchEngine
-from training.frozen import FrozenStudent
-from training.head import Head
-from training.machine import cores
-from training.predict import predict
-from training.predict_job import Job
-from training.recipe import parse_student
-from training.registry import find
-from training.student import Floats, load_student
-from training.train import train
-from tutelage.errors import StudentError
-from tutelage.workspace import Workspace
+from tutelage.core import compute
+from tutelage.core.arrays import Floats
+from tutelage.core.compute import cores
+from tutelage.core.errors import StudentError
+from tutelage.core.workspace import Workspace
+from tutelage.loaders.sources import Source
+from tutelage.training.prediction.engines import selection as choosing
+from tutelage.training.prediction.engines import torch as torch_engines
+from tutelage.training.prediction.engines.classifier import EngineClassifier
+from tutelage.training.prediction.engines.first_token import MODEL_TYPES
+from tutelage.training.prediction.engines.network import network_of
+from tutelage.training.prediction.engines.openvino import openvino_bf16
+from tutelage.training.prediction.engines.selection import ENGINES, choose, classifier_on
+from tutelage.training.prediction.engines.torch import TorchEngine
+from tutelage.training.prediction.job import Job
+from tutelage.training.prediction.predict import predict
+from tutelage.training.registry import find
+from tutelage.training.students.encoder import EncoderStudent
+from tutelage.training.students.frozen import FrozenStudent
+from tutelage.training.students.head import Head
+from tutelage.training.students.recipe import parse_student
+from tutelage.training.train import train
 
 LABELS = tuple(WORDS)
 LONG = "profit rose and " * 60
@@ -48,7 +48,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def workspace(tiny: str, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     made = small_task(tmp_path_factory.mktemp("task"))
-    train(made, parse_student(tiny, learning_rate=5e-3, epochs=6, max_length=40), None, lambda _words: None)
+    train(made, parse_student(tiny, learning_rate=5e-3, epochs=6, max_length=40))
     return made
 
 
@@ -58,8 +58,8 @@ def folder(workspace: Workspace) -> Path:
 
 
 @pytest.fixture(scope="module")
-def encoder(folder: Path) -> EncoderStudent:
-    student = load_student(folder)
+def encoder(workspace: Workspace) -> EncoderStudent:
+    student = find(workspace.students).load()
     assert isinstance(student, EncoderStudent)
     return student
 
@@ -209,7 +209,7 @@ def test_a_window_that_long_texts_fill_is_worth_an_export(
     encoder: EncoderStudent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engines(monkeypatch, onnx=TorchEngine)
-    monkeypatch.setattr(choosing, "CHARACTERS", sum(map(len, TEXTS)))
+    monkeypatch.setattr(choosing, "FEW_CHARACTERS", sum(map(len, TEXTS)))
     assert choose(encoder, "encoder", tmp_path, TEXTS, "auto", print)[0].engine == "onnx"
     assert choose(encoder, "encoder", tmp_path, TEXTS[1:], "auto", print)[0].engine == "torch"
 
@@ -309,7 +309,7 @@ def test_auto_takes_what_is_faster_on_this_processor(
     encoder: EncoderStudent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flag: str, first: str
 ) -> None:
     engines(monkeypatch, openvino=TorchEngine, onnx=TorchEngine)
-    monkeypatch.setattr(machine, "_flags", lambda: {flag})
+    monkeypatch.setattr(compute, "_flags", lambda: {flag})
     many = TEXTS * (1 + choosing.FEW // len(TEXTS))
     assert choose(encoder, "encoder", tmp_path, many, "auto", print)[0].engine == first
 

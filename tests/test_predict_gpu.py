@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from training_data import WORDS, sentences, tiny_roberta
 
-from training import machine
-from training.encoder import EncoderStudent, new_encoder
-from training.engines import torch as torch_engines
-from training.engines.choose import choose
-from training.engines.classifier import EngineClassifier
-from training.engines.interface import Network
-from training.engines.network import network_of
-from training.engines.torch import TorchEngine
-from training.student import Floats
-from tutelage.errors import StudentError
+from tutelage.core import compute
+from tutelage.core.arrays import Floats
+from tutelage.core.errors import StudentError
+from tutelage.training.prediction.engines import torch as torch_engines
+from tutelage.training.prediction.engines.classifier import EngineClassifier
+from tutelage.training.prediction.engines.engine import Network
+from tutelage.training.prediction.engines.network import network_of
+from tutelage.training.prediction.engines.selection import choose
+from tutelage.training.prediction.engines.torch import TorchEngine
+from tutelage.training.students.encoder import EncoderStudent, new_encoder
 
 TEXTS = [text for text, _ in sentences(40)]
 
@@ -85,6 +85,6 @@ def test_a_processor_is_asked_for_bf16_beside_a_gpu_too(network: Network, monkey
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
-    monkeypatch.setattr(machine, "_flags", set)
+    monkeypatch.setattr(compute, "_flags", set)
     with pytest.raises(StudentError, match="this processor does not compute in bf16"):
         torch_engines.torch_bf16(network)

@@ -18,19 +18,19 @@ import pytest
 from conftest import ROOT
 from training_data import sentences, small_task
 
-from loaders.sources import Source
-from training.predict import predict
-from training.predict_job import Job
-from training.recipe import parse_student
-from training.registry import find
-from training.train import train
-from tutelage.errors import StudentError
-from tutelage.workspace import Workspace
+from tutelage.core.errors import StudentError
+from tutelage.core.workspace import Workspace
+from tutelage.loaders.sources import Source
+from tutelage.training.prediction.job import Job
+from tutelage.training.prediction.predict import predict
+from tutelage.training.registry import find
+from tutelage.training.students.recipe import parse_student
+from tutelage.training.train import train
 
 CODE = """
-from training import predict_rows
-predict_rows.ROWS = 2000
-from tutelage.cli import main
+from tutelage.training.prediction import windows
+windows.ROWS = 2000
+from tutelage.commands.cli import main
 main()
 """
 
@@ -38,7 +38,7 @@ main()
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     made = small_task(tmp_path_factory.mktemp("task"))
-    train(made, parse_student("linear"), None, lambda _words: None)
+    train(made, parse_student("linear"))
     return made
 
 

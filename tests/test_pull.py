@@ -9,10 +9,10 @@ from typing import Any
 
 from shop import Shop
 
-from feedback.pull import _response
-from loaders.ledger import Ledger
-from tutelage.record import Rank
-from tutelage.workspace import Workspace
+from tutelage.core.records import Rank
+from tutelage.core.workspace import Workspace
+from tutelage.feedback.pull import _response
+from tutelage.loaders.ledger import Ledger
 
 
 def test_pull_returns_exactly_the_answers_given(shops: Callable[..., Shop]) -> None:

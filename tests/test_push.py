@@ -10,10 +10,10 @@ import pytest
 import yaml
 from shop import Shop
 
-from loaders.ledger import Answer, Ledger
-from tutelage.errors import ServerError, SettingsError
-from tutelage.record import Rank, Record, Voter
-from tutelage.workspace import Workspace
+from tutelage.core.errors import ServerError, SettingsError
+from tutelage.core.records import Rank, Record, Voter
+from tutelage.core.workspace import Workspace
+from tutelage.loaders.ledger import Answer, Ledger
 
 
 def change_task(shop: Shop, **keys: Any) -> None:
@@ -341,8 +341,8 @@ def test_a_dataset_that_was_never_published_is_made_anew(shop: Shop) -> None:
 
 
 def test_an_annotator_may_not_push_and_is_told_so(shop: Shop) -> None:
-    from feedback.client import Argilla
-    from tutelage.steps import Loop
+    from tutelage.feedback.client import Argilla
+    from tutelage.project.loop import Loop
 
     shop.annotator()
     with (

@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from feedback.curate import Curated, curate
-from feedback.rank import rank, suggested_labels, vote_matrix
-from feedback.ranking import label_quality, order, read_pred_probs
-from loaders.consensus import suggest
-from training.pred_probs import write_pred_probs
-from tutelage.errors import TutelageError
-from tutelage.record import Rank, Record, Response, Vote, Voter
-from tutelage.task import parse_task
+from tutelage.core.errors import TutelageError
+from tutelage.core.pred_probs import read_pred_probs, write_pred_probs
+from tutelage.core.records import Rank, Record, Response, Vote, Voter
+from tutelage.core.task import parse_task
+from tutelage.feedback.curate import Curated, curate
+from tutelage.feedback.label_quality import label_quality, order
+from tutelage.feedback.ranking import rank, suggested_labels, vote_matrix
+from tutelage.loaders.consensus import suggest
 
 TASK = parse_task("name: n\nlabels: [a, b, c]\nqueue: 3\n")
 NO = -1
@@ -196,7 +196,7 @@ def frame(records: list[Record], probs: Any) -> pd.DataFrame:
 def test_votes_become_a_matrix_with_a_column_for_each_voter() -> None:
     records = [record("1", "a", None, "c"), record("2"), record("3", "b", given="c")]
     assert vote_matrix(records, TASK).tolist() == [[NO, 0, 2], [NO, NO, NO], [2, 1, NO]]
-    assert suggested_labels(records, TASK).tolist() == [0, NO, 2]
+    assert suggested_labels(curated(records), TASK).tolist() == [0, NO, 2]
     assert vote_matrix([record("1"), record("2", None)], TASK).shape == (2, 0)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from conftest import ROOT
 from data_home import own_data_home
 
-from tutelage.cli import COMMANDS
+from tutelage.commands.cli import COMMANDS
 
 README = (ROOT / "README.md").read_text("utf-8")
 RUN = re.compile(r"<!-- run -->\n```console\n(.*?)```", re.DOTALL)
@@ -71,7 +71,7 @@ def test_help_answers_at_once() -> None:
     """Imports nothing heavy: measured by what is loaded, not by a clock on a busy machine."""
     code = """
 import sys
-from tutelage.cli import cli
+from tutelage.commands.cli import cli
 cli.main(["--help"], standalone_mode=False)
 heavy = {"pydantic", "numpy", "pandas", "torch", "httpx", "argilla", "sklearn"} & set(sys.modules)
 sys.exit(f"loaded: {heavy}" if heavy else 0)

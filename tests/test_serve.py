@@ -16,13 +16,13 @@ import pytest
 from conftest import ROOT
 from training_data import WORDS, sentences, small_task, tiny_roberta
 
-from training.recipe import parse_student
-from training.registry import find
-from training.serve import Limits, RefusedError, answer, read
-from training.serving import WAITING, Batches, FullError
-from training.student import Floats
-from training.train import train
-from tutelage.workspace import Workspace
+from tutelage.core.arrays import Floats
+from tutelage.core.workspace import Workspace
+from tutelage.training.prediction.batching import WAITING, Batches, FullError
+from tutelage.training.prediction.serve import Limits, RefusedError, answer, read
+from tutelage.training.registry import find
+from tutelage.training.students.recipe import parse_student
+from tutelage.training.train import train
 
 TEXTS = [text for text, _ in sentences(30, seed=4)]
 
@@ -32,7 +32,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     root = tmp_path_factory.mktemp("serve")
     tiny = tiny_roberta(root / "tiny", [text for text, _ in sentences(240)])
     made = small_task(root / "task")
-    train(made, parse_student(str(tiny), learning_rate=5e-3, epochs=6, max_length=40), None, lambda _words: None)
+    train(made, parse_student(str(tiny), learning_rate=5e-3, epochs=6, max_length=40))
     return made
 
 
@@ -222,8 +222,8 @@ def test_reading_and_answering_by_themselves() -> None:
 
 
 def test_uvicorn_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    from training import serve
-    from tutelage.errors import StudentError
+    from tutelage.core.errors import StudentError
+    from tutelage.training.prediction import serve
 
     monkeypatch.setattr(serve, "find_spec", lambda _name: None)
     with pytest.raises(StudentError, match=r"tutelage\[serve\]"):

@@ -18,10 +18,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from feedback import server, server_env
-from feedback.locks import is_locked
-from feedback.server import Server
-from tutelage.errors import ServerError
+from tutelage.core.errors import ServerError
+from tutelage.core.locks import is_locked
+from tutelage.feedback.server import installation, lifecycle
+from tutelage.feedback.server.lifecycle import Server
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def home(tmp_path: Path) -> Iterator[Path]:
     """A data directory that does not exist yet; what runs there is stopped afterwards."""
     directory = tmp_path / "argilla"
     yield directory
-    server.down(directory)
+    lifecycle.down(directory)
 
 
 def pid(directory: Path) -> int:
@@ -47,27 +47,27 @@ def kill(directory: Path) -> None:
     deadline = time.monotonic() + 5
     while is_locked(directory / "server.lock") and time.monotonic() < deadline:
         time.sleep(0.01)
-    server._started[number].wait()
+    lifecycle._started[number].wait()
 
 
 def test_a_server_is_started_found_and_stopped(home: Path) -> None:
-    assert server.find(home) is None
-    assert server.down(home) is False
-    running = server.up(home, port=0)
-    assert server.find(home) == running
+    assert lifecycle.find(home) is None
+    assert lifecycle.down(home) is False
+    running = lifecycle.up(home, port=0)
+    assert lifecycle.find(home) == running
     assert running.url.startswith("http://127.0.0.1:")
     assert (me(running, running.api_key), me(running, running.annotator_api_key)) == ("owner", "annotator")
-    assert server.up(home, port=0) == running
-    assert server.down(home) is True
-    assert server.find(home) is None
+    assert lifecycle.up(home, port=0) == running
+    assert lifecycle.down(home) is True
+    assert lifecycle.find(home) is None
     assert (home / "server.lock").read_text() == ""
 
 
 def test_users_and_keys_survive_a_restart(home: Path) -> None:
-    first = server.up(home, port=0)
-    server.down(home)
+    first = lifecycle.up(home, port=0)
+    lifecycle.down(home)
     messages: list[str] = []
-    second = server.up(home, port=0, on_progress=messages.append)
+    second = lifecycle.up(home, port=0, on_progress=messages.append)
     assert second.api_key == first.api_key
     assert second.owner_password == first.owner_password
     assert (me(second, first.api_key), me(second, first.annotator_api_key)) == ("owner", "annotator")
@@ -75,7 +75,7 @@ def test_users_and_keys_survive_a_restart(home: Path) -> None:
 
 
 def test_secrets_are_private_and_nowhere_else(home: Path) -> None:
-    running = server.up(home, port=0)
+    running = lifecycle.up(home, port=0)
     assert stat.S_IMODE((home / "credentials.json").stat().st_mode) == 0o600
     assert stat.S_IMODE(home.stat().st_mode) == 0o700
     assert stat.S_IMODE((home / "argilla.db").stat().st_mode) == 0o600
@@ -89,10 +89,10 @@ def test_secrets_are_private_and_nowhere_else(home: Path) -> None:
 
 
 def test_new_credentials_fit_an_old_database(home: Path) -> None:
-    first = server.up(home, port=0)
-    server.down(home)
+    first = lifecycle.up(home, port=0)
+    lifecycle.down(home)
     (home / "credentials.json").unlink()
-    second = server.up(home, port=0)
+    second = lifecycle.up(home, port=0)
     assert second.api_key != first.api_key
     assert me(second, second.api_key) == "owner"
 
@@ -101,7 +101,7 @@ def test_damaged_credentials_say_what_to_do(home: Path) -> None:
     home.mkdir()
     (home / "credentials.json").write_text('{"owner": ')
     with pytest.raises(ServerError, match=r"credentials\.json is missing or damaged.*remove the file"):
-        server.up(home, port=0)
+        lifecycle.up(home, port=0)
 
 
 def test_a_port_in_use_is_told_from_other_trouble(home: Path) -> None:
@@ -110,17 +110,17 @@ def test_a_port_in_use_is_told_from_other_trouble(home: Path) -> None:
         other.listen()
         port = other.getsockname()[1]
         with pytest.raises(ServerError, match=f"Port {port} of 127.0.0.1 is taken by another program"):
-            server.up(home, port=port)
-    assert server.up(home, port=port).url.endswith(f":{port}")
+            lifecycle.up(home, port=port)
+    assert lifecycle.up(home, port=port).url.endswith(f":{port}")
 
 
 def test_a_killed_server_is_noticed_and_nothing_that_was_saved_is_lost(home: Path) -> None:
-    running = server.up(home, port=0)
+    running = lifecycle.up(home, port=0)
     make_record(running, "unforgettable")
     kill(home)
-    assert server.find(home) is None
+    assert lifecycle.find(home) is None
     messages: list[str] = []
-    running = server.up(home, port=0, on_progress=messages.append)
+    running = lifecycle.up(home, port=0, on_progress=messages.append)
     assert "ended without being stopped" in messages[0]
     connection = sqlite3.connect(home / "argilla.db")
     found = connection.execute(
@@ -148,12 +148,12 @@ def test_a_pid_that_belongs_to_another_program_is_left_alone(home: Path) -> None
     home.mkdir()
     with subprocess.Popen(["sleep", "60"]) as other:
         (home / "server.lock").write_text(json.dumps({"pid": other.pid, "url": "http://127.0.0.1:9"}))
-        assert server.find(home) is None
-        assert server.down(home) is False
+        assert lifecycle.find(home) is None
+        assert lifecycle.down(home) is False
         messages: list[str] = []
-        server.up(home, port=0, on_progress=messages.append)
+        lifecycle.up(home, port=0, on_progress=messages.append)
         assert "ended without being stopped" in messages[0]
-        server.down(home)
+        lifecycle.down(home)
         assert other.poll() is None
         other.kill()
 
@@ -163,19 +163,19 @@ def test_a_crash_at_the_start_shows_the_end_of_its_own_log(home: Path) -> None:
     (home / "server.log").write_text("an older line\n")
     (home / "argilla.db").write_text("this is no database, but it is long enough to be looked at " * 20)
     with pytest.raises(ServerError) as caught:
-        server.up(home, port=0)
+        lifecycle.up(home, port=0)
     message = str(caught.value)
     assert "ended while it started" in message
     assert "file is not a database" in message
     assert str(home / "server.log") in message
     assert "an older line" not in message
     (home / "argilla.db").unlink()
-    server.up(home, port=0)
+    lifecycle.up(home, port=0)
 
 
 def test_two_starts_at_once_give_one_server(home: Path) -> None:
     found: list[Server] = []
-    threads = [threading.Thread(target=lambda: found.append(server.up(home, port=0))) for _ in range(2)]
+    threads = [threading.Thread(target=lambda: found.append(lifecycle.up(home, port=0))) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -185,19 +185,21 @@ def test_two_starts_at_once_give_one_server(home: Path) -> None:
 
 
 def test_a_second_server_on_the_same_data_refuses(home: Path) -> None:
-    running = server.up(home, port=0)
-    python = server_env.server_python(lambda _: None)
-    command = [python, "-I", server_env.EMBEDDED / "serve.py", "--data-dir", home, "--port", "0"]
+    running = lifecycle.up(home, port=0)
+    python = installation.server_python(lambda _: None)
+    command = [python, "-I", installation.EMBEDDED / "serve.py", "--data-dir", home, "--port", "0"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 1
     assert f"Another server already runs on {home}" in result.stderr
-    assert server.find(home) == running
+    assert lifecycle.find(home) == running
 
 
 def test_a_server_outlives_the_program_that_started_it(home: Path) -> None:
-    script = f"import pathlib; from feedback import server; server.up(pathlib.Path({str(home)!r}), port=0)"
+    script = (
+        f"import pathlib; from tutelage.feedback.server.lifecycle import up; up(pathlib.Path({str(home)!r}), port=0)"
+    )
     subprocess.run([sys.executable, "-W", "error", "-c", script], check=True, cwd=Path(__file__).parents[1])
-    assert server.find(home) is not None
+    assert lifecycle.find(home) is not None
     assert os.getsid(pid(home)) == pid(home)
 
 
@@ -205,7 +207,7 @@ def test_a_server_outlives_the_program_that_started_it(home: Path) -> None:
 def no_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A data home without the server's environment."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
-    return server_env.data_home() / f"argilla-env-{server_env._fingerprint()}"
+    return installation.data_home() / f"argilla-env-{installation._fingerprint()}"
 
 
 def test_an_installation_that_fails_shows_why(
@@ -213,13 +215,15 @@ def test_an_installation_that_fails_shows_why(
 ) -> None:
     assert not no_environment.exists()
     requirements = tmp_path / "requirements.txt"
-    requirements.write_text("argilla-server==0.0.0.dev0\n")
-    monkeypatch.setattr(server_env, "REQUIREMENTS", requirements)
+    requirements.write_text("argilla-lifecycle==0.0.0.dev0\n")
+    monkeypatch.setattr(installation, "REQUIREMENTS", requirements)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    with pytest.raises(ServerError, match=r"(?s)could not be installed.*argilla-server==0\.0\.0.*argilla-env-.*\.log"):
-        server.up(home, port=0)
-    assert not list(server_env.data_home().glob(f"*/{server_env.COMPLETE}"))
-    assert server.find(home) is None
+    with pytest.raises(
+        ServerError, match=r"(?s)could not be installed.*argilla-lifecycle==0\.0\.0.*argilla-env-.*\.log"
+    ):
+        lifecycle.up(home, port=0)
+    assert not list(installation.data_home().glob(f"*/{installation.COMPLETE}"))
+    assert lifecycle.find(home) is None
 
 
 def fake_installation(monkeypatch: pytest.MonkeyPatch, directory: Path) -> list[list[str]]:
@@ -232,7 +236,7 @@ def fake_installation(monkeypatch: pytest.MonkeyPatch, directory: Path) -> list[
         (directory / "bin").mkdir(parents=True, exist_ok=True)
         (directory / "bin" / "python").touch()
 
-    monkeypatch.setattr(server_env, "_run", run)
+    monkeypatch.setattr(installation, "_run", run)
     return commands
 
 
@@ -241,16 +245,16 @@ def test_an_interrupted_installation_is_made_anew(monkeypatch: pytest.MonkeyPatc
     (no_environment / "bin").mkdir(parents=True)
     (no_environment / "bin" / "python").touch()
     (no_environment / "half").touch()
-    server_env.server_python(lambda _: None)
+    installation.server_python(lambda _: None)
     assert len(commands) == 2
     assert not (no_environment / "half").exists()
-    server_env.server_python(lambda _: None)
+    installation.server_python(lambda _: None)
     assert len(commands) == 2
 
 
 def test_two_installations_at_once_wait_for_each_other(monkeypatch: pytest.MonkeyPatch, no_environment: Path) -> None:
     commands, messages = fake_installation(monkeypatch, no_environment), list[str]()
-    threads = [threading.Thread(target=server_env.server_python, args=[messages.append]) for _ in range(2)]
+    threads = [threading.Thread(target=installation.server_python, args=[messages.append]) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:

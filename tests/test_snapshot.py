@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from feedback import snapshot as module
-from feedback.curate import Curated, curate
-from feedback.snapshot import load_snapshot, snapshot_id, write_snapshot
-from tutelage.errors import SnapshotError
-from tutelage.record import Rank, Record, Response, Vote, Voter
-from tutelage.task import parse_task
+from tutelage.core.errors import SnapshotError
+from tutelage.core.records import Rank, Record, Response, Vote, Voter
+from tutelage.core.task import parse_task
+from tutelage.feedback import snapshot as module
+from tutelage.feedback.curate import Curated, curate
+from tutelage.feedback.snapshot import load_snapshot, snapshot_id, write_snapshot
 
 TASK = parse_task("name: n\nlabels: [a, b]\n")
 NOW = datetime(2024, 5, 1, 12, 30, 15, 123456, tzinfo=UTC)

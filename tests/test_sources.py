@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from loaders.sources import Row, Source
-from tutelage.errors import SourceError
+from tutelage.core.errors import SourceError
+from tutelage.loaders.rows import Row
+from tutelage.loaders.sources import Source
 
 
 def rows_of(path: Path, **options: str) -> list[Row]:

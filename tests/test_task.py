@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tutelage.errors import TaskError
-from tutelage.start import init
-from tutelage.task import load_task, parse_task
+from tutelage.core.errors import TaskError
+from tutelage.core.task import load_task, parse_task
+from tutelage.project.new_task import init
 
 GOOD = "name: news\nlabels: [good, bad]\n"
 

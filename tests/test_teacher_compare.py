@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from teacher_server import running
 
-from loaders.ledger import Ledger
-from tutelage.record import Record
-from tutelage.workspace import Workspace
+from tutelage.core.records import Record
+from tutelage.core.workspace import Workspace
+from tutelage.loaders.ledger import Ledger
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Make = Callable[..., Workspace]

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from loaders.teacher.panel import panels_of
-from tutelage.task import parse_task
-from tutelage.teachers import Escalate, Limits, Local, Price, Prompt, Teacher
+from tutelage.core.task import parse_task
+from tutelage.core.teachers import Escalate, Limits, Local, Price, Prompt, Teacher
+from tutelage.loaders.teacher.panel import panels_of
 
 DOCS = Path(__file__).resolve().parent.parent / "docs" / "teacher.md"
 BLOCKS = re.findall(r"```yaml\n(teachers:.*?)```", DOCS.read_text("utf-8"), re.DOTALL)

@@ -12,13 +12,13 @@ import pytest
 from questions import KEY, LABELS, PRICE, Asked, ask, request, teacher, vote
 from teacher_server import running
 
-from loaders.teacher.asking import Asker, Unanswered
-from loaders.teacher.dialect import Dialect
-from loaders.teacher.endpoint import Endpoint, retry_after
-from loaders.teacher.gate import Gate
-from loaders.teacher.interface import Refused, Request
-from loaders.teacher.money import Budget
-from tutelage.errors import TeacherError
+from tutelage.core.errors import TeacherError
+from tutelage.loaders.models.budget import Budget
+from tutelage.loaders.models.dialect import Dialect
+from tutelage.loaders.models.endpoint import Endpoint, retry_after
+from tutelage.loaders.models.model import Refused, Request
+from tutelage.loaders.models.rate_limit import Gate
+from tutelage.loaders.models.retrying import Asker, Unanswered
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_patience_ends_and_the_text_is_left_for_the_next_run() -> None:
 
 
 def test_an_endpoint_that_answers_nobody_for_long_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("loaders.teacher.asking._PATIENCE", 0.3)
+    monkeypatch.setattr("tutelage.loaders.models.retrying._PATIENCE", 0.3)
     with running(vote, too_many=1.0) as (url, server):
         asked = ask(3, teacher(url, limits={"timeout": 0.1, "attempts": 2}))
     assert isinstance(asked.error, TeacherError)

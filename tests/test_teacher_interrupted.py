@@ -14,7 +14,7 @@ import pytest
 from teacher_server import Server, running
 from teaching import Make, Run, rows, start, task_with, teacher, vote, wait_for_votes
 
-from tutelage.workspace import Workspace
+from tutelage.core.workspace import Workspace
 
 
 def test_ctrl_c_keeps_what_arrived_and_the_next_run_asks_the_rest(make_task: Make, tutelage: Run) -> None:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from loaders.migrations import STEPS
-from loaders.teacher.keys import key_of
-from loaders.teacher.ledger import TeacherLedger
-from tutelage.errors import TeacherError
-from tutelage.task import parse_task
-from tutelage.teachers import Teacher
+from tutelage.core.errors import TeacherError
+from tutelage.core.task import parse_task
+from tutelage.core.teachers import Teacher
+from tutelage.loaders.migrations import STEPS
+from tutelage.loaders.models.keys import key_of
+from tutelage.loaders.teacher.teacher_ledger import TeacherLedger
 
 
 def teacher(**keys: str) -> Teacher:

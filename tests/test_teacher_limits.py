@@ -15,9 +15,9 @@ import virtual_time
 from questions import PRICE, ask, teacher, vote
 from teacher_server import running
 
-from loaders.teacher.gate import Gate
-from loaders.teacher.money import Budget, BudgetReached, cost_of
-from tutelage.teachers import Limits
+from tutelage.core.teachers import Limits
+from tutelage.loaders.models.budget import Budget, BudgetReached, cost_of
+from tutelage.loaders.models.rate_limit import Gate
 
 # The pace, on a clock of its own: what a busy machine does to timers changes nothing
 

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from loaders.ledger import Ledger
-from loaders.teacher.interface import Refused, Reply, Request
-from loaders.teacher.local import LocalModel
-from loaders.teacher.session import Session
-from tutelage.errors import TeacherError
-from tutelage.record import Record
-from tutelage.teachers import Teacher
-from tutelage.workspace import Workspace
+from tutelage.core.errors import TeacherError
+from tutelage.core.records import Record
+from tutelage.core.teachers import Teacher
+from tutelage.core.workspace import Workspace
+from tutelage.loaders.ledger import Ledger
+from tutelage.loaders.models.local import LocalModel
+from tutelage.loaders.models.model import Refused, Reply, Request
+from tutelage.loaders.teacher.session import Session
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")

@@ -8,7 +8,7 @@ import pytest
 from teacher_server import Behaviour, running
 from teaching import LABELS, Make, Run, rows, task_with, teacher, vote
 
-from loaders.teacher.ledger import TeacherLedger
+from tutelage.loaders.teacher.teacher_ledger import TeacherLedger
 
 PRICES = [{"since": "2025-01-01", "input": 10, "output": 20}, {"since": "2026-01-01", "input": 1, "output": 2}]
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from loaders.teacher.panel import panels_of
-from loaders.teacher.prompts import load_template
-from tutelage.errors import TaskError, TeacherError
-from tutelage.task import Task, parse_task
-from tutelage.teachers import Prompt
-from tutelage.workspace import Workspace
+from tutelage.core.errors import TaskError, TeacherError
+from tutelage.core.task import Task, parse_task
+from tutelage.core.teachers import Prompt
+from tutelage.core.workspace import Workspace
+from tutelage.loaders.teacher.panel import panels_of
+from tutelage.loaders.teacher.prompts import load_template
 
 TASK = """
 name: reviews

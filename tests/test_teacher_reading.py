@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from loaders.teacher.reading import read_answer
-from tutelage.task import Task, parse_task
+from tutelage.core.task import Task, parse_task
+from tutelage.loaders.teacher.parsing import read_answer
 
 TASK = parse_task("name: x\nlabels: [good, bad, 'so, so', {name: no opinion, aliases: [neutral, 'n/a']}, very bad]\n")
 

@@ -10,9 +10,9 @@ import pytest
 from teacher_server import running
 from teaching import Make, Run, edit, rows, task_with, teacher, vote, voters
 
-from loaders.ledger import Answer, Ledger
-from loaders.teacher.ledger import TeacherLedger
-from tutelage.record import Record, Voter
+from tutelage.core.records import Record, Voter
+from tutelage.loaders.ledger import Answer, Ledger
+from tutelage.loaders.teacher.teacher_ledger import TeacherLedger
 
 
 def test_every_vote_is_asked_once_and_kept_with_what_is_known_of_its_call(make_task: Make, tutelage: Run) -> None:
@@ -124,7 +124,7 @@ def test_refused_texts_are_rejected_with_the_reason_and_not_asked_again(make_tas
     assert "texts refused (see rejects.jsonl)" in done.stdout
     assert set(voters(workspace)["long"]) == {"t:cot:-"}
     (reject,) = {json.dumps(row) for row in map(json.loads, workspace.rejects.read_text("utf-8").splitlines())}
-    assert json.loads(reject)["record"] == "long"
+    assert json.loads(reject)["id"] == "long"
     assert "maximum context length" in json.loads(reject)["reason"]
 
 

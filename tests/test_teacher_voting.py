@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from loaders.consensus import consensus
-from loaders.teacher.panel import Panel, panels_of
-from loaders.teacher.probability import label_probability
-from loaders.teacher.voting import in_doubt, next_step, possible_votes, votes_to_settle
-from tutelage.record import Vote, Voter
-from tutelage.task import parse_task
-from tutelage.teachers import Escalate
+from tutelage.core.records import Vote, Voter
+from tutelage.core.task import parse_task
+from tutelage.core.teachers import Escalate
+from tutelage.loaders.consensus import consensus
+from tutelage.loaders.teacher.panel import Panel, panels_of
+from tutelage.loaders.teacher.probability import label_probability
+from tutelage.loaders.teacher.voting import in_doubt, next_step, possible_votes, votes_to_settle
 
 LABELS = ("a", "b", None)
 

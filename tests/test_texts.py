@@ -11,15 +11,16 @@ from typing import Any
 
 import pytest
 
-from loaders.gold import add_gold, read_gold
-from loaders.ledger import Ledger
-from loaders.sources import Source
-from loaders.texts import ID_MAX_LENGTH, TEXT_MAX_LENGTH, Columns, Loaded, load, vote_columns
-from tutelage.errors import SourceError
-from tutelage.record import Record, Voter
-from tutelage.rejects import Rejects
-from tutelage.task import Task
-from tutelage.workspace import Workspace
+from tutelage.core.errors import SourceError
+from tutelage.core.records import Record, Voter
+from tutelage.core.rejects import Reject, Rejects
+from tutelage.core.task import Task
+from tutelage.core.workspace import Workspace
+from tutelage.loaders.gold import add_gold, read_gold
+from tutelage.loaders.ledger import Ledger
+from tutelage.loaders.load import Columns, Loaded, load, vote_columns
+from tutelage.loaders.rows import ID_MAX_LENGTH, TEXT_MAX_LENGTH
+from tutelage.loaders.sources import Source
 
 Rows = Sequence[dict[str, Any]]
 
@@ -160,9 +161,9 @@ def test_bad_rows_are_rejected_with_number_and_reason_and_the_good_rows_go_on(de
         (4, "has no text"),
         (5, "has no text"),
         (6, "text of 100001 characters is too long for Argilla (at most 100000)"),
-        (7, "holds a NUL character or half a surrogate pair"),
-        (8, "holds a NUL character or half a surrogate pair"),
-        (9, "holds a NUL character or half a surrogate pair"),
+        (7, "holds a NUL character"),
+        (8, "holds a NUL character"),
+        (9, "holds half a surrogate pair"),
     ]
     assert desk.rejects()[6]["values"] == rows[7], "the row can be mended from what is kept of it"
     assert [len(record.text) for record in desk.records()] == [4, TEXT_MAX_LENGTH, 8]
@@ -194,14 +195,35 @@ def test_a_torn_last_line_of_rejects_is_repaired(desk: Desk) -> None:
 
 def test_rejects_of_others_are_never_rewritten(tmp_path: Path) -> None:
     path = tmp_path / "rejects.jsonl"
-    path.write_bytes(b'{"kept": 1}\n')
+    kept, mine = Reject(source="a", reason="kept"), Reject(source="b", row=2, reason="mine")
+    Rejects(path).add([kept])
+    before = path.read_bytes()
     inode = path.stat().st_mtime_ns
     rejects = Rejects(path)
     assert path.stat().st_mtime_ns == inode
     with path.open("ab") as file:
         file.write(b'{"of another process": 2}\n')
-    rejects.add([{"kept": 1}, {"mine": 3}])
-    assert path.read_bytes() == b'{"kept": 1}\n{"of another process": 2}\n{"mine": 3}\n'
+    rejects.add([kept, mine])
+    added = b'{"source": "b", "row": 2, "id": null, "reason": "mine", "values": {}}\n'
+    assert path.read_bytes() == before + b'{"of another process": 2}\n' + added
+
+
+def test_what_0_1_0_wrote_is_known_and_not_written_again(tmp_path: Path) -> None:
+    path = tmp_path / "rejects.jsonl"
+    path.write_text(
+        '{"source": "a.csv", "row": 3, "reason": "has no text", "values": {"text": ""}}\n'
+        '{"source": "push", "id": "r1", "reason": "too long"}\n'
+        '{"record": "r2", "teacher": "t", "prompt": "cot@1", "reason": "refused"}\n'
+    )
+    before = path.read_bytes()
+    Rejects(path).add(
+        [
+            Reject(source="a.csv", row=3, reason="has no text", values={"text": ""}),
+            Reject(source="push", id="r1", reason="too long"),
+            Reject(source="t cot@1", id="r2", reason="refused"),
+        ]
+    )
+    assert path.read_bytes() == before
 
 
 def test_a_missing_column_names_those_that_are_there(desk: Desk) -> None:

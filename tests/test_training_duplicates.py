@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.feature_extraction.text import CountVectorizer
 from training_data import sentences
 
-from training.duplicates import SIMILAR, folded, near_duplicates
+from tutelage.training.measures.near_duplicates import SIMILAR, folded, near_duplicates
 
 
 def test_the_most_similar_of_the_others_is_named() -> None:

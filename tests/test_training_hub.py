@@ -14,17 +14,17 @@ import yaml
 from shop import Shop
 from training_data import fill, make_workspace, records, sentences, small_task
 
-from feedback.curate import curate
-from feedback.pull import Fetched
-from feedback.snapshot import Snapshot, load_snapshot, write_snapshot
-from loaders.holdout import held_out
-from training.hub import push_snapshot, push_student
-from training.manifest import teachers
-from training.recipe import parse_student
-from training.registry import find
-from training.train import train
-from tutelage.record import Record, Response
-from tutelage.workspace import Workspace
+from tutelage.core.records import Record, Response
+from tutelage.core.workspace import Workspace
+from tutelage.feedback.curate import curate
+from tutelage.feedback.pull import Fetched
+from tutelage.feedback.snapshot import Snapshot, load_snapshot, write_snapshot
+from tutelage.loaders.holdout import held_out
+from tutelage.training.hub.upload import push_snapshot, push_student
+from tutelage.training.manifest import TeacherLicense, teachers_of
+from tutelage.training.registry import find
+from tutelage.training.students.recipe import parse_student
+from tutelage.training.train import train
 
 Run = Callable[..., CompletedProcess[str]]
 
@@ -90,14 +90,14 @@ def test_a_hub_out_of_reach_is_one_line_and_the_student_is_kept(tmp_path: Path, 
     assert done.returncode == 1
     assert "http://127.0.0.1:9 must be within reach" in done.stderr
     assert "Traceback" not in done.stderr
-    assert find(workspace.students).manifest["teachers"] == [{"name": "tutor", "license": "Apache-2.0"}]
+    assert find(workspace.students).manifest.teachers == (TeacherLicense("tutor", "Apache-2.0"),)
 
 
 def test_a_teacher_that_the_task_file_does_not_name_is_named(tmp_path: Path) -> None:
     workspace = small_task(tmp_path / "task")
     bare = workspace.task.model_copy(update={"teachers": ()})
-    found = teachers(bare, load_snapshot(workspace.snapshots))
-    assert found == [{"name": "tutor", "license": "not stated in the task file"}]
+    found = teachers_of(bare, load_snapshot(workspace.snapshots))
+    assert found == (TeacherLicense("tutor", "not stated in the task file"),)
 
 
 def test_a_name_that_cannot_be_is_refused_before_training(tmp_path: Path, tutelage: Run) -> None:
@@ -166,7 +166,7 @@ def test_a_student_is_uploaded_without_who_answered_where_and_the_holdout(
     made = records([*rows, *((f"{text}!", gold) for text, gold in rows)])
     fill(workspace, made, {})
     answered(workspace, made)
-    trained = train(workspace, parse_student("linear"), None, lambda _words: None)
+    trained = train(workspace, parse_student("linear"))
     assert trained.left_out["near_duplicates"], "else this test shows nothing"
     push_student(find(workspace.students, trained.id), "me/student")
     files = signed_in.repos["models/me/student"]["files"]

@@ -15,19 +15,20 @@ import numpy as np
 import pytest
 from training_data import WORDS, sentences, small_task, tiny_roberta
 
-from loaders.holdout import LOCK, HeldOut
-from training.choose import FEW, choose
-from training.curve import growing, learning_curve
-from training.finetune import last_whole_checkpoint, row_weights, weighted_cross_entropy
-from training.fit import fit
-from training.material import Material, gather, split_validation
-from training.recipe import SETFIT_MODEL, Recipe, parse_student, student_id
-from training.registry import find
-from training.sheet import from_holdout
-from training.student import one_hot
-from training.train import choose_recipe, train
-from tutelage.errors import StudentError
-from tutelage.workspace import Workspace
+from tutelage.core.arrays import one_hot
+from tutelage.core.errors import StudentError
+from tutelage.core.workspace import Workspace
+from tutelage.feedback.snapshot import load_snapshot
+from tutelage.loaders.holdout import LOCK, HeldOut, held_out
+from tutelage.training.evaluation.gold_set import from_holdout
+from tutelage.training.evaluation.learning_curve import growing, learning_curve
+from tutelage.training.registry import find
+from tutelage.training.students.finetune import last_whole_checkpoint, row_weights, weighted_cross_entropy
+from tutelage.training.students.fit import FEW, choose_recipe, fit
+from tutelage.training.students.kinds import KINDS, SETFIT
+from tutelage.training.students.recipe import Recipe, parse_student, student_id
+from tutelage.training.students.training_set import SnapshotRows, TrainingSet, split_validation
+from tutelage.training.train import train
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = tuple(WORDS)
@@ -39,18 +40,18 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(tiny_roberta(tmp_path_factory.mktemp("tiny"), [text for text, _ in sentences(240)]))
 
 
-def material(count: int, seed: int = 0) -> Material:
+def training_set(count: int, seed: int = 0) -> TrainingSet:
     rows = sentences(count, seed)
     labels = np.array([NAMES.index(label) for _, label in rows])
     ids = tuple(map(str, range(count)))
-    return Material(ids, tuple(text for text, _ in rows), labels, np.ones(count), one_hot(labels, 3))
+    return TrainingSet(ids, tuple(text for text, _ in rows), labels, np.ones(count), one_hot(labels, 3))
 
 
 @pytest.mark.parametrize("kind", ["frozen", "setfit"])
 def test_a_sentence_encoder_learns_and_reloads_equal(tmp_path: Path, tiny: str, kind: str) -> None:
     workspace = small_task(tmp_path, count=60 if kind == "setfit" else 240)
     recipe = parse_student(f"{tiny}:{kind}", **FAST)
-    trained = train(workspace, recipe, None, lambda _words: None)
+    trained = train(workspace, recipe)
     entry = find(workspace.students, trained.id)
     texts = [text for text, _ in sentences(90, seed=5)]
     gold = np.array([NAMES.index(label) for _, label in sentences(90, seed=5)])
@@ -68,7 +69,7 @@ def test_setfit_changes_the_encoder_and_frozen_does_not(tmp_path: Path, tiny: st
 
     before = load_file(Path(tiny) / "model.safetensors")
     for kind, changes in (("frozen", False), ("setfit", True)):
-        student, _, _ = fit(parse_student(f"{tiny}:{kind}"), material(12), NAMES, tmp_path, lambda _words: None)
+        student = fit(parse_student(f"{tiny}:{kind}"), training_set(12), NAMES, tmp_path, lambda _words: None).student
         folder = tmp_path / kind
         folder.mkdir()
         student.save(folder)
@@ -79,10 +80,10 @@ def test_setfit_changes_the_encoder_and_frozen_does_not(tmp_path: Path, tiny: st
 
 
 def test_setfit_of_one_label_says_that_label(tmp_path: Path, tiny: str) -> None:
-    rows = material(40)
+    rows = training_set(40)
     said: list[str] = []
     one = rows.take(np.flatnonzero(rows.labels == 2))
-    student, _, _ = fit(parse_student(f"{tiny}:setfit", **FAST), one, NAMES, tmp_path, said.append)
+    student = fit(parse_student(f"{tiny}:setfit", **FAST), one, NAMES, tmp_path, said.append).student
     np.testing.assert_allclose(student.predict_proba(["anything"]), [[0, 0, 1]])
     assert "not tuned" in said[0]
 
@@ -92,19 +93,21 @@ def test_setfit_of_one_label_says_that_label(tmp_path: Path, tiny: str) -> None:
 
 def test_auto_takes_setfit_for_few_labels_and_the_encoder_for_many() -> None:
     few, many = np.repeat([0, 1], FEW - 1), np.repeat([0, 1], FEW)
-    recipe, why = choose(few, "some/encoder", {"seed": 7})
-    assert (recipe.kind, recipe.model, recipe.seed) == ("setfit", SETFIT_MODEL, 7)
+    recipe, why = choose_recipe(few, "some/encoder", {"seed": 7})
+    assert (recipe.kind, recipe.model, recipe.seed) == ("setfit", KINDS[SETFIT].model, 7)
     assert f"{FEW - 1} labels a class are under {FEW}" in why
-    recipe, why = choose(many, "some/encoder", {})
+    recipe, why = choose_recipe(many, "some/encoder", {})
     assert (recipe.kind, recipe.model) == ("encoder", "some/encoder")
     assert f"{FEW} labels a class" in why
     for no_encoder in ("auto", "linear", "some/encoder:frozen"):
-        assert choose(many, no_encoder, {})[0].model == "FacebookAI/roberta-base"
+        assert choose_recipe(many, no_encoder, {})[0].model == "FacebookAI/roberta-base"
 
 
 def test_auto_counts_what_may_be_learned_from(tmp_path: Path) -> None:
     workspace = small_task(tmp_path, count=200)  # a third is held out: under 50 a class are left
-    assert choose_recipe(workspace, {}, None)[0].kind == "setfit"
+    rows = SnapshotRows(load_snapshot(workspace.snapshots).frame(), NAMES, held_out(workspace))
+    learned_from, _ = rows.select(parse_student("linear"))
+    assert choose_recipe(learned_from.labels, "auto", {})[0].kind == "setfit"
 
 
 # Options
@@ -124,11 +127,13 @@ def test_soft_targets_are_the_shares_of_the_votes(tmp_path: Path) -> None:
     workspace = small_task(tmp_path)
     frame = _frame(workspace)
     recipe = replace(parse_student("some/model"), soft_targets=True)
-    found, _ = gather(frame, NAMES, HeldOut(frozenset(), ()), recipe)
+    found, _ = SnapshotRows(frame, NAMES, HeldOut(frozenset(), ())).select(recipe)
     for row, votes in enumerate(frame["votes"]):
         said = [vote["label"] for vote in votes]
         np.testing.assert_allclose(found.targets[row], [said.count(name) / 3 for name in NAMES])
-    assert (gather(frame, NAMES, HeldOut(frozenset(), ()), parse_student("linear"))[0].targets.max(axis=1) == 1).all()
+    assert (
+        SnapshotRows(frame, NAMES, HeldOut(frozenset(), ())).select(parse_student("linear"))[0].targets.max(axis=1) == 1
+    ).all()
 
 
 def test_a_human_label_weighs_more_and_is_no_suspect(tmp_path: Path) -> None:
@@ -136,7 +141,7 @@ def test_a_human_label_weighs_more_and_is_no_suspect(tmp_path: Path) -> None:
     frame["source"] = ["human"] * 10 + ["teacher"] * 30
     frame["label_quality"] = np.linspace(0, 1, 40)
     recipe = replace(parse_student("linear"), human_weight=3.0, suspects_out=0.2)
-    found, left_out = gather(frame, NAMES, HeldOut(frozenset(), ()), recipe)
+    found, left_out = SnapshotRows(frame, NAMES, HeldOut(frozenset(), ())).select(recipe)
     assert set(left_out.suspects) == set(frame["id"][10:16])
     assert found.weights.mean() == pytest.approx(1)
     assert found.weights[0] == pytest.approx(3 * found.weights[-1])
@@ -146,19 +151,19 @@ def test_suspects_need_a_ranking(tmp_path: Path) -> None:
     frame = _frame(small_task(tmp_path, count=40))
     recipe = replace(parse_student("linear"), suspects_out=0.2)
     with pytest.raises(StudentError, match=r"--suspects-out 0\.2: .* tutelage rank, then: tutelage pull"):
-        gather(frame, NAMES, HeldOut(frozenset(), ()), recipe)
+        SnapshotRows(frame, NAMES, HeldOut(frozenset(), ())).select(recipe)
     frame["source"] = "human"
-    assert not gather(frame, NAMES, HeldOut(frozenset(), ()), recipe)[1].suspects
+    assert not SnapshotRows(frame, NAMES, HeldOut(frozenset(), ())).select(recipe)[1].suspects
 
 
 def _frame(workspace: Workspace):  # type: ignore[no-untyped-def]  # noqa: ANN202  # a pandas frame
-    from feedback.snapshot import load_snapshot
+    from tutelage.feedback.snapshot import load_snapshot
 
     return load_snapshot(workspace.snapshots).frame()
 
 
 def test_class_weights_make_labels_weigh_the_same() -> None:
-    rows = material(60)
+    rows = training_set(60)
     weights = row_weights(rows, balanced=True)
     sums = [weights[rows.labels == k].sum() for k in range(3)]
     np.testing.assert_allclose(sums, 20)
@@ -184,14 +189,14 @@ def test_accumulation_does_what_a_larger_batch_does(tmp_path: Path, tiny: str) -
     probs = []
     for batch, accumulate in ((16, 1), (8, 2)):
         recipe = parse_student(tiny, learning_rate=1e-3, epochs=1, batch_size=batch, accumulate=accumulate)
-        student, _, _ = fit(replace(recipe, validation=0.0), material(64), NAMES, tmp_path / str(batch), lambda _: None)
-        probs.append(student.predict_proba(texts))
+        fitted = fit(replace(recipe, validation=0.0), training_set(64), NAMES, tmp_path / str(batch), lambda _: None)
+        probs.append(fitted.student.predict_proba(texts))
     np.testing.assert_allclose(probs[0], probs[1], atol=0.02)
 
 
 def test_validation_is_drawn_by_text_and_in_proportion() -> None:
-    rows = material(100)
-    twice = Material(
+    rows = training_set(100)
+    twice = TrainingSet(
         (*rows.ids, *(f"twin{i}" for i in rows.ids)),
         (*rows.texts, *(f" {text}" for text in rows.texts)),
         np.tile(rows.labels, 2),
@@ -202,7 +207,7 @@ def test_validation_is_drawn_by_text_and_in_proportion() -> None:
     assert validation is not None
     assert 15 <= len(validation) <= 25
     assert not {text.strip() for text in train_rows.texts} & {text.strip() for text in validation.texts}
-    assert split_validation(material(20), 0.1, 0)[1] is None
+    assert split_validation(training_set(20), 0.1, 0)[1] is None
     assert split_validation(rows, 0.0, 0)[1] is None
     half = split_validation(rows, 0.5, 0)[1]
     assert half is not None
@@ -213,7 +218,8 @@ def test_validation_is_drawn_by_text_and_in_proportion() -> None:
 
 def test_training_stops_early_and_keeps_the_best_epoch(tmp_path: Path, tiny: str) -> None:
     recipe = parse_student(tiny, learning_rate=5e-3, epochs=40, patience=2)
-    student, validation, story = fit(recipe, material(150), NAMES, tmp_path, lambda _words: None)
+    fitted = fit(recipe, training_set(150), NAMES, tmp_path, lambda _words: None)
+    student, validation, story = fitted.student, fitted.validation, fitted.training
     scores = story["validation_macro_f1"]
     assert validation is not None
     assert len(scores) < 40
@@ -226,7 +232,7 @@ def test_training_stops_early_and_keeps_the_best_epoch(tmp_path: Path, tiny: str
 
 def test_the_learning_curve_grows_and_ends_at_the_student(tmp_path: Path) -> None:
     workspace = small_task(tmp_path)
-    trained = train(workspace, parse_student("linear"), None, lambda _words: None)
+    trained = train(workspace, parse_student("linear"))
     points = learning_curve(workspace, find(workspace.students, trained.id), from_holdout(workspace))
     assert [point.rows for point in points] == [round(share * trained.rows) for share in (0.1, 0.2, 0.4, 0.7, 1)]
     assert points[0].accuracy < points[-1].accuracy
@@ -235,7 +241,7 @@ def test_the_learning_curve_grows_and_ends_at_the_student(tmp_path: Path) -> Non
 
 def test_a_part_of_the_curve_that_lacks_a_label_is_left_out(tmp_path: Path) -> None:
     workspace = small_task(tmp_path)
-    trained = train(workspace, parse_student("linear"), None, lambda _words: None)
+    trained = train(workspace, parse_student("linear"))
     sheet, said = from_holdout(workspace), list[str]()
     entry = find(workspace.students, trained.id)
     points = learning_curve(workspace, entry, sheet, shares=(2 / trained.rows, 3 / trained.rows), progress=said.append)
@@ -256,7 +262,7 @@ def test_each_beginning_of_the_curves_rows_has_the_labels_in_proportion() -> Non
 
 def test_the_curve_measures_on_no_row_that_it_trains_on(tmp_path: Path) -> None:
     workspace = small_task(tmp_path)
-    trained = train(workspace, parse_student("linear"), None, lambda _words: None)
+    trained = train(workspace, parse_student("linear"))
     file = tmp_path / "task.yaml"
     sheet = from_holdout(workspace)
     (tmp_path / LOCK).unlink()
@@ -288,11 +294,11 @@ def test_a_killed_training_goes_on_and_ends_the_same(tmp_path: Path, tiny: str) 
     assert checkpoint is not None
     (work / "checkpoint-9999").mkdir()  # as if cut short
     for workspace in (killed, whole):
-        train(workspace, parse_student(tiny, learning_rate=5e-3, epochs=6), None, lambda _words: None)
+        train(workspace, parse_student(tiny, learning_rate=5e-3, epochs=6))
     first, second = (find(workspace.students) for workspace in (killed, whole))
     assert first.id == second.id
     assert not list(killed.students.glob(".work-*"))
-    assert first.manifest["training"]["validation_macro_f1"] == second.manifest["training"]["validation_macro_f1"]
+    assert first.manifest.training["validation_macro_f1"] == second.manifest.training["validation_macro_f1"]
     assert (first.load().predict_proba(texts) == second.load().predict_proba(texts)).all()
 
 
@@ -304,7 +310,7 @@ def test_two_processes_train_one_student(tmp_path: Path, tiny: str) -> None:
     out, error = start(workspace, tiny, *launch, epochs=2).communicate()
     assert out.count(b'"is_new"') == 1, error.decode()
     entry = find(workspace.students)
-    assert entry.manifest["training"]["devices"] == 2
+    assert entry.manifest.training["devices"] == 2
     assert entry.load().predict_proba(["profit rose"]).shape == (1, 3)
 
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, precision_recall_fscore_support
 
-from training.calibration import expected_calibration_error, fit_temperature, with_temperature
-from training.compare import bootstrap_f1_difference, compare, in_words, mcnemar_exact, paired_interval
-from training.metrics import bootstrap_macro_f1, confusion, macro_f1, macro_f1_of_draws, score, wilson
-from training.slices import by_length, slices, worst
+from tutelage.commands.tables import compared
+from tutelage.training.evaluation.slices import by_length, slices, worst
+from tutelage.training.measures.calibration import expected_calibration_error, fit_temperature, with_temperature
+from tutelage.training.measures.comparison import bootstrap_f1_difference, compare, mcnemar_exact, paired_interval
+from tutelage.training.measures.metrics import bootstrap_macro_f1, confusion, macro_f1, macro_f1_of_draws, score, wilson
 
 
 def test_scores_equal_those_of_scikit_learn() -> None:
@@ -114,7 +115,7 @@ def test_on_par_only_when_the_rows_support_it(rows: int, only_first: int, only_s
     found = compare(*_pair(rows, only_first, only_second), 2)
     assert (found.only_first, found.only_second) == (only_first, only_second)
     assert found.verdict == verdict
-    assert ("on par" in in_words(found, "one", "two")) == (verdict == "on par")
+    assert ("on par" in compared(found, "one", "two")) == (verdict == "on par")
 
 
 def test_difference_of_macro_f1() -> None:

@@ -6,10 +6,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from training.linear import fit_linear
-from training.pred_probs import out_of_sample, write_pred_probs
-from training.student import Floats
-from tutelage.errors import StudentError
+from tutelage.core.arrays import Floats
+from tutelage.core.errors import StudentError
+from tutelage.core.pred_probs import write_pred_probs
+from tutelage.training.students.linear import fit_linear
+from tutelage.training.students.out_of_sample import out_of_sample
 
 GOOD = [f"profit rose to {n} million in quarter {n % 4}" for n in range(30)]
 BAD = [f"loss fell by {n} million in quarter {n % 4}" for n in range(30)]

@@ -2,21 +2,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from huggingface_hub import ModelCard
+from training_data import manifest
 
-from training.card import write_card
-from training.registry import champion_id, entries, find, history, promote, rollback, write_student
-from tutelage.errors import StudentError
-from tutelage.workspace import write_text
+from tutelage.core.errors import StudentError
+from tutelage.core.files import write_text
+from tutelage.training.hub.model_card import write_card
+from tutelage.training.registry import champion_id, entries, find, history, promote, rollback, write_student
 
 
 def student(students: Path, name: str, at: str = "2026-01-01") -> None:
-    write_student(students, name, lambda _folder: {"id": name, "created_at": at, "kind": "linear"})
+    write_student(students, name, lambda _folder: manifest(id=name, created_at=at))
 
 
 def test_without_a_name_the_champion_else_the_newest(tmp_path: Path) -> None:
@@ -86,7 +88,7 @@ def test_a_kill_while_the_champion_changes_leaves_the_old_one(
     promote(tmp_path, "b")
     before = history(tmp_path)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):  # noqa: PT012 - the patch ends with it
-        patch.setattr("training.registry.write_text", write_until_killed)
+        patch.setattr("tutelage.training.registry.write_text", write_until_killed)
         promote(tmp_path, "c") if move == "promote" else rollback(tmp_path)
     assert champion_id(tmp_path) == "b"
     assert history(tmp_path) == before
@@ -122,21 +124,15 @@ def test_a_damaged_manifest_says_so(tmp_path: Path) -> None:
         entries(tmp_path)
 
 
-MANIFEST: dict[str, Any] = {
-    "id": "encoder-1",
-    "kind": "encoder",
-    "labels": ["up", "<script>alert(1)</script>"],
-    "definitions": {"up": "it *rises* | [x](http://y)"},
-    "model": "FacebookAI/roberta-base",
-    "task": "moves: all",
-    "question": "which\n# way?",
-    "snapshot": "abc",
-    "snapshot_manifest": {"by_source": {"human": 3, "teacher": 7}},
-    "teachers": [{"name": "tutor", "license": "Apache-2.0"}],
-    "seed": 42,
-    "rows": 10,
-    "took": {"wall_s": 1.0, "energy_kwh": 0.001, "co2_kg": 0.0004, "basis": "estimate"},
-}
+ENCODER = manifest(
+    id="encoder-1",
+    kind="encoder",
+    labels=("up", "<script>alert(1)</script>"),
+    definitions={"up": "it *rises* | [x](http://y)"},
+    model="FacebookAI/roberta-base",
+    task="moves: all",
+    question="which\n# way?",
+)
 SCORES = {
     "rows": 5,
     "accuracy": 0.8,
@@ -148,7 +144,7 @@ SCORES = {
 
 def test_the_card_is_read_by_the_hub_and_nothing_in_it_acts(tmp_path: Path) -> None:
     evaluation = {"sheet": "the holdout", "sheet_digest": "d1", "scores": {"encoder-1": SCORES}}
-    write_card(tmp_path, MANIFEST, [evaluation])
+    write_card(tmp_path, ENCODER, [evaluation])
     card = ModelCard.load(tmp_path / "README.md")
     assert card.data.base_model == "FacebookAI/roberta-base"
     assert card.data.library_name == "transformers"
@@ -161,7 +157,7 @@ def test_the_card_is_read_by_the_hub_and_nothing_in_it_acts(tmp_path: Path) -> N
 
 
 def test_a_card_without_results_and_with_a_local_model(tmp_path: Path) -> None:
-    write_card(tmp_path, {**MANIFEST, "model": "/home/me/model"})
+    write_card(tmp_path, replace(ENCODER, model="/home/me/model"))
     head = yaml.safe_load((tmp_path / "README.md").read_text().split("---\n")[1])
     assert "base_model" not in head
     assert "model-index" not in head

@@ -13,15 +13,16 @@ import pytest
 import torch
 from training_data import sentences, small_task, tiny_roberta
 
-from training import finetune, machine
-from training.cost import Meter, estimate
-from training.encoder import usable_length
-from training.fit import fit
-from training.recipe import Recipe, parse_student
-from training.registry import Entry, entries, find
-from training.train import train
-from tutelage.errors import StudentError
-from tutelage.workspace import Workspace
+from tutelage.core import compute
+from tutelage.core.errors import StudentError
+from tutelage.core.workspace import Workspace
+from tutelage.training.cost import Meter, estimate
+from tutelage.training.registry import Entry, entries, find
+from tutelage.training.students import finetune, setfit
+from tutelage.training.students.encoder import usable_length
+from tutelage.training.students.fit import fit
+from tutelage.training.students.recipe import Recipe, parse_student
+from tutelage.training.train import train
 
 ROOT = Path(__file__).parents[1]
 OPTIONS = {"learning_rate": 2e-2, "epochs": 12, "max_length": 40, "patience": 2}
@@ -41,12 +42,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Entry:
 
 def trained(workspace: Workspace, tiny: Path, words: list[str] | None = None, **options: Any) -> Entry:
     recipe = parse_student(str(tiny), **{**OPTIONS, **options})
-    return find(workspace.students, train(workspace, recipe, None, ([] if words is None else words).append).id)
+    return find(workspace.students, train(workspace, recipe, progress=([] if words is None else words).append).id)
 
 
 def same(one: Entry, other: Entry) -> bool:
     equal = bool((one.load().predict_proba(TEXTS) == other.load().predict_proba(TEXTS)).all())
-    return equal and one.manifest["training"] == other.manifest["training"]
+    return equal and one.manifest.training == other.manifest.training
 
 
 def interrupt_after(epoch: int, patch: pytest.MonkeyPatch) -> None:
@@ -66,7 +67,7 @@ def interrupted(workspace: Workspace, tiny: Path, **options: Any) -> None:
 
 
 def test_stopped_after_any_epoch_the_same_student_comes_of_it(tmp_path: Path, tiny: Path, whole: Entry) -> None:
-    epochs = int(whole.manifest["training"]["epochs"])
+    epochs = int(whole.manifest.training["epochs"])
     assert 2 < epochs < OPTIONS["epochs"], "it stopped early, and not at once"
     for epoch in range(1, epochs + 1):
         workspace = small_task(tmp_path / str(epoch))
@@ -79,7 +80,7 @@ def test_stopped_after_any_epoch_the_same_student_comes_of_it(tmp_path: Path, ti
 def test_stopped_after_training_nothing_is_trained_again(tmp_path: Path, tiny: Path, whole: Entry) -> None:
     workspace, words = small_task(tmp_path), list[str]()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.train.fit_temperature", Mock(side_effect=KeyboardInterrupt))
+        patch.setattr("tutelage.training.train.fit_temperature", Mock(side_effect=KeyboardInterrupt))
         interrupted(workspace, tiny)
     assert same(trained(workspace, tiny, words), whole)
     assert words == []
@@ -119,7 +120,7 @@ def test_a_kill_loses_only_what_comes_after_the_last_note(tmp_path: Path, tiny: 
     took = json.loads(kept.read_text("utf-8"))
     assert took["cpu_s"] > 0
     kept.write_text(json.dumps(took | {"cpu_s": 5000.0}), "utf-8")
-    assert trained(workspace, tiny).manifest["took"]["cpu_s"] > 5000
+    assert trained(workspace, tiny).manifest.took.cpu_s > 5000
 
 
 def test_processes_and_their_gpus_add_up(tmp_path: Path) -> None:
@@ -133,21 +134,21 @@ def test_processes_and_their_gpus_add_up(tmp_path: Path) -> None:
     assert "0.6 $ a GPU hour" in took.basis
 
 
-# The machine
+# The hardware
 
 
 def test_a_gpu_says_nothing_of_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "has_gpu", lambda: True)
-    monkeypatch.setattr(machine, "gpu_has_bf16", lambda: False)
-    monkeypatch.setattr(machine, "_flags", lambda: {"amx_bf16"})
-    assert not machine.has_bf16()
-    assert machine.cpu_has_bf16()
+    monkeypatch.setattr(compute, "has_gpu", lambda: True)
+    monkeypatch.setattr(compute, "gpu_has_bf16", lambda: False)
+    monkeypatch.setattr(compute, "_flags", lambda: {"amx_bf16"})
+    assert not compute.has_bf16()
+    assert compute.cpu_has_bf16()
 
 
 def test_a_process_takes_one_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(finetune, "has_bf16", lambda: False)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    arguments = finetune._arguments(Recipe("encoder", "x"), tmp_path, validates=False)
+    arguments = finetune._arguments(Recipe(kind="encoder", model="x"), tmp_path, validates=False)
     assert (arguments.n_gpu, arguments.train_batch_size) == (1, 16)
 
 
@@ -213,7 +214,7 @@ def test_kinds_for_one_process_are_left_to_the_main_one(
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
     workspace = small_task(tmp_path)
-    assert not train(workspace, parse_student(student), None, [].append).is_new
+    assert not train(workspace, parse_student(student)).is_new
     assert not workspace.students.exists()
 
 
@@ -241,10 +242,10 @@ def test_two_processes_share_a_batch_and_end_as_one_does(tmp_path: Path) -> None
         found.append(find(workspace.students))
     one, two = found
     assert one.id == two.id
-    assert (one.manifest["training"]["devices"], two.manifest["training"]["devices"]) == (1, 2)
+    assert (one.manifest.training["devices"], two.manifest.training["devices"]) == (1, 2)
     # Not closer: the last batch of an epoch is filled up. With a whole batch in each process it is 0.4.
     np.testing.assert_allclose(one.load().predict_proba(TEXTS), two.load().predict_proba(TEXTS), atol=0.1)
-    assert two.manifest["took"]["cpu_s"] > 0
+    assert two.manifest.took.cpu_s > 0
 
 
 @pytest.mark.parametrize("kind", ["", ":setfit"])
@@ -253,12 +254,13 @@ def test_a_batch_that_the_processes_cannot_share_says_so(
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", "3")
     with pytest.raises(StudentError, match="--batch-size 16: 3 processes cannot share it evenly; take 15 or 18"):
-        train(small_task(tmp_path), parse_student(f"{tiny}{kind}"), None, [].append)
+        train(small_task(tmp_path), parse_student(f"{tiny}{kind}"))
 
 
 def test_setfit_takes_its_share_of_a_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     taken = []
     monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setattr("training.frozen.fit_setfit", lambda _material, _names, recipe, *_: taken.append(recipe))
-    fit(parse_student("setfit"), Mock(), ("a", "b"), tmp_path, [].append)
+    monkeypatch.setattr(setfit, "tuned_body", lambda recipe, *_: taken.append(recipe))
+    monkeypatch.setattr(setfit.frozen, "with_head", Mock())
+    fit(parse_student("setfit"), Mock(labels=np.array([0, 1])), ("a", "b"), tmp_path, [].append)
     assert [recipe.batch_size for recipe in taken] == [8]

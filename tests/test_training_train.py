@@ -14,25 +14,23 @@ import numpy as np
 import pytest
 from training_data import WORDS, fill, freeze, make_workspace, records, sentences, small_task, tiny_roberta
 
-from feedback.locks import locked
-from loaders.holdout import held_out
-from loaders.texts import normalised
-from training.encoder import EncoderStudent
-from training.fit import fit
-from training.holdout import text_key
-from training.recipe import parse_student
-from training.registry import entries, find
-from training.student import load_student
-from training.train import Trained, seen, train
-from tutelage.errors import SnapshotError, StudentError
-from tutelage.record import Response
-from tutelage.workspace import Workspace
+from tutelage.core.errors import SnapshotError, StudentError
+from tutelage.core.locks import locked
+from tutelage.core.records import Response
+from tutelage.core.workspace import Workspace
+from tutelage.loaders.holdout import held_out
+from tutelage.loaders.rows import normalised, text_key
+from tutelage.training.registry import entries, find
+from tutelage.training.students.encoder import EncoderStudent
+from tutelage.training.students.fit import fit
+from tutelage.training.students.recipe import parse_student
+from tutelage.training.train import Trained, train
 
 FAST = {"learning_rate": 5e-3, "epochs": 6, "max_length": 40}
 
 
 def quietly(workspace: Workspace, student: str = "linear", **options: float) -> Trained:
-    return train(workspace, parse_student(student, **options), None, lambda _words: None)
+    return train(workspace, parse_student(student, **options))
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +62,11 @@ def test_of_two_calls_at_once_the_second_waits_and_finds_the_student(
         said.append(words)
         is_waiting.set()
 
-    monkeypatch.setattr("training.train.fit", slow_fit)
+    monkeypatch.setattr("tutelage.training.train.fit", slow_fit)
     with ThreadPoolExecutor() as calls:
         first = calls.submit(quietly, workspace)
         assert is_training.wait(30)
-        second = calls.submit(train, workspace, parse_student("linear"), None, listen)
+        second = calls.submit(train, workspace, "linear", progress=listen)
     name = first.result().id
     assert said == [f"waiting for another call that is training {name}"]
     assert (first.result().is_new, second.result().is_new) == (True, False)
@@ -82,7 +80,7 @@ def test_after_a_call_that_failed_the_next_one_trains(tmp_path: Path, monkeypatc
 
     workspace = small_task(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr("training.train.fit", interrupted)
+        patch.setattr("tutelage.training.train.fit", interrupted)
         with pytest.raises(KeyboardInterrupt):
             quietly(workspace)
     trained = quietly(workspace)
@@ -95,7 +93,7 @@ def test_several_processes_do_not_wait_for_another_call(tmp_path: Path, monkeypa
     name = quietly(workspace).id
     monkeypatch.setenv("WORLD_SIZE", "2")
     with (
-        locked(workspace.students / f".lock-{name}", on_wait=lambda: None),
+        locked(workspace.students / f".lock-{name}", on_wait=lambda _holder: None),
         pytest.raises(StudentError, match=f"{name} is being trained by another call; run this again"),
     ):
         quietly(workspace)
@@ -123,15 +121,15 @@ def test_nothing_of_the_holdout_is_trained_on(tmp_path: Path) -> None:
     out = held_out(workspace)
     assert 60 < len(out.ids) < 140
     trained = quietly(workspace)
-    keys = seen(find(workspace.students, trained.id))
+    keys = find(workspace.students, trained.id).seen()
     assert keys
     assert not keys & {text_key(text) for text in out.texts}
     manifest = find(workspace.students, trained.id).manifest
-    assert manifest["left_out"]["near_duplicates"] > 10
+    assert manifest.left_out["near_duplicates"] > 10
     held = {normalised(text).rstrip("!") for text in out.texts}
-    marked = [record for record in made if record.id in manifest["near_duplicates"]]
+    marked = [record for record in made if record.id in manifest.near_duplicates]
     keys_out = {text_key(text) for text in out.texts}
-    assert all(manifest["near_duplicates"][record.id] in keys_out for record in marked)
+    assert all(manifest.near_duplicates[record.id] in keys_out for record in marked)
     with_mark = {normalised(r.text) for r in made if normalised(r.text).rstrip("!") in held}
     assert not keys & {text_key(text) for text in with_mark}
 
@@ -143,7 +141,7 @@ def test_a_holdout_file_keeps_its_ids_and_texts_out(tmp_path: Path) -> None:
     freeze(workspace, made)
     (tmp_path / "gold.csv").write_text(f"id,text\nr0,{made[0].text}\nelsewhere,{made[1].text}\nr2,\n", "utf-8")
     trained = quietly(workspace)
-    keys = seen(find(workspace.students, trained.id))
+    keys = find(workspace.students, trained.id).seen()
     assert not keys & {text_key(made[i].text) for i in range(3)}
     assert trained.left_out["holdout"] == 3
 
@@ -171,14 +169,14 @@ def test_rows_without_label_are_left_out_and_a_human_label_counts(tmp_path: Path
     trained = quietly(workspace)
     assert trained.left_out["no_label"] == 1
     assert trained.rows == 59
-    assert text_key(made[0].text) not in seen(find(workspace.students, trained.id))
+    assert text_key(made[0].text) not in find(workspace.students, trained.id).seen()
 
 
 def test_an_encoder_learns_and_reloads_equal(tmp_path: Path, tiny: str) -> None:
     workspace = small_task(tmp_path)
     trained = quietly(workspace, tiny, **FAST)
     entry = find(workspace.students, trained.id)
-    first, again = load_student(entry.path), load_student(entry.path)
+    first, again = entry.load(), entry.load()
     texts = [text for text, _ in sentences(80, seed=5)]
     gold = np.array([list(WORDS).index(label) for _, label in sentences(80, seed=5)])
     probs = first.predict_proba(texts)
@@ -186,13 +184,13 @@ def test_an_encoder_learns_and_reloads_equal(tmp_path: Path, tiny: str) -> None:
     assert (probs.argmax(axis=1) == gold).mean() > 0.45  # by chance a third
     assert not list(workspace.students.glob(".w*")), "work folders are gone"
     assert {path.suffix for path in entry.path.iterdir()} <= {".json", ".safetensors", ".md"}
-    assert entry.manifest["training"]["validation_macro_f1"]
-    assert entry.manifest["took"]["energy_kwh"] > 0
+    assert entry.manifest.training["validation_macro_f1"]
+    assert entry.manifest.took.energy_kwh > 0
 
 
 def test_probabilities_stay_with_their_texts_in_batches_of_any_length(tmp_path: Path, tiny: str) -> None:
     workspace = small_task(tmp_path)
-    student = load_student(find(workspace.students, quietly(workspace, tiny, **FAST).id).path)
+    student = find(workspace.students, quietly(workspace, tiny, **FAST).id).load()
     assert isinstance(student, EncoderStudent)
     texts = [" ".join(["profit rose"] * n) for n in (1, 30, 2, 200, 3, 9)] + ["", "sales fell"] * 40
     together = student.predict_proba(texts)

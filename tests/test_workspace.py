@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tutelage.workspace import new_folder
+from tutelage.core.files import new_folder
 
 
 def test_a_folder_is_made_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -9,12 +9,15 @@ from typing import Any
 
 import yaml
 
-from feedback.curate import Curated, curate
-from feedback.snapshot import Snapshot, write_snapshot
-from loaders.gold import add_gold
-from loaders.ledger import Answer, Ledger
-from tutelage.record import Record, Response, Vote, Voter
-from tutelage.workspace import Workspace
+from tutelage.core.records import Record, Response, Vote, Voter
+from tutelage.core.workspace import Workspace
+from tutelage.feedback.curate import Curated, curate
+from tutelage.feedback.snapshot import Snapshot, write_snapshot
+from tutelage.loaders.gold import add_gold
+from tutelage.loaders.ledger import Answer, Ledger
+from tutelage.training.cost import Took
+from tutelage.training.manifest import StudentManifest, TeacherLicense
+from tutelage.training.students.recipe import Recipe
 
 WORDS = {
     "up": ("rose", "grew", "gained", "improved", "climbed", "doubled"),
@@ -108,3 +111,32 @@ def tiny_roberta(path: Path, texts: Sequence[str]) -> Path:
     )
     RobertaForMaskedLM(config).save_pretrained(path)
     return path
+
+
+def manifest(**changes: Any) -> StudentManifest:
+    """The manifest of a linear student, but for ``changes``."""
+    took = Took(wall_s=1.0, cpu_s=1.0, energy_kwh=0.001, co2_kg=0.0004, cost_usd=0.01, basis="estimate")
+    values: dict[str, Any] = {
+        "id": "linear-1",
+        "kind": "linear",
+        "labels": ("a", "b"),
+        "definitions": {},
+        "model": "",
+        "task": "moves",
+        "task_id": "t",
+        "question": "",
+        "snapshot": "abc",
+        "snapshot_manifest": {"by_source": {"human": 3, "teacher": 7}},
+        "teachers": (TeacherLicense("tutor", "Apache-2.0"),),
+        "recipe": Recipe(kind="linear"),
+        "seed": 42,
+        "created_at": "2026-01-01",
+        "environment": {},
+        "rows": 10,
+        "left_out": {},
+        "near_duplicates": {},
+        "took": took,
+        "temperature": None,
+        "training": {},
+    }
+    return StudentManifest(**values | changes)

@@ -10,9 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from training.machine import has_gpu
-from training.ranks import rank
-from tutelage.workspace import write_text
+from tutelage.core.compute import has_gpu, process_number
+from tutelage.core.files import write_text
 
 CPU_WATTS_A_CORE = 10.0
 """A busy server core with its share of memory and cooling; data sheets give 4 to 12 W a core."""
@@ -49,7 +48,7 @@ class Meter:
     """
 
     def __init__(self, work: Path) -> None:
-        self._work, self._file = work, work / f"took-{rank()}.json"
+        self._work, self._file = work, work / f"took-{process_number()}.json"
         self._before = _read(self._file) if self._file.exists() else {}
 
     def __enter__(self) -> Self:

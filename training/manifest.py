@@ -1,66 +1,200 @@
-"""What ``student.json`` says: where a student comes from, and what training it was like."""
+"""``student.json``: what a student is, where it comes from, and what its training was like."""
 
 from __future__ import annotations
 
+import json
 import platform
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
-from feedback.snapshot import Snapshot
-from training.cost import Took
-from training.dataset_card import public_manifest
-from training.holdout import text_key
-from training.material import LeftOut
-from training.recipe import Recipe
 from tutelage import __version__
-from tutelage.task import Task
+from tutelage.core.errors import StudentError
+from tutelage.core.task import Task
+from tutelage.feedback.snapshot import Snapshot
+from tutelage.loaders.rows import text_key
+from tutelage.training.cost import Took
+from tutelage.training.students.recipe import Recipe
+from tutelage.training.students.training_set import LeftOut
+
+FILE = "student.json"
+"""Written last: a folder without it is not a student."""
+
+VERSION = 1
+"""Of the file's form; one without a version was written by 0.1.0 before there were any."""
 
 NOT_STATED = "not stated in the task file"
 _LIBRARIES = ("torch", "transformers", "setfit", "sentence-transformers", "scikit-learn", "numpy", "accelerate")
 
 
-def describe(task: Task, recipe: Recipe, snapshot: Snapshot, name: str) -> dict[str, Any]:
-    """Where the student comes from."""
-    return {
-        "id": name,
-        "kind": recipe.kind,
-        "labels": list(task.label_names),
-        "definitions": {label.name: label.definition for label in task.labels if label.definition},
-        "model": recipe.model,
-        "task": task.name,
-        "task_id": task.id,
-        "question": task.question,
-        "snapshot": snapshot.id,
-        "snapshot_manifest": public_manifest(snapshot.manifest),
-        "teachers": teachers(task, snapshot),
-        "recipe": asdict(recipe),
-        "seed": recipe.seed,
-        "created_at": datetime.now(UTC).isoformat(timespec="microseconds"),
-        "environment": environment(),
-    }
+@dataclass(frozen=True)
+class TeacherLicense:
+    """A teacher that voted, and the licence or terms of its output as the task file states them."""
+
+    name: str
+    license: str
 
 
-def teachers(task: Task, snapshot: Snapshot) -> list[dict[str, str]]:
-    """Who voted on the snapshot's records: ``name`` and, as the task file states it, the ``license`` of the output."""
+@dataclass(frozen=True, kw_only=True)
+class StudentManifest:
+    """What ``student.json`` holds.
+
+    Parameters
+    ----------
+    id, kind, model
+        Its name; the kind of student; the model that it started from (empty for none).
+    labels, definitions
+        The task's labels, in the order of the columns of its probabilities, and what some of them mean.
+    task, task_id, question
+        The task's name, hash and question.
+    snapshot, snapshot_manifest
+        What it was trained on: the snapshot's id, and its manifest without the names of people.
+    teachers
+        Who voted on the snapshot's records.
+    recipe, seed
+        How it was trained.
+    rows, left_out, near_duplicates
+        How many texts it was trained on; how many were left out, by reason; the ids of those left out for
+        being like a text of the holdout, each with that text's key.
+    took
+        Time, energy and cost of the training.
+    temperature
+        Mends its probabilities (Guo et al. 2017); None where no rows were put aside for it.
+    training
+        What the run was like: epochs, scores on the validation rows, losses, devices; ``why`` it was chosen.
+    created_at, environment
+        When, in ISO 8601, and with which versions of what decides the result.
+    version
+        Of this form.
+    """
+
+    id: str
+    kind: str
+    labels: tuple[str, ...]
+    definitions: Mapping[str, str]
+    model: str
+    task: str
+    task_id: str
+    question: str
+    snapshot: str
+    snapshot_manifest: Mapping[str, Any]
+    teachers: tuple[TeacherLicense, ...]
+    recipe: Recipe
+    seed: int
+    created_at: str
+    environment: Mapping[str, str]
+    rows: int
+    left_out: Mapping[str, int]
+    near_duplicates: Mapping[str, str]
+    took: Took
+    temperature: float | None
+    training: Mapping[str, Any]
+    version: int = VERSION
+
+    def to_json(self) -> str:
+        """The file's text."""
+        return json.dumps(asdict(self), ensure_ascii=False, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> StudentManifest:
+        """Read a file of this version or an earlier one.
+
+        Raises
+        ------
+        ValueError, TypeError, LookupError
+            When it is damaged.
+        StudentError
+            When a newer version of tutelage wrote it.
+        """
+        data = {"version": 0, **json.loads(text)}
+        if data["version"] > VERSION:
+            raise StudentError(f"{data['id']}: was made by a newer version of tutelage; upgrade to use it")
+        data |= {
+            "version": VERSION,
+            "labels": tuple(data["labels"]),
+            "teachers": tuple(TeacherLicense(**teacher) for teacher in data["teachers"]),
+            "recipe": Recipe(**data["recipe"]),
+            "took": Took(**data["took"]),
+        }
+        return cls(**{field.name: data[field.name] for field in fields(cls)})
+
+    def check_labels(self, expected: Sequence[str]) -> None:
+        """Refuse a student whose columns are not the task's labels in the task's order.
+
+        Raises
+        ------
+        StudentError
+            With both lists.
+        """
+        if self.labels != tuple(expected):
+            raise StudentError(
+                f"{self.id}: was trained on the labels {list(self.labels)}, the task has {list(expected)};"
+                " train a new student"
+            )
+
+
+def read_manifest(directory: Path) -> StudentManifest:
+    """The manifest in a student's folder.
+
+    Raises
+    ------
+    StudentError
+        When it is missing or damaged.
+    """
+    try:
+        return StudentManifest.from_json((directory / FILE).read_text("utf-8"))
+    except (OSError, ValueError, TypeError, LookupError) as error:
+        raise StudentError(
+            f"{directory}: holds no whole student ({error}); remove the folder and train again"
+        ) from None
+
+
+def make_manifest(
+    task: Task,
+    recipe: Recipe,
+    snapshot: Snapshot,
+    *,
+    name: str,
+    rows: int,
+    left_out: LeftOut,
+    took: Took,
+    temperature: float | None,
+    training: Mapping[str, Any],
+) -> StudentManifest:
+    """The manifest of a student that was trained just now."""
+    return StudentManifest(
+        id=name,
+        kind=recipe.kind,
+        labels=task.label_names,
+        definitions={label.name: label.definition for label in task.labels if label.definition},
+        model=recipe.model,
+        task=task.name,
+        task_id=task.id,
+        question=task.question,
+        snapshot=snapshot.id,
+        snapshot_manifest=snapshot.public_manifest,
+        teachers=teachers_of(task, snapshot),
+        recipe=recipe,
+        seed=recipe.seed,
+        created_at=datetime.now(UTC).isoformat(timespec="microseconds"),
+        environment=environment(),
+        rows=rows,
+        left_out=left_out.counts(),
+        near_duplicates={record_id: text_key(text) for record_id, text in left_out.near_duplicates.items()},
+        took=took,
+        temperature=temperature,
+        training=training,
+    )
+
+
+def teachers_of(task: Task, snapshot: Snapshot) -> tuple[TeacherLicense, ...]:
+    """Who voted on the snapshot's records, by name."""
     licenses = {teacher.name: teacher.license for teacher in task.teachers}
     voted = {vote["teacher"] for votes in snapshot.frame()["votes"] for vote in votes}
-    return [{"name": name, "license": licenses.get(name, NOT_STATED)} for name in sorted(voted)]
-
-
-def outcome(rows: int, left_out: LeftOut, took: Took, story: Mapping[str, Any]) -> dict[str, Any]:
-    """What training was like; ``temperature`` mends the probabilities, None where nothing was validated."""
-    told = dict(story)
-    return {
-        "rows": rows,
-        "left_out": left_out.counts(),
-        "near_duplicates": {name: text_key(text) for name, text in left_out.near_duplicates.items()},
-        "took": asdict(took),
-        "temperature": told.pop("temperature"),
-        "training": told,
-    }
+    return tuple(TeacherLicense(name, licenses.get(name, NOT_STATED)) for name in sorted(voted))
 
 
 def environment() -> dict[str, str]:

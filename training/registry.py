@@ -9,11 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from training.student import MANIFEST, Student, load_student, read_manifest
-from tutelage.errors import StudentError
-from tutelage.workspace import new_folder, write_text
+from tutelage.core.errors import StudentError
+from tutelage.core.files import new_folder, write_text
+from tutelage.training.manifest import FILE, StudentManifest, read_manifest
+from tutelage.training.students.fit import load_student
+from tutelage.training.students.student import Student
 
 CHAMPION, HISTORY = "champion", "history.json"
+SEEN = "seen.json"
 
 
 @dataclass(frozen=True)
@@ -22,19 +25,35 @@ class Entry:
 
     id: str
     path: Path
-    manifest: Mapping[str, Any]
+    manifest: StudentManifest
 
     def load(self) -> Student:
         """The student itself."""
-        return load_student(self.path)
+        return load_student(self.path, self.manifest.kind, self.manifest.labels)
+
+    def seen(self) -> frozenset[str]:
+        """The keys of all texts that it was trained on, those of its validation split too.
+
+        Raises
+        ------
+        StudentError
+            When nobody knows them.
+        """
+        try:
+            return frozenset(json.loads((self.path / SEEN).read_text("utf-8")))
+        except (OSError, ValueError):
+            raise StudentError(
+                f"{self.path / SEEN}: cannot be read, so nobody knows which texts {self.id} was trained on;"
+                " copy it from where the student was trained, or train a student here"
+            ) from None
 
 
 def entries(students: Path) -> list[Entry]:
     """All finished students, the newest last."""
     found = [
-        Entry(path.parent.name, path.parent, read_manifest(path.parent)) for path in students.glob(f"[!.]*/{MANIFEST}")
+        Entry(path.parent.name, path.parent, read_manifest(path.parent)) for path in students.glob(f"[!.]*/{FILE}")
     ]
-    return sorted(found, key=lambda entry: (str(entry.manifest["created_at"]), entry.id))
+    return sorted(found, key=lambda entry: (entry.manifest.created_at, entry.id))
 
 
 def find(students: Path, name: str = "") -> Entry:
@@ -76,11 +95,11 @@ def champion_id(students: Path) -> str | None:
     return pointer.read_text("utf-8").strip() if pointer.exists() else None
 
 
-def write_student(students: Path, name: str, fill: Callable[[Path], Mapping[str, Any]]) -> Entry:
+def write_student(students: Path, name: str, fill: Callable[[Path], StudentManifest]) -> Entry:
     """Make a student's folder whole or not at all: ``fill`` writes its files and returns its manifest."""
-    with new_folder(students / name, MANIFEST) as temporary:
+    with new_folder(students / name, FILE) as temporary:
         manifest = fill(temporary)
-        write_text(temporary / MANIFEST, json.dumps(manifest, ensure_ascii=False, indent=2) + "\n")
+        write_text(temporary / FILE, manifest.to_json())
     return find(students, name)
 
 

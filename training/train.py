@@ -10,32 +10,46 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from feedback.locks import locked
-from feedback.snapshot import Snapshot, load_snapshot
-from loaders.holdout import held_out
-from training.calibration import fit_temperature
-from training.card import write_card
-from training.choose import choose
-from training.cost import Meter
-from training.fit import Progress, fit
-from training.holdout import text_key
-from training.manifest import describe, outcome
-from training.material import LeftOut, Material, gather
-from training.ranks import is_main, processes, wait_for_all
-from training.recipe import ONE_PROCESS, Recipe, parse_student, student_id
-from training.registry import Entry, entries, find, write_student
-from training.student import Student
-from tutelage.errors import StudentError
-from tutelage.workspace import Workspace, write_text
+from tutelage.core.compute import is_main, process_count, wait_for_all
+from tutelage.core.errors import StudentError
+from tutelage.core.files import write_text
+from tutelage.core.locks import locked
+from tutelage.core.workspace import Workspace
+from tutelage.feedback.snapshot import Snapshot, load_snapshot
+from tutelage.loaders.holdout import held_out
+from tutelage.loaders.rows import text_key
+from tutelage.training.cost import Meter, Took
+from tutelage.training.hub.model_card import write_card
+from tutelage.training.manifest import StudentManifest, make_manifest
+from tutelage.training.measures.calibration import fit_temperature
+from tutelage.training.registry import SEEN, Entry, entries, find, write_student
+from tutelage.training.students.fit import choose_recipe, fit
+from tutelage.training.students.kinds import KINDS, LINEAR
+from tutelage.training.students.recipe import Recipe, parse_student, student_id
+from tutelage.training.students.training_set import Fitted, LeftOut, Progress, SnapshotRows, TrainingSet
 
-SEEN = "seen.json"
+AUTO = "auto"
+"""In place of a student: the kind that suits what there is to learn from."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Trained:
-    """What ``train`` did; ``is_new`` is False where the same call had made the student before.
+    """What ``train`` did.
 
-    ``why`` says why ``auto`` chose this kind; ``left_out`` counts rows by reason.
+    Parameters
+    ----------
+    id, path
+        The student and its folder; empty for a process that only lent a hand.
+    is_new
+        False where the same call had made the student before.
+    why
+        Why ``auto`` chose this kind; else empty.
+    rows, left_out
+        How many texts it was trained on, and how many were left out, by reason.
+    took
+        Time, energy and cost.
+    idle_options
+        The options that were given and change nothing in this kind of student.
     """
 
     id: str
@@ -44,27 +58,43 @@ class Trained:
     why: str
     rows: int
     left_out: Mapping[str, int]
-    took: Mapping[str, Any]
+    took: Took | None
+    idle_options: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Plan:
     """All that decides a student."""
 
     name: str
     recipe: Recipe
     snapshot: Snapshot
-    material: Material
+    training_set: TrainingSet
     left_out: LeftOut
     why: str
 
 
 def train(
-    workspace: Workspace, recipe: Recipe, snapshot_name: str | None, progress: Progress, *, why: str = ""
+    workspace: Workspace,
+    student: str | Recipe = "",
+    *,
+    snapshot: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    progress: Progress = lambda _words: None,
 ) -> Trained:
-    """Train the recipe on a snapshot (the newest without a name).
+    """Train a student on a snapshot.
 
     Of several processes each returns what it did: all but the main one nothing for a kind that trains in one.
+
+    Parameters
+    ----------
+    student
+        ``linear``, ``setfit``, a model, ``MODEL:frozen``, ``MODEL:setfit`` or ``auto``, or a recipe; the task's
+        by default.
+    snapshot
+        Its id; the newest by default.
+    options
+        Values for fields of ``Recipe``; None stands for the default.
 
     Raises
     ------
@@ -73,38 +103,57 @@ def train(
     StudentError
         When the model cannot be had or what it needs is not installed.
     """
-    if not is_main() and recipe.kind in ONE_PROCESS:
-        return Trained("", "", is_new=False, why=why, rows=0, left_out={}, took={})
-    plan = _plan(workspace, recipe, load_snapshot(workspace.snapshots, snapshot_name), why)
+    options = options or {}
+    recipe = _recipe(student or workspace.task.student, options)
+    if recipe and KINDS[recipe.kind].one_process and not is_main():
+        return Trained(id="", path="", is_new=False, why="", rows=0, left_out={}, took=None)
+    plan = _plan(workspace, recipe, options, load_snapshot(workspace.snapshots, snapshot))
     with _alone(workspace.students, plan.name, progress):
         known = next((entry for entry in entries(workspace.students) if entry.id == plan.name), None)
         entry = known or _train(workspace, plan, progress)
     manifest = entry.manifest
-    counts, took = manifest["left_out"], manifest["took"]
-    return Trained(entry.id, str(entry.path), known is None, why, manifest["rows"], counts, took)
+    return Trained(
+        id=entry.id,
+        path=str(entry.path),
+        is_new=known is None,
+        why=plan.why,
+        rows=manifest.rows,
+        left_out=manifest.left_out,
+        took=manifest.took,
+        idle_options=idle_options(plan.recipe.kind, options),
+    )
 
 
-def choose_recipe(workspace: Workspace, options: Mapping[str, Any], snapshot_name: str | None) -> tuple[Recipe, str]:
-    """What ``--student auto`` takes for this snapshot, and the reason in words."""
-    snapshot = load_snapshot(workspace.snapshots, snapshot_name)
-    linear = parse_student("linear").with_options(**options)
-    material, _ = gather(snapshot.frame(), workspace.task.label_names, held_out(workspace), linear)
-    return choose(material.labels, workspace.task.student, options)
+def idle_options(kind: str, options: Mapping[str, Any]) -> tuple[str, ...]:
+    """The options that are given and change nothing in a student of this kind."""
+    taken = KINDS[kind].options
+    return tuple(name for name, value in options.items() if value is not None and taken and name not in taken)
 
 
-def _plan(workspace: Workspace, recipe: Recipe, snapshot: Snapshot, why: str) -> _Plan:
-    out = held_out(workspace)
-    material, left_out = gather(snapshot.frame(), workspace.task.label_names, out, recipe)
-    name = student_id(recipe, snapshot.id, [workspace.task.id, out.digest])
-    return _Plan(name, recipe, snapshot, material, left_out, why)
+def _recipe(student: str | Recipe, options: Mapping[str, Any]) -> Recipe | None:
+    """The recipe; None for ``auto``, which has to see the rows first."""
+    if student == AUTO:
+        return None
+    return parse_student(student, **options) if isinstance(student, str) else student.with_options(**options)
+
+
+def _plan(workspace: Workspace, recipe: Recipe | None, options: Mapping[str, Any], snapshot: Snapshot) -> _Plan:
+    task, out, why = workspace.task, held_out(workspace), ""
+    rows = SnapshotRows(snapshot.frame(), task.label_names, out)
+    if recipe is None:
+        labelled, _ = rows.select(parse_student(LINEAR, **options))
+        recipe, why = choose_recipe(labelled.labels, task.student, options)
+    training_set, left_out = rows.select(recipe)
+    student = student_id(recipe, snapshot.id, [task.id, out.digest])
+    return _Plan(name=student, recipe=recipe, snapshot=snapshot, training_set=training_set, left_out=left_out, why=why)
 
 
 @contextmanager
 def _alone(students: Path, name: str, progress: Progress) -> Iterator[None]:
     """Keep other calls from training this student meanwhile; of several processes the main one does it for all."""
 
-    def wait() -> None:
-        if processes() > 1:  # the others of this launch do not wait
+    def wait(_holder: str) -> None:
+        if process_count() > 1:  # the others of this launch do not wait
             raise StudentError(f"{name} is being trained by another call; run this again when that one has ended")
         progress(f"waiting for another call that is training {name}")
 
@@ -130,16 +179,25 @@ def _train(workspace: Workspace, plan: _Plan, progress: Progress) -> Entry:
 
     try:
         with meter:
-            student, validation, story = fit(plan.recipe, plan.material, task.label_names, work, step)
+            fitted = fit(plan.recipe, plan.training_set, task.label_names, work, step)
     except ModuleNotFoundError as error:
         raise StudentError(f"{error.name} is not installed; install it with: pip install 'tutelage[train]'") from None
-    told = {**story, "why": plan.why, "temperature": _temperature(student, validation)}
+    temperature = _temperature(fitted)
 
-    def fill(folder: Path) -> Mapping[str, Any]:
-        student.save(folder)
-        write_text(folder / SEEN, json.dumps(sorted(map(text_key, plan.material.texts)), indent=0) + "\n")
-        manifest = describe(task, plan.recipe, plan.snapshot, plan.name)
-        manifest |= outcome(len(plan.material), plan.left_out, meter.took(), told)
+    def fill(folder: Path) -> StudentManifest:
+        fitted.student.save(folder)
+        write_text(folder / SEEN, json.dumps(sorted(map(text_key, plan.training_set.texts)), indent=0) + "\n")
+        manifest = make_manifest(
+            task,
+            plan.recipe,
+            plan.snapshot,
+            name=plan.name,
+            rows=len(plan.training_set),
+            left_out=plan.left_out,
+            took=meter.took(),
+            temperature=temperature,
+            training={**fitted.training, "why": plan.why},
+        )
         write_card(folder, manifest)
         return manifest
 
@@ -151,10 +209,6 @@ def _train(workspace: Workspace, plan: _Plan, progress: Progress) -> Entry:
     return find(workspace.students, plan.name)
 
 
-def _temperature(student: Student, validation: Material | None) -> float | None:
-    return fit_temperature(student.predict_proba(validation.texts), validation.labels) if validation else None
-
-
-def seen(entry: Entry) -> frozenset[str]:
-    """The keys of all texts that a student was trained on, those of its validation split too."""
-    return frozenset(json.loads((entry.path / SEEN).read_text("utf-8")))
+def _temperature(fitted: Fitted) -> float | None:
+    rows = fitted.validation
+    return fit_temperature(fitted.student.predict_proba(rows.texts), rows.labels) if rows else None

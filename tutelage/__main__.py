@@ -1,5 +1,5 @@
 """``python -m tutelage``."""
 
-from tutelage.cli import main
+from tutelage.commands.cli import main
 
 main()

@@ -7,17 +7,16 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from loaders.teacher.asking import Asker, Heard, Unanswered
-from loaders.teacher.interface import Refused, Reply, Request
-from loaders.teacher.ledger import OVERFLOW, Case, Kept, TeacherLedger
-from loaders.teacher.money import BudgetReached
-from loaders.teacher.panel import Panel
-from loaders.teacher.probability import label_probability
-from loaders.teacher.reading import Reading, read_answer
-from loaders.teacher.voting import next_step
-from tutelage.errors import TutelageError
-from tutelage.record import Vote
-from tutelage.task import Task
+from tutelage.core.errors import TutelageError
+from tutelage.core.task import Task
+from tutelage.loaders.models.budget import BudgetReached
+from tutelage.loaders.models.model import OVERFLOW, Refused, Reply, Request
+from tutelage.loaders.models.retrying import Asker, Heard, Unanswered
+from tutelage.loaders.teacher.panel import Panel
+from tutelage.loaders.teacher.parsing import Reading, read_answer
+from tutelage.loaders.teacher.probability import label_probability
+from tutelage.loaders.teacher.teacher_ledger import Case, Kept, TeacherLedger
+from tutelage.loaders.teacher.voting import next_step
 
 _PAGE = 256
 _REFUSALS = {"content_filter", "refusal"}
@@ -117,7 +116,7 @@ class Annotation:
             kept = [answer for task in asked if (answer := task.result())]
             if len(kept) < len(asked):
                 return
-            votes += [Vote(a.voter, a.said, self._task.read_label(a.said), a.reason) for a in kept]
+            votes += [self._task.vote(a.voter, a.said, a.reason) for a in kept]
             overflows |= {(a.voter.teacher, a.voter.prompt) for a in kept if a.finish == OVERFLOW}
         self._note_stops([(case.id, *stop) for stop in step.stopped])
         self.done.records += 1

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from loaders.teacher.prompts import Template, load_template
-from tutelage.record import Voter
-from tutelage.task import Task
-from tutelage.teachers import Escalate, Prompt, Teacher
+from tutelage.core.records import Voter
+from tutelage.core.task import Task
+from tutelage.core.teachers import Escalate, Prompt, Teacher
+from tutelage.loaders.teacher.prompts import Template, load_template
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from loaders.teacher.ledger import TeacherLedger
-from loaders.teacher.money import cost_of
-from loaders.teacher.panel import Panel
-from loaders.teacher.voting import possible_votes
-from tutelage.task import Task
-from tutelage.teachers import Price
+from tutelage.core.task import Task
+from tutelage.core.teachers import Price
+from tutelage.loaders.models.budget import cost_of
+from tutelage.loaders.teacher.panel import Panel
+from tutelage.loaders.teacher.teacher_ledger import TeacherLedger
+from tutelage.loaders.teacher.voting import possible_votes
 
 _PAGE = 500
 _TOKENS_PER_CHARACTER = 0.25  # until this model has answered

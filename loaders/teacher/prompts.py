@@ -9,11 +9,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from tutelage.errors import TeacherError
-from tutelage.task import Task
-from tutelage.teachers import Prompt
+from tutelage.core.errors import TeacherError
+from tutelage.core.task import Task
+from tutelage.core.teachers import Prompt
 
-_SHIPPED = "loaders.teacher"
+_SHIPPED = "tutelage.loaders.teacher"
 _FENCE = "text"
 
 

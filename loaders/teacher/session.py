@@ -8,21 +8,21 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import date
 
-from loaders.teacher.annotate import Annotated, Annotation
-from loaders.teacher.asking import Asker
-from loaders.teacher.dialect import Dialect
-from loaders.teacher.gate import Gate
-from loaders.teacher.interface import Model
-from loaders.teacher.keys import key_of
-from loaders.teacher.ledger import TeacherLedger
-from loaders.teacher.lock import run_lock
-from loaders.teacher.money import Budget
-from loaders.teacher.panel import Panel, panels_of
-from loaders.teacher.plan import PlannedPanel, plan_panels
-from tutelage.errors import TeacherError
-from tutelage.rejects import Rejects
-from tutelage.teachers import Price, Teacher
-from tutelage.workspace import Workspace
+from tutelage.core.errors import TeacherError
+from tutelage.core.locks import locked
+from tutelage.core.rejects import Reject, Rejects
+from tutelage.core.teachers import Price, Teacher
+from tutelage.core.workspace import Workspace
+from tutelage.loaders.models.budget import Budget
+from tutelage.loaders.models.dialect import Dialect
+from tutelage.loaders.models.keys import key_of
+from tutelage.loaders.models.model import Model
+from tutelage.loaders.models.rate_limit import Gate
+from tutelage.loaders.models.retrying import Asker
+from tutelage.loaders.teacher.annotate import Annotated, Annotation
+from tutelage.loaders.teacher.panel import Panel, panels_of
+from tutelage.loaders.teacher.plan import PlannedPanel, plan_panels
+from tutelage.loaders.teacher.teacher_ledger import TeacherLedger
 
 LOCK = "task.db.lock"
 
@@ -71,9 +71,14 @@ class Session:
             Called after each answer with what is done and the number of votes that were missing, at most.
         """
         self._check_prices(budget)
-        with run_lock(self.workspace.root / LOCK), self._ledger() as ledger:
+        with locked(self.workspace.root / LOCK, on_wait=self._refuse), self._ledger() as ledger:
             ledger.set_panels(self.panels)
             return asyncio.run(self._run(ledger, budget, progress))
+
+    def _refuse(self, holder: str) -> None:
+        raise TeacherError(
+            f"{self.workspace.root}: another annotate is running here (process {holder}); wait for it or stop it"
+        )
 
     def _ledger(self) -> TeacherLedger:
         ledger = TeacherLedger(self.workspace.db)
@@ -118,8 +123,8 @@ class Session:
         return askers
 
     def _model(self, teacher: Teacher, ledger: TeacherLedger) -> Model:
-        from loaders.teacher.endpoint import Endpoint
-        from loaders.teacher.local import LocalModel
+        from tutelage.loaders.models.endpoint import Endpoint
+        from tutelage.loaders.models.local import LocalModel
 
         if teacher.engine == "transformers":
             return LocalModel(teacher)
@@ -136,5 +141,5 @@ def _asked(teachers: Sequence[Teacher]) -> list[Teacher]:
     return [teacher for teacher in teachers if teacher.model]
 
 
-def _rejected(record_id: str, panel: Panel, why: str) -> dict[str, str]:
-    return {"record": record_id, "teacher": panel.teacher, "prompt": panel.prompt, "reason": why}
+def _rejected(record_id: str, panel: Panel, why: str) -> Reject:
+    return Reject(source=f"{panel.teacher} {panel.prompt}", id=record_id, reason=why)

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from loaders.consensus import agreement, consensus
-from loaders.teacher.panel import Panel
-from tutelage.record import Vote
-from tutelage.teachers import Escalate
+from tutelage.core.records import Vote
+from tutelage.core.teachers import Escalate
+from tutelage.loaders.consensus import agreement, consensus
+from tutelage.loaders.teacher.panel import Panel
 
 
 class Step(NamedTuple):

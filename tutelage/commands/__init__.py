@@ -1,1 +1,1 @@
-"""The commands, by the part of the loop that they belong to."""
+"""The command line: one thin function for each command, and everything that is printed."""

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tutelage.console import Console, command
+from tutelage.commands.console import Console, command
 
 if TYPE_CHECKING:
-    from feedback.push import Pushed
-    from feedback.server import Server
-    from tutelage.steps import Loop
+    from tutelage.feedback.push import Pushed
+    from tutelage.feedback.server.lifecycle import Server
+    from tutelage.project.loop import Loop
 
 
 @command("up")
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 )
 def up_command(console: Console, *, port: int | None) -> None:
     """Start the embedded Argilla, or find the one that runs."""
-    from feedback.server import up
+    from tutelage.feedback.server.lifecycle import up
 
     server = up(port=port, on_progress=console.say)
     console.result({"url": server.url, "annotator": server.annotator, "owner": server.owner}, sign_in_words(server))
@@ -41,7 +41,7 @@ def sign_in_words(server: Server) -> str:
 @command("down")
 def down_command(console: Console) -> None:
     """Stop the embedded Argilla; all that is in it stays."""
-    from feedback.server import down
+    from tutelage.feedback.server.lifecycle import down
 
     stopped = down()
     console.result({"stopped": stopped}, "Argilla is stopped" if stopped else "no Argilla was running")
@@ -101,8 +101,8 @@ def rank_command(console: Console, *, student: str, no_push: bool, out: Path | N
 def _write_ranks(loop: Loop, out: Path) -> None:
     import pandas as pd
 
-    from loaders.consensus import suggest
-    from tutelage.workspace import replacing
+    from tutelage.core.files import replacing
+    from tutelage.loaders.consensus import suggest
 
     ranks = loop.ledger.ranks()
     ranked = [(record, suggest(record), ranks[record.id]) for record in loop.records() if record.id in ranks]
@@ -122,7 +122,7 @@ def _write_ranks(loop: Loop, out: Path) -> None:
 def pull_command(console: Console, *, push_to_hub: str, public: bool) -> None:
     """Bring people's answers home and freeze them in a snapshot."""
     if push_to_hub:
-        from training.hub import check_name
+        from tutelage.training.hub.upload import check_name
 
         check_name(push_to_hub)
     with _loop(console) as loop:
@@ -131,7 +131,7 @@ def pull_command(console: Console, *, push_to_hub: str, public: bool) -> None:
         data = {"snapshot": snapshot.id, "new": is_new, "path": str(snapshot.path), **fetched}
         data |= {key: manifest[key] for key in ("records", "by_source", "tied")} | {"status": manifest["by_status"]}
         if push_to_hub:
-            from training.hub import push_snapshot
+            from tutelage.training.hub.upload import push_snapshot
 
             data["hub"] = push_snapshot(snapshot, console.workspace.task, push_to_hub, private=not public)
         console.result(data, _pull_words(data))
@@ -160,8 +160,8 @@ def _pull_words(data: dict[str, Any]) -> str:
 
 @contextmanager
 def _loop(console: Console, *, with_argilla: bool = True) -> Iterator[Loop]:
-    from loaders.ledger import Ledger
-    from tutelage.steps import Loop, sign_in
+    from tutelage.loaders.ledger import Ledger
+    from tutelage.project.loop import Loop, sign_in
 
     workspace = console.workspace
     _ = workspace.task  # a wrong task file is said before anything is opened

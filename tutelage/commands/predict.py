@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tutelage.console import Console, command
+from tutelage.commands.console import Console, command
+from tutelage.training.prediction.engines.engine_table import CHOICES, RAY
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from training.predict import Predicted
+    from tutelage.training.prediction.predict import Predicted
 
 _WHICH = click.option(
     "--student", default="", metavar="ID|champion", help="Which one (default: the champion, else the newest)."
 )
-ENGINES = ("auto", "cuda", "openvino", "onnx", "torch-bf16", "torch")
 
 
 @command("predict")
@@ -25,7 +25,7 @@ ENGINES = ("auto", "cuda", "openvino", "onnx", "torch-bf16", "torch")
 @_WHICH
 @click.option(
     "--engine",
-    type=click.Choice([*ENGINES, "ray"]),
+    type=click.Choice([*CHOICES, RAY]),
     default="auto",
     show_default=True,
     help="What computes; auto: the first of these that the machine has and that agrees with torch.",
@@ -51,10 +51,10 @@ def predict_command(
     IN is CSV, JSONL, Parquet, hf://owner/name, or - for standard input (JSON or plain lines). OUT
     ends in .parquet, .csv or .jsonl, or is - for JSON lines on standard output.
     """
-    from loaders.sources import Source
-    from training.predict import predict
-    from training.predict_job import Job
-    from training.registry import find
+    from tutelage.loaders.sources import Source
+    from tutelage.training.prediction.job import Job
+    from tutelage.training.prediction.predict import predict
+    from tutelage.training.registry import find
 
     workspace = console.workspace
     job = Job(workspace, find(workspace.students, student), Source(source, encoding, split), out, text, id_)
@@ -80,7 +80,7 @@ def _summary(done: Predicted, rejects: Path) -> str:
 @_WHICH
 @click.option(
     "--engine",
-    type=click.Choice(ENGINES),
+    type=click.Choice(CHOICES),
     default="auto",
     show_default=True,
     help="What computes; auto: the first of these that the machine has and that agrees with torch.",
@@ -94,9 +94,9 @@ def serve_student_command(
     console: Console, *, student: str, engine: str, host: str, port: int, max_body: int, max_texts: int, max_length: int
 ) -> None:
     """Answer over HTTP like the Hub's text-classification pipeline, until interrupted."""
-    from training.registry import find
-    from training.serve import Limits, check_installed, listen, make_app, serve, url_of
-    from training.serving import ready
+    from tutelage.training.prediction.batching import ready
+    from tutelage.training.prediction.serve import Limits, check_installed, listen, make_app, serve, url_of
+    from tutelage.training.registry import find
 
     check_installed()
     with listen(host, port) as listening:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tutelage.console import Console, command
+from tutelage.commands.console import Console, command
 
 if TYPE_CHECKING:
-    from loaders.sources import Source
-    from loaders.texts import Columns, Loaded
+    from tutelage.loaders.load import Columns, Loaded
+    from tutelage.loaders.sources import Source
 
 
 @click.command("init")
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
 def init_command(directory: Path, one: tuple[str, ...], several: str, *, as_json: bool) -> None:
     """Make a task directory: task.yaml, .env.example, .gitignore."""
-    from tutelage.start import init
+    from tutelage.project.new_task import init
 
     labels = [*one, *(name.strip() for name in several.split(",") if name.strip())]
     if len(labels) < 2:
@@ -40,8 +40,8 @@ def init_command(directory: Path, one: tuple[str, ...], several: str, *, as_json
 @click.option("--encoding", default="utf-8", show_default=True, help="Encoding of a text file.")
 def load_command(console: Console, source: str, *, text: str, id_: str, gold: str, split: str, encoding: str) -> None:
     """Load texts from a CSV, JSONL or Parquet file or from hf://owner/name."""
-    from loaders.sources import Source
-    from loaders.texts import Columns
+    from tutelage.loaders.load import Columns
+    from tutelage.loaders.sources import Source
 
     _load(console, Source(source, encoding, split), Columns(text, id_, gold=gold))
 
@@ -79,18 +79,18 @@ def import_command(
     encoding: str,
 ) -> None:
     """Import recorded votes, with their reasons, and labels that the data already has."""
-    from loaders.sources import Source
-    from loaders.texts import Columns, vote_columns
+    from tutelage.loaders.load import Columns, vote_columns
+    from tutelage.loaders.sources import Source
 
     source = Source(file, encoding, split)
     _load(console, source, Columns(text, id_, given, gold, vote_columns(votes, source, teacher)))
 
 
 def _load(console: Console, source: Source, columns: Columns) -> None:
-    from loaders.gold import add_gold
-    from loaders.ledger import Ledger
-    from loaders.texts import load
-    from tutelage.rejects import Rejects
+    from tutelage.core.rejects import Rejects
+    from tutelage.loaders.gold import add_gold
+    from tutelage.loaders.ledger import Ledger
+    from tutelage.loaders.load import load
 
     workspace = console.workspace
     task = workspace.task

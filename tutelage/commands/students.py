@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tutelage.console import Console, command
+from tutelage.commands.console import Console, command
 
 if TYPE_CHECKING:
-    from training.train import Trained
-    from tutelage.workspace import Workspace
+    from tutelage.core.workspace import Workspace
+    from tutelage.training.train import Trained
 
 
 @command("train")
@@ -46,33 +46,26 @@ def train_command(
     """Train a student on a snapshot, without the holdout."""
     from dataclasses import asdict
 
-    from training.ranks import is_main
-    from training.recipe import LINEAR_TAKES, parse_student
-    from training.train import choose_recipe, train
+    from tutelage.core.compute import is_main
+    from tutelage.training.train import train
 
     if push_to_hub:
-        from training.hub import check_name
+        from tutelage.training.hub.upload import check_name
 
         check_name(push_to_hub)
     workspace = console.workspace
-    name, why = student or workspace.task.student, ""
-    if name == "auto":
-        recipe, why = choose_recipe(workspace, options, snapshot)
-    else:
-        recipe = parse_student(name, **options)
-    idle = [name for name, value in options.items() if value is not None and name not in LINEAR_TAKES]
-    if recipe.kind == "linear" and idle:
-        console.say(f"without effect on a linear student: --{', --'.join(idle).replace('_', '-')}")
-    trained = train(workspace, recipe, snapshot, console.progress, why=why)
+    trained = train(workspace, student, snapshot=snapshot, options=options, progress=console.progress)
     if not is_main():
         return
+    if trained.idle_options:
+        console.say(f"without effect on this student: --{', --'.join(trained.idle_options).replace('_', '-')}")
     address = _push(workspace, trained.id, push_to_hub, public=public) if push_to_hub else ""
     console.result(asdict(trained) | {"hub": address}, _summary(trained) + (f"\n{address}" if address else ""))
 
 
 def _push(workspace: Workspace, student: str, repo: str, *, public: bool) -> str:
-    from training.hub import push_student
-    from training.registry import find
+    from tutelage.training.hub.upload import push_student
+    from tutelage.training.registry import find
 
     return push_student(find(workspace.students, student), repo, private=not public)
 
@@ -80,8 +73,9 @@ def _push(workspace: Workspace, student: str, repo: str, *, public: bool) -> str
 def _summary(trained: Trained) -> str:
     left_out = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in trained.left_out.items() if count)
     words = f"auto: {trained.why}\n" if trained.why else ""
-    words += "trained" if trained.is_new else "known already:"
-    words = f"{words} {trained.id} on {trained.rows} rows in {trained.took['wall_s']:.1f} s ({trained.path})"
+    words += "trained" if trained.is_new else "already trained (nothing to do):"
+    took = trained.took.wall_s if trained.took else 0.0
+    words = f"{words} {trained.id} on {trained.rows} rows in {took:.1f} s ({trained.path})"
     listed = " (near_duplicates in student.json lists them)" if trained.left_out["near_duplicates"] else ""
     return words + (f"; left out: {left_out}{listed}" if left_out else "")
 
@@ -125,13 +119,13 @@ def evaluate_command(
     """
     from dataclasses import asdict, replace
 
-    from loaders.sources import Source
-    from training.curve import SHARES, learning_curve
-    from training.evaluate import evaluate, write_report
-    from training.registry import find
-    from training.sheet import SheetColumns, from_file, from_holdout
-    from training.teachers import compare_teachers, describe_teachers
-    from training.words import describe
+    from tutelage.commands.tables import describe_evaluation, describe_teachers
+    from tutelage.loaders.sources import Source
+    from tutelage.training.evaluation.evaluate import evaluate, write_report
+    from tutelage.training.evaluation.gold_set import SheetColumns, from_file, from_holdout
+    from tutelage.training.evaluation.learning_curve import SHARES, learning_curve
+    from tutelage.training.evaluation.teacher_comparison import compare_teachers
+    from tutelage.training.registry import find
 
     workspace = console.workspace
     columns = SheetColumns(text, gold, id_, votes)
@@ -157,14 +151,14 @@ def evaluate_command(
         if len(found.curve) < len(SHARES):
             console.say(f"learning curve: {len(SHARES) - len(found.curve)} parts lack a label and are left out")
     data = asdict(found) | {"report": str(as_json), "figure": str(as_png)}
-    console.result(data, f"{describe(found)}\n\n{as_json}\n{as_png}")
+    console.result(data, f"{describe_evaluation(found)}\n\n{as_json}\n{as_png}")
 
 
 @command("promote")
 @click.argument("student")
 def promote_command(console: Console, *, student: str) -> None:
     """Make a student the champion: the one that predict, rank and serve use."""
-    from training.registry import champion_id, promote
+    from tutelage.training.registry import champion_id, promote
 
     before = champion_id(console.workspace.students)
     entry = promote(console.workspace.students, student, why="promote")
@@ -175,7 +169,7 @@ def promote_command(console: Console, *, student: str) -> None:
 @command("rollback")
 def rollback_command(console: Console) -> None:
     """Make the champion before this one the champion again."""
-    from training.registry import rollback
+    from tutelage.training.registry import rollback
 
     entry = rollback(console.workspace.students)
     console.result({"champion": entry.id}, f"the champion is {entry.id} again")

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tutelage.console import Console, command
+from tutelage.commands.console import Console, command
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from loaders.teacher.annotate import Annotated
-    from loaders.teacher.plan import PlannedPanel
-    from loaders.teacher.session import Session
+    from tutelage.loaders.teacher.annotate import Annotated
+    from tutelage.loaders.teacher.plan import PlannedPanel
+    from tutelage.loaders.teacher.session import Session
 
 
 @command("annotate")
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option("--votes", type=click.IntRange(1, 99), metavar="N", help="Votes of each prompt (default: the task's).")
 def annotate_command(console: Console, *, only_plan: bool, budget: float | None, votes: int | None) -> None:
     """Ask the task's teachers for the votes that are missing."""
-    from loaders.teacher.session import Session
+    from tutelage.loaders.teacher.session import Session
 
     session = Session.of(console.workspace, votes=votes)
     if only_plan:

@@ -1,0 +1,1 @@
+"""The embedded Argilla: installed, started, found and stopped."""

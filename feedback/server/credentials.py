@@ -1,0 +1,70 @@
+"""Names, passwords and keys of the embedded Argilla: made once, kept in a file that only its owner reads."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from tutelage.core.errors import ServerError
+
+FILE = "credentials.json"
+WORKSPACE = "tutelage"
+
+
+def read(data_dir: Path) -> dict[str, Any]:
+    """The credentials of a data directory.
+
+    Raises
+    ------
+    ServerError
+        The file is missing or damaged.
+    """
+    path = data_dir / FILE
+    try:
+        credentials: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        accounts = [credentials["owner"], credentials["annotator"]]
+        complete = credentials.keys() >= _new().keys() and all(
+            account.keys() >= _account("").keys() for account in accounts
+        )
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        complete = False
+    if not complete:
+        raise ServerError(
+            f"The credentials of the embedded Argilla cannot be read: {path} is missing or damaged. "
+            "Stop the server, remove the file and run `tutelage up`: new passwords and keys are made, the data stay."
+        )
+    return credentials
+
+
+def ensure(data_dir: Path) -> None:
+    """Make the credentials where there are none yet."""
+    if not (data_dir / FILE).exists():
+        _write(data_dir / FILE, _new())
+
+
+def _new() -> dict[str, Any]:
+    return {
+        "owner": _account("owner"),
+        "annotator": _account("annotator"),
+        "auth_secret": secrets.token_hex(32),
+        "workspace": WORKSPACE,
+    }
+
+
+def _account(name: str) -> dict[str, str]:
+    return {"username": name, "password": secrets.token_urlsafe(12), "api_key": secrets.token_urlsafe(48)}
+
+
+def _write(path: Path, credentials: dict[str, Any]) -> None:
+    """Private from its first byte on, and there either whole or not at all."""
+    unfinished = path.with_suffix(".new")
+    unfinished.unlink(missing_ok=True)
+    file = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(file, "w", encoding="utf-8") as stream:
+        json.dump(credentials, stream, indent=2)
+        stream.flush()
+        os.fsync(stream.fileno())
+    unfinished.rename(path)

@@ -1,0 +1,207 @@
+"""From rows to records: ids, checks, votes; what cannot be used goes to ``rejects.jsonl``."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from itertools import islice
+from typing import NamedTuple
+
+from tutelage.core.errors import SourceError
+from tutelage.core.records import Record, Voter
+from tutelage.core.rejects import Reject, Rejects
+from tutelage.loaders.ledger import Answer, Ledger
+from tutelage.loaders.rows import TEXT_MAX_LENGTH, Row, normalised, problem_of
+from tutelage.loaders.sources import Source
+
+_BATCH = 1000
+
+
+class VoteColumn(NamedTuple):
+    """A column of votes, and the column of their reasons ('' for none)."""
+
+    voter: Voter
+    label: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which column holds what; an empty name means that there is none."""
+
+    text: str
+    id: str = ""
+    given: str = ""
+    gold: str = ""
+    votes: tuple[VoteColumn, ...] = ()
+
+    def names(self) -> list[str]:
+        """All columns that must be there."""
+        votes = (name for vote in self.votes for name in (vote.label, vote.reason))
+        return [name for name in (self.text, self.id, self.given, self.gold, *votes) if name]
+
+
+@dataclass
+class Loaded:
+    """What a load did, row by row and answer by answer.
+
+    ``differing`` counts the source's votes that were loaded before with another label, which stays;
+    ``abstentions`` counts the source's votes, ``given_unread`` its given labels, that name no label.
+    """
+
+    rows: int = 0
+    new: int = 0
+    known: int = 0
+    rejected: int = 0
+    answers: int = 0
+    differing: int = 0
+    abstentions: int = 0
+    given_unread: int = 0
+
+    def __post_init__(self) -> None:
+        # Gold labels by record id: no field, so that they are in nothing that is printed of a load.
+        self.gold: dict[str, str] = {}
+
+
+def load(
+    source: Source,
+    columns: Columns,
+    ledger: Ledger,
+    rejects: Rejects,
+    *,
+    names_label: Callable[[str], object] = bool,
+    progress: Callable[[int], None] = lambda _rows: None,
+) -> Loaded:
+    """Stream a source into the ledger; good rows go in, bad rows to ``rejects``.
+
+    Parameters
+    ----------
+    names_label
+        Whether what a vote or a given label says names a label; what does not is kept and counted.
+    progress
+        Called with the number of rows done, after each batch.
+
+    Raises
+    ------
+    SourceError
+        When the source or a column is missing, or the file is in another encoding.
+    """
+    source.require(columns.names())
+    loaded = Loaded()
+    identify = _Identifier(columns)
+    rows = source.rows()
+    while batch := list(islice(rows, _BATCH)):
+        bad = _take(batch, columns, identify, ledger, loaded, names_label)
+        rejects.add([_reject(source, row, why, columns) for row, why in bad])
+        loaded.rejected += len(bad)
+        loaded.rows += len(batch)
+        progress(loaded.rows)
+    return loaded
+
+
+def _reject(source: Source, row: Row, why: str, columns: Columns) -> Reject:
+    values = {name: value for name, value in row.values.items() if name != columns.gold}
+    return Reject(source=source.name, row=row.number, reason=why, values=values)
+
+
+def _take(
+    batch: Sequence[Row],
+    columns: Columns,
+    identify: _Identifier,
+    ledger: Ledger,
+    loaded: Loaded,
+    names_label: Callable[[str], object],
+) -> list[tuple[Row, str]]:
+    """Put a batch into the ledger in one transaction; returns the rows that cannot be used, with the reason."""
+    good, bad = _sift(batch, columns, identify, ledger)
+    records = [
+        Record(record_id, row.cell(columns.text), row.cell(columns.given).strip() or None) for record_id, row in good
+    ]
+    answers = [answer for record_id, row in good for answer in _answers(record_id, row, columns)]
+    added, answered = ledger.add(records, answers)
+    loaded.new += added.new
+    loaded.known += added.known
+    loaded.answers += answered.new
+    loaded.differing += answered.differing
+    loaded.abstentions += sum(1 for answer in answers if not names_label(answer.said))
+    loaded.given_unread += sum(1 for record in records if record.given and not names_label(record.given))
+    gold = ((record_id, row.cell(columns.gold).strip()) for record_id, row in good)
+    loaded.gold.update((record_id, label) for record_id, label in gold if label)
+    return bad
+
+
+def _sift(
+    batch: Sequence[Row], columns: Columns, identify: _Identifier, ledger: Ledger
+) -> tuple[list[tuple[str, Row]], list[tuple[Row, str]]]:
+    """The good rows with their ids, and the bad ones with what is wrong."""
+    problems = [(row, _problem(row, columns)) for row in batch]
+    named = [(identify(row), row) for row, problem in problems if not problem]
+    texts = ledger.text_of([record_id for record_id, _ in named])
+    good, bad = [], [(row, problem) for row, problem in problems if problem]
+    for record_id, row in named:
+        text = row.cell(columns.text)
+        if normalised(texts.setdefault(record_id, text)) == normalised(text):
+            good.append((record_id, row))
+        else:
+            bad.append((row, f"id {record_id!r} was seen with another text"))
+    return good, bad
+
+
+def _problem(row: Row, columns: Columns) -> str:
+    if problem := problem_of(row, columns.text, columns.id, others=columns.names()):
+        return problem
+    length = len(row.cell(columns.text))
+    if length > TEXT_MAX_LENGTH:
+        return f"text of {length} characters is too long for Argilla (at most {TEXT_MAX_LENGTH})"
+    if any("\0" in row.cell(name) for name in columns.names()):  # SQLite and PostgreSQL do not take it
+        return "holds a NUL character"
+    return ""
+
+
+def _answers(record_id: str, row: Row, columns: Columns) -> Iterator[Answer]:
+    for column in columns.votes:
+        yield Answer(record_id, column.voter, row.cell(column.label), row.cell(column.reason))
+
+
+class _Identifier:
+    """The id column; else a hash of the normalised text and the number of its occurrence in the source."""
+
+    def __init__(self, columns: Columns) -> None:
+        self._columns = columns
+        self._seen: Counter[str] = Counter()
+
+    def __call__(self, row: Row) -> str:
+        if self._columns.id:
+            return row.cell(self._columns.id).strip()
+        digest = hashlib.sha256(normalised(row.cell(self._columns.text)).encode()).hexdigest()[:16]
+        self._seen[digest] += 1
+        return f"{digest}-{self._seen[digest]}"
+
+
+def vote_columns(specs: Iterable[str], source: Source, teacher: str) -> tuple[VoteColumn, ...]:
+    """Read ``LABELCOL[:REASONCOL]`` and ``vote__*``; what the star matched is a teacher of its own."""
+    there = source.columns()
+    found: list[VoteColumn] = []
+    for spec in specs:
+        if "*" in spec and spec not in there:
+            matches = [name for name in there if fnmatchcase(name, spec)]
+            if not matches:
+                raise SourceError(f"{source.name}: no column matches --vote {spec!r}; it has: {', '.join(there)}")
+            found += [VoteColumn(Voter(_starred(name, spec), name), name) for name in matches]
+        else:
+            label, reason = (spec, "") if spec in there else _split(spec)
+            found.append(VoteColumn(Voter(teacher, label), label, reason))
+    return tuple(found)
+
+
+def _split(spec: str) -> tuple[str, str]:
+    label, _, reason = spec.partition(":")
+    return label, reason
+
+
+def _starred(name: str, pattern: str) -> str:
+    head, _, tail = pattern.partition("*")
+    return name[len(head) : len(name) - len(tail) or None]

@@ -1,0 +1,81 @@
+"""What an endpoint takes for a model: found out with the first calls, then remembered."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from tutelage.loaders.models.model import Request
+
+_FORMS = ("json_schema", "json_object", "")
+_ABOUT_FORM = re.compile(r"response_format|json.?schema|json.?object|guided|grammar|structured", re.IGNORECASE)
+_ABOUT_LOGPROBS = re.compile(r"logprob", re.IGNORECASE)
+_ABOUT_LENGTH = re.compile(r"max_completion_tokens", re.IGNORECASE)
+_ABOUT_SEED = re.compile(r"\bseed\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """``form`` is how the answer's form is asked for; ``settled`` says that an answer has confirmed it."""
+
+    form: str = _FORMS[0]
+    settled: bool = False
+    logprobs: bool = True
+    length: str = "max_tokens"
+    seed: bool = True
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Dialect:
+        """The remembered dialect; what an older tutelage did not know is as new."""
+        return cls(**{name: data[name] for name in cls.__dataclass_fields__ if name in data})
+
+    def to_json(self) -> dict[str, Any]:
+        """For remembering."""
+        return asdict(self)
+
+    def body(self, request: Request, *, model: str, logprobs: bool) -> dict[str, Any]:
+        """The body of a chat completion in this dialect."""
+        body = {"model": model, "messages": [{"role": "user", "content": request.prompt}], **request.parameters}
+        if "max_tokens" in body:
+            body[self.length] = body.pop("max_tokens")
+        if "seed" in body and self.seed:
+            body["seed"] += request.number - 1  # votes with one seed would be one vote
+        elif "seed" in body:
+            del body["seed"]
+        if logprobs and self.logprobs:
+            body["logprobs"] = True
+        return body | self._response_format(request.labels)
+
+    def _response_format(self, labels: tuple[str, ...]) -> dict[str, Any]:
+        if not labels or not self.form:
+            return {}
+        schema = {"name": "vote", "strict": True, "schema": vote_schema(labels)}
+        return {"response_format": {"type": self.form, **({"json_schema": schema} if self.form == _FORMS[0] else {})}}
+
+    def without(self, complaint: str, request: Request) -> Dialect | None:
+        """A humbler dialect after the endpoint refused a request; None where nothing is left to do without."""
+        if _ABOUT_LENGTH.search(complaint) and self.length == "max_tokens":
+            return replace(self, length="max_completion_tokens")
+        if _ABOUT_LOGPROBS.search(complaint) and self.logprobs:
+            return replace(self, logprobs=False)
+        if _ABOUT_SEED.search(complaint) and self.seed and "seed" in request.parameters:
+            return replace(self, seed=False)
+        if request.labels and self.form and (_ABOUT_FORM.search(complaint) or not self.settled):
+            return replace(self, form=_FORMS[_FORMS.index(self.form) + 1])
+        return None
+
+    def confirmed(self, *, obeyed: bool) -> Dialect:
+        """After an answer: a form that it obeyed stays, one that it ignored is not asked for again."""
+        return replace(self, settled=True, form=self.form if obeyed else "")
+
+
+def vote_schema(labels: tuple[str, ...]) -> dict[str, Any]:
+    """JSON schema of a vote: the reason first, so that the label follows from it."""
+    return {
+        "type": "object",
+        "properties": {"reason": {"type": "string"}, "label": {"type": "string", "enum": list(labels)}},
+        "required": ["reason", "label"],
+        "additionalProperties": False,
+    }

@@ -1,0 +1,154 @@
+"""A model that runs in this process, through ``transformers``."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from tutelage.core.errors import TeacherError
+from tutelage.core.teachers import Teacher
+from tutelage.loaders.models.model import OVERFLOW, Refused, Reply, Request
+
+_SAMPLING = {"temperature": "temperature", "top_p": "top_p", "max_tokens": "max_new_tokens"}
+
+
+class _Asked(NamedTuple):
+    tokens: list[int]
+    options: dict[str, Any]
+    reply: asyncio.Future[Reply]
+
+
+class LocalModel:
+    """Writes the answers that are asked for at the same time in batches, several votes on one text among them.
+
+    Made inside the running event loop; the model computes in a thread beside it.
+    """
+
+    def __init__(self, teacher: Teacher) -> None:
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
+        from transformers.utils import logging
+
+        if not sys.stderr.isatty():
+            logging.disable_progress_bar()
+        self._torch, self._batch = torch, teacher.local.batch
+        self._device = _device(teacher.local.device)
+        try:
+            self._tokenizer = AutoTokenizer.from_pretrained(teacher.model, padding_side="left")
+            model = AutoModelForCausalLM.from_pretrained(teacher.model, dtype=_dtype(teacher.local.dtype))
+            self._model = model.to(self._device).eval()
+        except (OSError, ValueError, RuntimeError) as error:  # not found, no such kind of model, no room on the device
+            raise TeacherError(f"teacher {teacher.name!r}: model {teacher.model!r} cannot be loaded: {error}") from None
+        if self._tokenizer.pad_token_id is None:
+            self._tokenizer.pad_token = self._tokenizer.eos_token
+        set_seed(teacher.local.seed)
+        self._queue: asyncio.Queue[_Asked] = asyncio.Queue()
+        self._worker = asyncio.create_task(self._work())
+
+    async def answer(self, request: Request) -> Reply:
+        """The model's answer; the chat template is the model's own, where it has one."""
+        tokens, options = self._tokens(request.prompt), _options(request.parameters)
+        longest = getattr(self._model.config, "max_position_embeddings", None)
+        if longest and len(tokens) + options["max_new_tokens"] > longest:
+            raise Refused(OVERFLOW, f"{len(tokens)} tokens and the answer do not fit into the model's {longest}")
+        reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        await self._queue.put(_Asked(tokens, options, reply))
+        return await reply
+
+    async def close(self) -> None:
+        """Stop working."""
+        self._worker.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._worker
+
+    def _tokens(self, prompt: str) -> list[int]:
+        if self._tokenizer.chat_template is None:
+            return list(self._tokenizer(prompt)["input_ids"])
+        messages = [{"role": "user", "content": prompt}]
+        encoded = self._tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
+        return list(encoded["input_ids"])
+
+    async def _work(self) -> None:
+        while True:
+            batch = await self._next_batch()
+            try:
+                replies = await asyncio.to_thread(self._write, batch)
+            except Exception as error:  # out of memory, a bug in a model's code: the asker shall hear of it
+                failure = TeacherError(f"the model failed: {error}; a smaller local.batch may help")
+                for asked in batch:
+                    _settle(asked.reply, failure)
+            else:
+                for asked, reply in zip(batch, replies, strict=True):
+                    _settle(asked.reply, reply)
+
+    async def _next_batch(self) -> list[_Asked]:
+        """What is asked now, up to the batch size; answers with other options wait for the next batch."""
+        batch, later = [await self._queue.get()], list[_Asked]()
+        await asyncio.sleep(0)  # let those ask who are about to
+        while len(batch) < self._batch and not self._queue.empty():
+            asked = self._queue.get_nowait()
+            (batch if asked.options == batch[0].options else later).append(asked)
+        for asked in later:
+            self._queue.put_nowait(asked)
+        return batch
+
+    def _write(self, batch: Sequence[_Asked]) -> list[Reply]:
+        padded = self._tokenizer.pad({"input_ids": [asked.tokens for asked in batch]}, return_tensors="pt")
+        inputs = {name: padded[name].to(self._device) for name in ("input_ids", "attention_mask")}
+        with self._torch.inference_mode():
+            written = self._model.generate(**inputs, **batch[0].options, pad_token_id=self._tokenizer.pad_token_id)
+        answers = written[:, inputs["input_ids"].shape[1] :].tolist()
+        return [self._reply(asked, answer) for asked, answer in zip(batch, answers, strict=True)]
+
+    def _reply(self, asked: _Asked, answer: list[int]) -> Reply:
+        ends = _ends(self._model.generation_config.eos_token_id) | {self._tokenizer.eos_token_id}
+        length = next((at for at, token in enumerate(answer) if token in ends), None)
+        text = self._tokenizer.decode(answer[:length], skip_special_tokens=True)
+        finish = "length" if length is None else "stop"
+        return Reply(text, finish, len(asked.tokens), len(answer) if length is None else length + 1)
+
+
+def _options(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """OpenAI's parameters by the names of ``generate``; no temperature, or 0, means the likeliest answer."""
+    options = {theirs: parameters[ours] for ours, theirs in _SAMPLING.items() if ours in parameters}
+    if parameters.get("temperature"):
+        return {**options, "do_sample": True}
+    return {
+        "max_new_tokens": options["max_new_tokens"],
+        "do_sample": False,
+        "temperature": None,
+        "top_p": None,
+        "top_k": None,
+    }
+
+
+def _ends(token_ids: int | list[int] | None) -> set[int | None]:
+    return set(token_ids) if isinstance(token_ids, list) else {token_ids}
+
+
+def _settle(future: asyncio.Future[Reply], outcome: Reply | Exception) -> None:
+    if future.done():  # the asker has gone
+        return
+    if isinstance(outcome, Reply):
+        future.set_result(outcome)
+    else:
+        future.set_exception(outcome)
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name != "auto":
+        return name
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _dtype(name: str) -> Any:
+    import torch
+
+    return name if name == "auto" else getattr(torch, name)

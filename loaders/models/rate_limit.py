@@ -1,0 +1,158 @@
+"""How many calls run at once, and how fast they start: the task's limits, and what the endpoint bears.
+
+Concurrency rises while answers come and falls when the endpoint says that it is too much (429,
+5xx, timeouts) or when latency has risen and nothing more gets done. It is judged once for each
+window of about as many calls as may run at once, so that a few unlucky calls change nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from statistics import median
+
+from tutelage.core.teachers import Limits
+
+_FIRST = 16
+_TROUBLE = 0.2  # share of a window's calls
+_OVERLOAD = 0.5
+_SLOWER = 2.0  # times the best window's median latency
+_SHORTEST_WINDOW = 8
+
+
+class Gate:
+    """Lets calls through; one for each teacher, made inside the running event loop."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._most = limits.concurrency
+        self.concurrency = float(min(_FIRST, self._most))
+        self._doubling = True
+        self._active = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._requests = _Rate(limits.rpm)
+        self._tokens = _Rate(limits.tpm)
+        self._closed_until = 0.0
+        self._window = _Window()
+        self._best_latency = self._best_rate = 0.0
+
+    @asynccontextmanager
+    async def slot(self, tokens: int) -> AsyncIterator[None]:
+        """A place among the calls that run; ``tokens`` is how many the call is expected to take."""
+        await self._place()
+        try:
+            await self._pace(tokens)
+            yield
+        finally:
+            self._active -= 1
+            self._wake()
+
+    async def _place(self) -> None:
+        if self._active < int(self.concurrency) and not self._waiting:
+            self._active += 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():  # the place was given and nobody takes it
+                self._active -= 1
+                self._wake()
+            raise
+
+    def _wake(self) -> None:
+        while self._waiting and self._active < int(self.concurrency):
+            turn = self._waiting.popleft()
+            if not turn.done():
+                self._active += 1
+                turn.set_result(None)
+
+    async def _pace(self, tokens: int) -> None:
+        now = asyncio.get_running_loop().time()
+        start = max(now, self._closed_until, self._requests.take(1, now), self._tokens.take(tokens, now))
+        if start > now:
+            await asyncio.sleep(start - now)
+
+    def answered(self, latency: float, *, expected: int, tokens: int) -> None:
+        """Note an answer after ``latency`` seconds that took ``tokens`` where ``expected`` were counted on."""
+        self._tokens.correct(tokens - expected)
+        self._window.latencies.append(latency)
+        self._judge()
+
+    def troubled(self, *, after: float | None = None) -> None:
+        """Note that the endpoint had too much, and for how many seconds it wants to be left alone."""
+        window = self._window
+        window.troubles += 1
+        if after and window.troubles > _OVERLOAD * max(window.calls, _SHORTEST_WINDOW):
+            self._closed_until = max(self._closed_until, asyncio.get_running_loop().time() + after)
+        self._judge()
+
+    def _judge(self) -> None:
+        window = self._window
+        if window.calls < max(self.concurrency, _SHORTEST_WINDOW):
+            return
+        share, rate = window.troubles / window.calls, window.rate()
+        if share > _TROUBLE:
+            self._slow_down(0.5 if share > _OVERLOAD else 0.7)
+        elif self._is_saturated(rate):
+            self._slow_down(0.8)
+        else:
+            self._speed_up()
+        self._best_rate = max(self._best_rate * 0.98, rate)
+        self._window = _Window()
+        self._wake()
+
+    def _is_saturated(self, rate: float) -> bool:
+        """Latency has risen, and more calls at once no longer get more done."""
+        latency = median(self._window.latencies)
+        self._best_latency = min(self._best_latency * 1.02 or latency, latency)
+        return latency > _SLOWER * self._best_latency and rate < 1.05 * self._best_rate
+
+    def _slow_down(self, factor: float) -> None:
+        self._doubling = False
+        self.concurrency = max(1.0, self.concurrency * factor)
+
+    def _speed_up(self) -> None:
+        step = self.concurrency if self._doubling else max(1.0, self.concurrency / 4)
+        self.concurrency = min(float(self._most), self.concurrency + step)
+
+
+class _Window:
+    """The calls since the concurrency was last judged."""
+
+    def __init__(self) -> None:
+        self.latencies: list[float] = []
+        self.troubles = 0
+        self._since = asyncio.get_running_loop().time()
+
+    @property
+    def calls(self) -> int:
+        return len(self.latencies) + self.troubles
+
+    def rate(self) -> float:
+        """Answers a second."""
+        return len(self.latencies) / max(asyncio.get_running_loop().time() - self._since, 1e-3)
+
+
+class _Rate:
+    """So much a minute, evenly: the generic cell rate algorithm (ITU-T I.371) without a burst to begin with."""
+
+    _CATCH_UP = 0.05  # seconds by which a late timer may be made good
+
+    def __init__(self, per_minute: float | None) -> None:
+        self._seconds_each = 60 / per_minute if per_minute else 0.0
+        self._next = 0.0
+
+    def take(self, amount: float, now: float) -> float:
+        """When ``amount`` may start, on the clock of ``now``."""
+        if not self._seconds_each:
+            return now
+        start = max(self._next, now - self._CATCH_UP)
+        self._next = start + amount * self._seconds_each
+        return start
+
+    def correct(self, amount: float) -> None:
+        """Take ``amount`` more, or less, than was counted on."""
+        self._next += amount * self._seconds_each

@@ -1,0 +1,60 @@
+"""Rows of a source: what makes two texts the same, and which rows cannot be used."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+TEXT_MAX_LENGTH = 100_000
+"""Characters. 500 records of this length stay below the 100 MB that Argilla's search takes in a request."""
+ID_MAX_LENGTH = 200
+
+_HALF_A_PAIR = re.compile("[\ud800-\udfff]")
+"""Half of a surrogate pair, which UTF-8 cannot hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a source; ``number`` counts from 1. ``problem`` says why it cannot be used."""
+
+    number: int
+    values: dict[str, str]
+    problem: str = ""
+
+    def cell(self, column: str) -> str:
+        """The value in a column; empty where the row, or the source, has none."""
+        return self.values.get(column, "")
+
+
+def problem_of(row: Row, text: str, id_: str = "", *, others: Iterable[str] = ()) -> str:
+    """Why a row cannot be used, empty where it can.
+
+    Parameters
+    ----------
+    text, id_
+        The columns of its text and, if there is one, of its id.
+    others
+        Further columns whose cells are kept.
+    """
+    if row.problem:
+        return row.problem
+    if not row.cell(text).strip():
+        return "has no text"
+    if any(_HALF_A_PAIR.search(row.cell(name)) for name in (text, id_, *others) if name):
+        return "holds half a surrogate pair"
+    if id_ and not 0 < len(row.cell(id_).strip()) <= ID_MAX_LENGTH:
+        return f"id must have 1 to {ID_MAX_LENGTH} characters"
+    return ""
+
+
+def normalised(text: str) -> str:
+    """The text in Unicode NFC with runs of white space as one space: what makes two texts the same."""
+    return re.sub(r"\s+", " ", unicodedata.normalize("NFC", text)).strip()
+
+
+def text_key(text: str) -> str:
+    """First 16 hex digits of a SHA-256 over the normalised text."""
+    return hashlib.sha256(normalised(text).encode()).hexdigest()[:16]

@@ -1,0 +1,175 @@
+"""The teacher's part of ``task.db``: panels, the calls behind answers, what an endpoint was found to take."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from tutelage.core.records import Vote, Voter
+from tutelage.core.task import Task
+from tutelage.loaders.ledger import COUNTS, Ledger
+from tutelage.loaders.models.model import OVERFLOW
+from tutelage.loaders.teacher.panel import Panel
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One answer of a teacher, with all that is known of the call. Cost in US dollars, latency in seconds."""
+
+    record_id: str
+    voter: Voter
+    said: str
+    reason: str
+    raw: str
+    rung: str
+    finish: str
+    structured: str
+    tokens_in: int | None
+    tokens_out: int | None
+    cost: float | None
+    latency: float
+    attempts: int
+    probability: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A record to be asked about: its votes that count, and the panels whose model it is too long for."""
+
+    seq: int
+    id: str
+    text: str
+    votes: tuple[Vote, ...] = ()
+    overflows: frozenset[tuple[str, str]] = frozenset()
+
+
+class Spent(NamedTuple):
+    """What a panel's vote cost so far: sums over its calls, latency in seconds.
+
+    ``priced`` is how many of the calls have a known cost; ``cost`` is theirs, in US dollars.
+    """
+
+    teacher: str
+    prompt: str
+    vote: int
+    calls: int
+    priced: int
+    tokens_in: int
+    tokens_out: int
+    cost: float
+    latency: float
+
+
+class TeacherLedger(Ledger):
+    """The ledger, for those who ask teachers."""
+
+    def set_panels(self, panels: Sequence[Panel]) -> None:
+        """Note these panels as the present ones; the votes of all others no longer count."""
+        rows = [
+            (*p.key, p.model, p.digest, json.dumps(p.parameters, sort_keys=True), p.template.filled) for p in panels
+        ]
+        with self._transaction() as db:
+            db.execute("UPDATE panels SET present = 0 WHERE present")
+            db.executemany(
+                "INSERT INTO panels VALUES (?, ?, ?, ?, ?, ?, 1) ON CONFLICT DO UPDATE SET present = 1", rows
+            )
+
+    def keep(self, answers: Sequence[Kept]) -> None:
+        """Append answers and their calls in one transaction."""
+        with self._transaction() as db:
+            for a in answers:
+                seq = db.execute(
+                    "INSERT INTO answers (record, teacher, prompt, vote, said, reason) VALUES (?, ?, ?, ?, ?, ?)",
+                    (a.record_id, a.voter.teacher, a.voter.prompt, a.voter.vote, a.said, a.reason),
+                ).lastrowid
+                call = (a.raw, a.rung, a.finish, a.structured, a.tokens_in, a.tokens_out)
+                db.execute(
+                    "INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    (seq, *call, a.cost, a.latency, a.attempts, a.probability),
+                )
+
+    def page(self, task: Task, *, after: int, size: int) -> list[Case]:
+        """The next ``size`` records behind the one whose ``seq`` is ``after``, in the order of their arrival."""
+        texts = self._db.execute(
+            "SELECT seq, id, text FROM records WHERE seq > ? ORDER BY seq LIMIT ?", [after, size]
+        ).fetchall()
+        answers = self._answers(after, texts[-1][0]) if texts else {}
+        return [_case(seq, id_, text, answers.get(id_, []), task) for seq, id_, text in texts]
+
+    def _answers(self, after: int, last: int) -> dict[str, list[tuple[Any, ...]]]:
+        rows = self._db.execute(
+            "SELECT a.record, a.teacher, a.prompt, a.vote, a.said, c.finish FROM records r"
+            f" JOIN answers a ON a.record = r.id AND {COUNTS} LEFT JOIN calls c ON c.answer = a.seq"
+            " WHERE r.seq > ? AND r.seq <= ? ORDER BY a.seq",
+            [after, last],
+        )
+        found: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
+        for record_id, *answer in rows:
+            found[record_id].append(tuple(answer))
+        return found
+
+    def add_early_stops(self, stops: Sequence[tuple[str, Panel, int]]) -> tuple[int, int]:
+        """Note where how many votes of a panel were not asked for, the majority being settled.
+
+        Returns how many of these are new, and how many votes they saved.
+        """
+        new = saved = 0
+        with self._transaction() as db:
+            for record_id, panel, spared in stops:
+                done = db.execute(
+                    "INSERT OR IGNORE INTO early_stops (record, teacher, prompt, votes, saved) VALUES (?, ?, ?, ?, ?)",
+                    (record_id, *panel.key, panel.votes, spared),
+                )
+                new, saved = new + done.rowcount, saved + done.rowcount * spared
+        return new, saved
+
+    def dialect(self, base_url: str, model: str) -> dict[str, Any]:
+        """What the endpoint was found to take for this model; empty where nobody has asked yet."""
+        row = self._db.execute("SELECT dialect FROM dialects WHERE (base_url, model) = (?, ?)", [base_url, model])
+        found = row.fetchone()
+        return dict(json.loads(found[0])) if found else {}
+
+    def set_dialect(self, base_url: str, model: str, dialect: dict[str, Any]) -> None:
+        """Remember what the endpoint takes."""
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO dialects VALUES (?, ?, ?)", [base_url, model, json.dumps(dialect)])
+
+    def spent(self) -> list[Spent]:
+        """What was spent on each vote of each panel, the present ones and those before; lost calls are not in it."""
+        rows = self._db.execute(
+            "SELECT a.teacher, a.prompt, a.vote, count(*), count(c.cost), coalesce(sum(c.tokens_in), 0),"
+            " coalesce(sum(c.tokens_out), 0), coalesce(sum(c.cost), 0.0), sum(c.latency)"
+            " FROM calls c JOIN answers a ON a.seq = c.answer GROUP BY a.teacher, a.prompt, a.vote"
+        )
+        return [Spent(*row) for row in rows]
+
+    def asked(self, panels: Sequence[Panel]) -> int:
+        """How many votes these panels have given."""
+        counts = self._db.execute("SELECT teacher, prompt, vote, count(*) FROM answers GROUP BY 1, 2, 3")
+        wanted = {(*panel.key, number) for panel in panels for number in range(1, panel.votes + 1)}
+        return sum(count for *voter, count in counts if tuple(voter) in wanted)
+
+    def early_stop_count(self) -> tuple[int, int]:
+        """How many records were stopped early, and how many votes that saved."""
+        row = self._db.execute("SELECT count(DISTINCT record), coalesce(sum(saved), 0) FROM early_stops").fetchone()
+        return int(row[0]), int(row[1])
+
+    def tokens_per_character(self, panel: Panel) -> tuple[float, float] | None:
+        """What this panel's calls took on average: tokens in for a character of prompt, tokens out for an answer."""
+        row = self._db.execute(
+            "SELECT count(*), sum(c.tokens_in), sum(length(p.filled) + length(r.text)), avg(c.tokens_out)"
+            " FROM calls c JOIN answers a ON a.seq = c.answer JOIN records r ON r.id = a.record"
+            " JOIN panels p ON (p.teacher, p.prompt) = (a.teacher, a.prompt)"
+            " WHERE (p.teacher, p.prompt) = (?, ?) AND c.tokens_in IS NOT NULL AND c.tokens_out IS NOT NULL",
+            panel.key,
+        ).fetchone()
+        return (row[1] / row[2], float(row[3])) if row[0] else None
+
+
+def _case(seq: int, record_id: str, text: str, answers: Sequence[tuple[Any, ...]], task: Task) -> Case:
+    votes = tuple(task.vote(Voter(t, p, n), said) for t, p, n, said, _ in answers)
+    overflows = frozenset((t, p) for t, p, _, _, finish in answers if finish == OVERFLOW)
+    return Case(seq, record_id, text, votes, overflows)

@@ -1,0 +1,65 @@
+"""The picture of an evaluation: scores with intervals, and the student's confusion matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tutelage.core.files import replacing
+from tutelage.training.measures.metrics import Scores
+
+
+def draw(path: Path, title: str, scores: Mapping[str, Scores], label_names: tuple[str, ...], shown: str) -> None:
+    """Write a PNG: accuracy and macro-F1 of each predictor, and the confusion matrix of ``shown``."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    side = max(4.0, 0.35 * len(label_names) + 2)
+    figure = Figure(figsize=(side + 6, side), layout="constrained")
+    FigureCanvasAgg(figure)
+    bars, grid = figure.subplots(1, 2, width_ratios=[5, side])
+    figure.suptitle(_plain(title))
+    _draw_scores(bars, scores)
+    _draw_confusion(grid, np.array(scores[shown].confusion), label_names)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
+
+
+def _draw_scores(axes: Any, scores: Mapping[str, Scores]) -> None:
+    rows = np.arange(len(scores))
+    for name, shift in (("accuracy", -0.12), ("macro_f1", 0.12)):
+        values = np.array([getattr(score, name) for score in scores.values()])
+        bounds = np.array([getattr(score, f"{name}_interval") for score in scores.values()]).T
+        spread = np.maximum(0, np.abs(bounds - values))
+        axes.errorbar(values, rows + shift, xerr=spread, fmt="o", capsize=3, label=name.replace("_f1", "-F1"))
+    axes.set_yticks(rows, [_plain(name) for name in scores])
+    axes.set_ylim(len(scores) - 0.5, -0.5)
+    axes.set_xlabel("with 95 % interval")
+    axes.grid(axis="x", alpha=0.3)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)
+
+
+def _draw_confusion(axes: Any, matrix: Any, label_names: tuple[str, ...]) -> None:
+    columns = [*map(_plain, label_names), *(["(no label)"] if matrix[:, -1].any() else [])]
+    matrix = matrix[:, : len(columns)]
+    axes.imshow(matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True)), cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(len(columns)), columns, rotation=90)
+    axes.set_yticks(range(len(label_names)), list(map(_plain, label_names)))
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("gold")
+    if len(label_names) <= 30:
+        for (row, column), count in np.ndenumerate(matrix):
+            dark = count > 0.5 * matrix[row].sum()
+            axes.text(column, row, str(count), ha="center", va="center", color="white" if dark else "black")
+
+
+def _plain(text: str) -> str:
+    """Labels are data: a dollar sign starts no formula, and what the font cannot draw becomes a box."""
+    from matplotlib import font_manager
+    from matplotlib.ft2font import FT2Font
+
+    known = FT2Font(font_manager.findfont("DejaVu Sans")).get_charmap()
+    return "".join(char if ord(char) in known else "\N{WHITE SQUARE}" for char in text[:40]).replace("$", r"\$")

@@ -1,0 +1,56 @@
+"""Where a student is weak: accuracy by parts of the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tutelage.core.arrays import Ints
+from tutelage.training.measures.metrics import Interval, wilson
+
+SMALLEST = 10
+"""Rows below which a slice is shown but never called the worst."""
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Accuracy on the rows for which ``by`` is ``value``."""
+
+    by: str
+    value: str
+    rows: int
+    accuracy: float
+    interval: Interval
+
+
+def slices(right: Sequence[bool], parts: Mapping[str, Sequence[str]]) -> list[Slice]:
+    """Accuracy of each part; ``parts`` maps what is sliced by to each row's value ('' for none)."""
+    found = []
+    for by, values in parts.items():
+        for value in sorted(set(values) - {""}):
+            of_slice = [is_right for is_right, its in zip(right, values, strict=True) if its == value]
+            hits = sum(of_slice)
+            found.append(Slice(by, value, len(of_slice), hits / len(of_slice), wilson(hits, len(of_slice))))
+    return found
+
+
+def worst(found: Sequence[Slice]) -> Slice | None:
+    """The slice with the lowest accuracy among those that are large enough; None where none is."""
+    return min((s for s in found if s.rows >= SMALLEST), key=lambda s: (s.accuracy, -s.rows), default=None)
+
+
+def by_length(texts: Sequence[str]) -> list[str]:
+    """Each text's quarter by number of words, named by its bounds."""
+    words: Ints = np.array([len(text.split()) for text in texts])
+    bounds = np.unique(np.quantile(words, [0, 0.25, 0.5, 0.75, 1], method="inverted_cdf"))
+    place = np.clip(np.searchsorted(bounds, words, side="left"), 1, max(1, len(bounds) - 1))
+    if len(bounds) == 1:
+        return [f"{bounds[0]} words"] * len(texts)
+    return [f"{int(bounds[i - 1]) + (i > 1):>3} to {int(bounds[i]):>3} words" for i in place]
+
+
+def by_agreement(agreements: Sequence[float | None]) -> list[str]:
+    """Whether the votes on each row all agree, or some do not; '' without votes."""
+    return ["" if a is None else "all votes equal" if a == 1 else "votes differ" for a in agreements]

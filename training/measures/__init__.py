@@ -1,0 +1,1 @@
+"""What students and teachers are measured with: pure functions on arrays and texts."""

@@ -1,0 +1,1 @@
+"""A student at work: files of any size, a Ray cluster, HTTP."""

@@ -1,0 +1,106 @@
+"""What ``serve-student`` computes: texts that wait are answered together, in one batch at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from tutelage.core.arrays import Floats
+from tutelage.core.errors import SnapshotError
+from tutelage.core.workspace import Workspace
+from tutelage.feedback.snapshot import load_snapshot
+from tutelage.training.prediction.engines.engine import Classifier
+from tutelage.training.prediction.engines.selection import Chosen, Say, choose
+from tutelage.training.registry import Entry
+
+TEXTS_A_BATCH = 512
+WAITING = 8192
+"""Texts that may wait; a request that would make it more is refused at once, unless nothing waits."""
+
+
+def ready(workspace: Workspace, entry: Entry, engine: str, say: Say) -> tuple[Chosen, Classifier]:
+    """The student on an engine, checked on the texts of the snapshot that it learned from."""
+    entry.manifest.check_labels(workspace.task.label_names)
+    try:
+        texts = load_snapshot(workspace.snapshots, entry.manifest.snapshot).frame()["text"].tolist()
+    except SnapshotError:
+        texts = []
+    chosen, classifier = choose(entry.load(), entry.manifest.kind, entry.path, texts, engine, say)
+    classifier.compute(classifier.prepare(["the first call prepares what later ones use"]))
+    return chosen, classifier
+
+
+class FullError(Exception):
+    """Too many texts wait already."""
+
+
+class Batches:
+    """Answers requests of any size; those that come while a batch is computed make the next one."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        self._classifier, self._pool = classifier, ThreadPoolExecutor(1)
+        self._requests: asyncio.Queue[tuple[list[str], asyncio.Future[Floats]]] = asyncio.Queue()
+        self._waiting = 0
+
+    async def answer(self, texts: list[str]) -> Floats:
+        """Probabilities of shape (N, K).
+
+        Raises
+        ------
+        FullError
+            When too much waits already.
+        """
+        if self._waiting and self._waiting + len(texts) > WAITING:
+            raise FullError
+        future: asyncio.Future[Floats] = asyncio.get_running_loop().create_future()
+        self._waiting += len(texts)
+        try:
+            self._requests.put_nowait((texts, future))
+            return await future
+        finally:
+            self._waiting -= len(texts)
+
+    @contextlib.asynccontextmanager
+    async def running(self):  # type: ignore[no-untyped-def]  # noqa: ANN201  # an async generator of nothing
+        """Work while the block runs."""
+        task = asyncio.create_task(self._work())
+        try:
+            yield
+        finally:
+            task.cancel()
+            self._pool.shutdown(cancel_futures=True)
+
+    async def _work(self) -> None:
+        while True:
+            batch = await self._gather()
+            texts = [text for request, _ in batch for text in request]
+            try:
+                probs = await asyncio.get_running_loop().run_in_executor(self._pool, self._compute, texts)
+            except Exception as error:  # one batch's failure is an answer to its requests, not the end of the server
+                for _, future in batch:
+                    if not future.done():
+                        future.set_exception(error)
+                continue
+            _hand_out(batch, probs)
+
+    async def _gather(self) -> list[tuple[list[str], asyncio.Future[Floats]]]:
+        """The requests that wait, up to a batch; those that nobody waits for any more are dropped."""
+        batch = [await self._requests.get()]
+        while not self._requests.empty() and sum(len(texts) for texts, _ in batch) < TEXTS_A_BATCH:
+            batch.append(self._requests.get_nowait())
+        return [(texts, future) for texts, future in batch if not future.done()]
+
+    def _compute(self, texts: list[str]) -> Floats:
+        return self._classifier.compute(self._classifier.prepare(texts)) if texts else np.empty((0, 0))
+
+
+def _hand_out(batch: Sequence[tuple[list[str], asyncio.Future[Floats]]], probs: Floats) -> None:
+    start = 0
+    for texts, future in batch:
+        if not future.done():
+            future.set_result(probs[start : start + len(texts)])
+        start += len(texts)

@@ -1,0 +1,63 @@
+"""A student on an engine: tokens in batches of similar length, the order of the texts kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from tutelage.core.arrays import Floats, Ints, softmax
+from tutelage.training.prediction.engines.engine import Engine, Network
+from tutelage.training.students.encoder import length_batches
+from tutelage.training.students.student import Student
+
+
+class EngineClassifier:
+    """Tokenises with the student's tokenizer and computes with the engine."""
+
+    def __init__(self, network: Network, engine: Engine) -> None:
+        self.name = engine.name
+        self._engine, self._tokenizer, self._max_length = engine, network.tokenizer, network.max_length
+        self._pool = ThreadPoolExecutor(engine.workers)
+
+    def prepare(self, texts: list[str]) -> list[Ints]:
+        """Token ids of each text, cut after ``max_length``."""
+        if not texts:
+            return []
+        tokens = self._tokenizer(texts, truncation=True, max_length=self._max_length, return_attention_mask=False)
+        return [np.array(ids) for ids in tokens["input_ids"]]
+
+    def compute(self, prepared: Sequence[Ints]) -> Floats:
+        """Probabilities of shape (N, K)."""
+        scores: list[Any] = [None] * len(prepared)
+        batches = list(length_batches([len(ids) for ids in prepared], self._engine.tokens_a_batch))
+        done = self._pool.map(lambda rows: self._scores([prepared[row] for row in rows]), batches)
+        for rows, found in zip(batches, done, strict=True):
+            for row, score in zip(rows, found, strict=True):
+                scores[row] = score
+        return softmax(np.asarray(scores, dtype=np.float64))
+
+    def _scores(self, tokens: Sequence[Ints]) -> Floats:
+        ids = np.full((len(tokens), max(map(len, tokens))), self._tokenizer.pad_token_id)
+        mask = np.zeros_like(ids)
+        for row, own in enumerate(tokens):
+            ids[row, : len(own)] = own
+            mask[row, : len(own)] = 1
+        return self._engine.scores(ids, mask)
+
+
+class PlainClassifier:
+    """A student that needs no engine, such as ``linear``."""
+
+    def __init__(self, student: Student, name: str) -> None:
+        self.name, self._student = name, student
+
+    def prepare(self, texts: list[str]) -> list[str]:
+        """The texts themselves."""
+        return texts
+
+    def compute(self, prepared: list[str]) -> Floats:
+        """Probabilities of shape (N, K)."""
+        return self._student.predict_proba(prepared)

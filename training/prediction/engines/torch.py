@@ -1,0 +1,79 @@
+"""PyTorch: float32 on the processor, the reference of all others; bf16 on the processor; bf16 or fp16 on a GPU."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tutelage.core.arrays import Floats, Ints
+from tutelage.core.compute import cpu_has_bf16, gpu_has_bf16, has_gpu
+from tutelage.core.errors import StudentError
+from tutelage.training.prediction.engines.engine import Network
+
+_TYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+
+
+class TorchEngine:
+    """A network on a device, computing in a type: fp32, bf16 or fp16."""
+
+    workers = 1
+
+    def __init__(
+        self, network: Network, *, device: str = "cpu", dtype: str = "fp32", tokens_a_batch: int = 1024
+    ) -> None:
+        import torch
+
+        self.name = f"{'torch' if device == 'cpu' else device} {dtype}"
+        self.tokens_a_batch, self._device = tokens_a_batch, device
+        own = network.module if dtype == "fp32" else network.lean()  # the reference stays as it is
+        self._module = own.to(device, getattr(torch, _TYPES[dtype])).eval()
+
+    def scores(self, ids: Ints, mask: Ints) -> Floats:
+        """Scores of shape (B, K); a batch that a GPU has no memory for is computed in halves."""
+        import torch
+
+        try:
+            return self._scores(ids, mask)
+        except torch.OutOfMemoryError:
+            if len(ids) == 1:
+                raise
+        half = len(ids) // 2  # here, where the failed attempt's memory is free again
+        return np.concatenate([self.scores(ids[:half], mask[:half]), self.scores(ids[half:], mask[half:])])
+
+    def _scores(self, ids: Ints, mask: Ints) -> Floats:
+        import torch
+
+        with torch.inference_mode():
+            inputs = [torch.from_numpy(part).to(self._device, non_blocking=True) for part in (ids, mask)]
+            scores = self._module(*inputs).float().cpu().numpy()
+        return np.asarray(scores, dtype=np.float64)
+
+
+def torch_fp32(network: Network) -> TorchEngine:
+    """The reference: float32 on the processor."""
+    return TorchEngine(network)
+
+
+def torch_bf16(network: Network) -> TorchEngine:
+    """Bf16 on a processor that computes in it.
+
+    Raises
+    ------
+    StudentError
+        When this one does not.
+    """
+    if not cpu_has_bf16():
+        raise StudentError("this processor does not compute in bf16; use --engine onnx or torch")
+    return TorchEngine(network, dtype="bf16")
+
+
+def cuda(network: Network) -> TorchEngine:
+    """Bf16 on the first GPU; fp16 on one that does not compute in bf16.
+
+    Raises
+    ------
+    StudentError
+        When torch finds none.
+    """
+    if not has_gpu():
+        raise StudentError("torch finds no GPU here; use --engine auto")
+    return TorchEngine(network, device="cuda", dtype="bf16" if gpu_has_bf16() else "fp16", tokens_a_batch=1 << 16)

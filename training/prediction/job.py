@@ -1,0 +1,37 @@
+"""What to predict with which student, and what decides the result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tutelage import __version__
+from tutelage.core.workspace import Workspace
+from tutelage.loaders.sources import Source
+from tutelage.training.prediction.engines.selection import Chosen
+from tutelage.training.prediction.outputs import Format
+from tutelage.training.registry import Entry
+from tutelage.training.students.recipe import digest
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to predict with which student: ``text`` and ``id`` are columns, ``out`` a file or ``-``."""
+
+    workspace: Workspace
+    entry: Entry
+    source: Source
+    out: str
+    text: str = "text"
+    id: str = ""
+
+
+def style(entry: Entry, chosen: Chosen) -> Format:
+    """The output's columns and what it says about itself."""
+    names = entry.manifest.labels
+    about = {"student": entry.id, "engine": chosen.name, "agreement": chosen.agreement}
+    return Format(names, {**about, "labels": list(names), "version": __version__})
+
+
+def key(entry: Entry, chosen: Chosen) -> str:
+    """All but the rows that decides a part: the student, as it was trained, and the engine."""
+    return digest([entry.id, entry.manifest.created_at, chosen.name, __version__])

@@ -1,0 +1,232 @@
+"""Where predictions go: parts that survive a kill and are joined at the end, or standard output."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import numpy as np
+
+from tutelage.core.arrays import Floats
+from tutelage.core.errors import SourceError
+from tutelage.core.files import replacing, write_text
+from tutelage.core.locks import locked
+from tutelage.training.prediction.windows import Window
+
+STANDARD = "-"
+PARQUET, CSV, JSONL = {".parquet"}, {".csv"}, {".jsonl", ".ndjson"}
+_DIGITS = 6
+
+
+class Out(Protocol):
+    """Takes predictions, window by window in order."""
+
+    def has(self, window: Window) -> bool:
+        """Whether an earlier run predicted these very rows with the same student and engine."""
+        ...
+
+    def add(self, window: Window, probs: Floats | None) -> None:
+        """Take probabilities of shape (N, K); None where ``has`` said yes."""
+        ...
+
+    def finish(self) -> Counter[str]:
+        """Make the output whole; returns how many rows got each label."""
+        ...
+
+
+@dataclass(frozen=True)
+class Format:
+    """The columns, and what is said about all rows: student, engine, labels."""
+
+    label_names: tuple[str, ...]
+    about: Mapping[str, Any]
+
+    def table(self, ids: Sequence[str], probs: Floats) -> Any:
+        """An Arrow table: id, label, and ``prob_LABEL`` for each label in the task's order, to six decimals."""
+        import pyarrow as pa
+
+        labels = [self.label_names[i] for i in probs.argmax(axis=1)]
+        arrays = [pa.array(list(ids), pa.string()), pa.array(labels, pa.string())]
+        arrays += [pa.array(column, pa.float64()) for column in np.round(probs, _DIGITS).T]
+        return pa.Table.from_arrays(arrays, schema=self.schema)
+
+    @property
+    def schema(self) -> Any:
+        """Schema of the table; its metadata hold ``about`` as JSON under ``tutelage``."""
+        import pyarrow as pa
+
+        texts = [("id", pa.string()), ("label", pa.string())]
+        probs = [(f"prob_{name}", pa.float64()) for name in self.label_names]
+        return pa.schema([*texts, *probs], metadata={"tutelage": json.dumps(self.about, ensure_ascii=False)})
+
+
+def open_out(name: str, style: Format, key: str) -> Out:
+    """The output of this name; ``key`` stands for everything but the rows that decides the result.
+
+    Raises
+    ------
+    SourceError
+        When the ending names no format.
+    """
+    return StandardOutput(style) if name == STANDARD else Parts(Path(name), style, key)
+
+
+def check_name(name: str, source: str) -> None:
+    """Refuse an output whose format is not known, that is the source, or cannot be written, before any work is done."""
+    if name == STANDARD:
+        return
+    path = Path(name).resolve()
+    if path == Path(source).resolve():
+        raise SourceError(f"{name}: is IN as well, which would be lost; give OUT another name")
+    if path.suffix.lower() not in PARQUET | CSV | JSONL:
+        raise SourceError(f"{name}: cannot tell the format; let OUT end in .parquet, .csv or .jsonl, or write -")
+    if path.is_dir():
+        raise SourceError(f"{name}: is a folder; give OUT the name of a file")
+    folder = next(parent for parent in path.parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise SourceError(f"{name}: cannot be written into {folder}; give OUT another folder")
+
+
+@contextmanager
+def alone(name: str) -> Iterator[None]:
+    """Let no other process write this output meanwhile.
+
+    Raises
+    ------
+    SourceError
+        When one does already.
+    """
+    if name == STANDARD:
+        yield
+        return
+
+    def refuse(_holder: str) -> None:
+        raise SourceError(f"{name}: another predict is writing it; wait for it, or give OUT another name")
+
+    folder = _parts_of(Path(name))
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder / ".lock", on_wait=refuse):
+        try:
+            yield
+        finally:
+            (folder / ".lock").unlink(missing_ok=True)
+            with suppress(OSError):  # finished parts stay for the next run
+                folder.rmdir()
+
+
+def _parts_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.parts")
+
+
+class StandardOutput:
+    """JSON lines, each window as soon as it is done; nothing is kept."""
+
+    def __init__(self, style: Format) -> None:
+        self._style = style
+        self._counts: Counter[str] = Counter()
+
+    def has(self, _window: Window) -> bool:
+        """Never."""
+        return False
+
+    def add(self, window: Window, probs: Floats | None) -> None:
+        """Print the window."""
+        assert probs is not None  # noqa: S101  # has() said no
+        table = self._style.table(window.ids, probs)
+        sys.stdout.writelines(_json_lines(table))
+        sys.stdout.flush()
+        self._counts.update(table["label"].to_pylist())
+
+    def finish(self) -> Counter[str]:
+        """How many rows got each label."""
+        return self._counts
+
+
+class Parts:
+    """One Parquet file a window in ``OUT.parts/``, its name made of what decides its content."""
+
+    def __init__(self, path: Path, style: Format, key: str) -> None:
+        self.folder = _parts_of(path)
+        self._path, self._style, self._key = path, style, key
+        self._parts: list[Path] = []
+
+    def part(self, window: Window) -> Path:
+        """Where this window's predictions lie, or will."""
+        return self.folder / f"{window.number:06d}-{window.digest}-{self._key}.parquet"
+
+    def has(self, window: Window) -> bool:
+        """Whether the part is there, whole."""
+        return self.part(window).exists()
+
+    def add(self, window: Window, probs: Floats | None) -> None:
+        """Write the part, or take the one that is there."""
+        if probs is not None:
+            self.write(window, probs)
+        self._parts.append(self.part(window))
+
+    def write(self, window: Window, probs: Floats) -> None:
+        """Write the part whole or not at all."""
+        import pyarrow.parquet as pq
+
+        with replacing(self.part(window)) as temporary:
+            pq.write_table(self._style.table(window.ids, probs), temporary)
+
+    def finish(self) -> Counter[str]:
+        """Join the parts, one at a time in memory, into OUT, and remove them."""
+        counts: Counter[str] = Counter()
+        with replacing(self._path) as temporary, _writer(temporary, self._path, self._style.schema) as out:
+            for part in self._parts:
+                table = _read(part, self._style.schema)
+                counts.update(table["label"].to_pylist())
+                out.write(table)
+        if self._path.suffix.lower() not in PARQUET:
+            about = json.dumps({**self._style.about, "rows": counts.total()}, ensure_ascii=False, indent=2)
+            write_text(self._path.with_name(f"{self._path.name}.meta.json"), about + "\n")
+        shutil.rmtree(self.folder, ignore_errors=True)
+        return counts
+
+
+def _read(part: Path, schema: Any) -> Any:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(part) as file:
+        return file.read().replace_schema_metadata(schema.metadata)
+
+
+def _writer(temporary: Path, path: Path, schema: Any) -> Any:
+    suffix = path.suffix.lower()
+    if suffix in PARQUET:
+        import pyarrow.parquet as pq
+
+        return pq.ParquetWriter(temporary, schema)
+    if suffix in CSV:
+        from pyarrow import csv
+
+        return csv.CSVWriter(temporary, schema)
+    return _JsonLines(temporary)
+
+
+class _JsonLines:
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w", encoding="utf-8")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def write(self, table: Any) -> None:
+        self._file.writelines(_json_lines(table))
+
+
+def _json_lines(table: Any) -> Iterator[str]:
+    return (json.dumps(row, ensure_ascii=False) + "\n" for row in table.to_pylist())

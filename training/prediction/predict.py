@@ -1,0 +1,143 @@
+"""The step ``predict``: a label and its probabilities for every text of a source of any size."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from tutelage.core.rejects import Reject, Rejects
+from tutelage.core.workspace import Workspace
+from tutelage.training.prediction.engines.engine import Classifier
+from tutelage.training.prediction.engines.engine_table import RAY
+from tutelage.training.prediction.engines.selection import Say, choose
+from tutelage.training.prediction.job import Job, key, style
+from tutelage.training.prediction.outputs import Out, alone, check_name, open_out
+from tutelage.training.prediction.windows import Window, windows
+
+Windows = Iterator[Window]
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What was done; ``kept`` counts the rows that an earlier run had finished.
+
+    ``agreement`` is the share of ``sample`` texts with the label that torch gives, None where
+    torch itself, or a student without engines, was used.
+    """
+
+    out: str
+    student: str
+    engine: str
+    agreement: float | None
+    sample: int
+    rows: int
+    kept: int
+    rejected: int
+    labels: dict[str, int]
+    wall_s: float
+
+
+def predict(
+    job: Job, engine: str = "auto", *, say: Say = lambda _words: None, progress: Say = lambda _words: None
+) -> Predicted:
+    """Predict all good rows of the source, in its order; bad ones go to ``rejects.jsonl``.
+
+    Killed and run again it keeps the finished parts, and the result is the same.
+
+    Raises
+    ------
+    SourceError
+        When the source cannot be read or the output's format is not known.
+    StudentError
+        When the student is not of this task, or the engine cannot be had.
+    """
+    check_name(job.out, job.source.name)
+    job.entry.manifest.check_labels(job.workspace.task.label_names)
+    with alone(job.out):
+        return _predict(job, engine, say, progress)
+
+
+def _predict(job: Job, engine: str, say: Say, progress: Say) -> Predicted:
+    from tutelage.training.prediction.ray_cluster import predict_on_ray
+
+    started, bad = time.perf_counter(), Bad(job.workspace)
+    first, rows = peek(windows(job.source, job.text, job.id, bad.add))
+    out: Out
+    if engine == RAY:
+        chosen, out, kept = predict_on_ray(job, first, rows, say, progress)
+    else:
+        chosen, classifier = choose(job.entry.load(), job.entry.manifest.kind, job.entry.path, first, engine, say)
+        out = open_out(job.out, style(job.entry, chosen), key(job.entry, chosen))
+        kept = run(classifier, rows, out, progress)
+    counts = out.finish()
+    bad.write()
+    labels = {name: counts[name] for name in job.workspace.task.label_names}
+    return Predicted(
+        job.out,
+        job.entry.id,
+        chosen.name,
+        chosen.agreement,
+        chosen.sample,
+        counts.total(),
+        kept,
+        bad.count,
+        labels,
+        round(time.perf_counter() - started, 2),
+    )
+
+
+class Bad:
+    """Collects bad rows and writes them to ``rejects.jsonl``, some at a time."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.count = 0
+        self._file, self._waiting = Rejects(workspace.rejects), list[Reject]()
+
+    def add(self, row: Reject) -> None:
+        """Take one row."""
+        self.count += 1
+        self._waiting.append(row)
+        if len(self._waiting) == 1000:
+            self.write()
+
+    def write(self) -> None:
+        """Write what is waiting."""
+        self._file.add(self._waiting)
+        self._waiting = []
+
+
+def peek(rows: Windows) -> tuple[list[str], Windows]:
+    """The texts of the first window, on which an engine is checked, and all windows."""
+    first = next(rows, None)
+    return ([], rows) if first is None else (list(first.texts), itertools.chain([first], rows))
+
+
+def run(classifier: Classifier, rows: Windows, out: Out, progress: Say) -> int:
+    """Predict window after window; the next one is read and tokenised meanwhile. Returns the rows kept."""
+    done = kept = 0
+    for window, prepared in _ahead(
+        rows, lambda window: None if out.has(window) else classifier.prepare(list(window.texts))
+    ):
+        out.add(window, None if prepared is None else classifier.compute(prepared))
+        done += len(window.ids)
+        kept += len(window.ids) if prepared is None else 0
+        progress(f"{done} rows")
+    return kept
+
+
+def _ahead(rows: Windows, prepare: Callable[[Window], Any]) -> Iterator[tuple[Window, Any]]:
+    """Windows with what ``prepare`` makes of them, each made in a thread while the one before is used."""
+
+    def step() -> tuple[Window, Any] | None:
+        window = next(rows, None)
+        return None if window is None else (window, prepare(window))
+
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(step)
+        while (done := coming.result()) is not None:
+            coming = pool.submit(step)
+            yield done

@@ -1,0 +1,190 @@
+"""``serve-student``: HTTP that answers like the Hub's text-classification pipeline.
+
+HTTP itself is uvicorn's and starlette's, small and well kept: requests that come in pieces, slow
+clients and connections that stay open are theirs; what we add is the limits and the batches.
+
+    POST /        {"inputs": "text" or ["text", ...], "parameters": {"top_k": 2}}
+                  [[{"label": ..., "score": ...}, ...], ...]   a list for each text, the best first
+    GET  /health  {"status": "ok", "student": ..., "engine": ..., "labels": [...]}
+    otherwise     {"error": "..."} with status 400, 404, 405, 413, 422, 500 or 503
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+from tutelage.core.arrays import Floats
+from tutelage.core.errors import StudentError
+from tutelage.training.prediction.batching import Batches, FullError
+from tutelage.training.prediction.engines.engine import Classifier
+from tutelage.training.prediction.engines.selection import Chosen
+from tutelage.training.registry import Entry
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a request may hold: bytes of body, texts, characters of a text."""
+
+    body: int = 4_000_000
+    texts: int = 256
+    length: int = 100_000
+
+
+@dataclass(frozen=True)
+class Question:
+    """A request that was understood."""
+
+    texts: list[str]
+    top_k: int | None
+
+
+class RefusedError(Exception):
+    """A request that is not answered: HTTP status and why."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status, self.why = status, why
+
+
+def serve(app: Any, listening: socket.socket) -> None:
+    """Answer on this socket until interrupted."""
+    import uvicorn
+
+    config = uvicorn.Config(
+        app, log_level="warning", server_header=False, timeout_keep_alive=30, limit_concurrency=1000
+    )
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket bound to this address, that does not take connections yet; port 0 takes a free one.
+
+    Raises
+    ------
+    StudentError
+        When the address cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+    except (OSError, OverflowError) as error:
+        listening.close()
+        raise StudentError(f"cannot listen on {host}:{port}: {error}; choose another with --host and --port") from None
+    return listening
+
+
+def url_of(listening: socket.socket) -> str:
+    """Where clients find this socket; from now on they may connect, and wait."""
+    listening.listen()
+    host, port = listening.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def check_installed() -> None:
+    """Refuse early where the extra is missing."""
+    for name in ("uvicorn", "starlette"):
+        if find_spec(name) is None:
+            raise StudentError(f"{name} is not installed; install it with: pip install 'tutelage[serve]'")
+
+
+def make_app(entry: Entry, chosen: Chosen, classifier: Classifier, limits: Limits) -> Any:
+    """The ASGI application."""
+    from starlette.applications import Starlette
+    from starlette.responses import JSONResponse
+    from starlette.routing import Route
+
+    names = list(entry.manifest.labels)
+    batches = Batches(classifier)
+
+    async def predict(request: Any) -> Any:
+        try:
+            question = read(await _body(request, limits.body), limits)
+            probs = await batches.answer(question.texts)
+        except RefusedError as refused:
+            return JSONResponse({"error": refused.why}, refused.status)
+        except FullError:
+            return JSONResponse({"error": "busy; ask again in a second"}, 503, {"Retry-After": "1"})
+        return JSONResponse(answer(probs, names, question.top_k))
+
+    async def health(_request: Any) -> Any:
+        about = {"status": "ok", "student": entry.id, "engine": chosen.name, "labels": names}
+        return JSONResponse(about)
+
+    async def failed(_request: Any, error: Exception) -> Any:
+        status = getattr(error, "status_code", 500)
+        return JSONResponse({"error": getattr(error, "detail", "the student failed on this request")}, status)
+
+    routes = [Route("/", predict, methods=["POST"]), Route("/health", health)]
+    handlers = dict.fromkeys((404, 405, 500), failed)
+    return Starlette(routes=routes, exception_handlers=handlers, lifespan=lambda _app: batches.running())
+
+
+async def _body(request: Any, most: int) -> bytes:
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > most:
+            raise RefusedError(413, f"the body has more than {most} bytes; send fewer texts at once")
+    return body
+
+
+def read(body: bytes, limits: Limits) -> Question:
+    """Understand a request's body.
+
+    Raises
+    ------
+    RefusedError
+        When it is no JSON (400), or not what is asked for (422).
+    """
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise RefusedError(400, f"the body is not JSON: {error}") from None
+    if not isinstance(data, dict) or "inputs" not in data:
+        raise RefusedError(422, 'expected {"inputs": "text"} or {"inputs": ["text", ...]}')
+    return Question(_texts(data["inputs"], limits), _top_k(data.get("parameters")))
+
+
+def _texts(inputs: Any, limits: Limits) -> list[str]:
+    texts = [inputs] if isinstance(inputs, str) else inputs
+    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
+        raise RefusedError(422, '"inputs" must be a text or a list of texts')
+    if len(texts) > limits.texts:
+        raise RefusedError(422, f'"inputs" holds {len(texts)} texts; at most {limits.texts} in a request')
+    for number, text in enumerate(texts):
+        if len(text) > limits.length:
+            raise RefusedError(422, f"text {number} has {len(text)} characters; at most {limits.length}")
+        if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+            raise RefusedError(422, f"text {number} holds half a surrogate pair")
+    return texts
+
+
+def _top_k(parameters: Any) -> int | None:
+    if parameters is None:
+        return None
+    if not isinstance(parameters, dict):
+        raise RefusedError(422, '"parameters" must be an object')
+    unknown = {name for name, value in parameters.items() if value is not None} - {"top_k", "function_to_apply"}
+    if unknown:
+        raise RefusedError(422, f'"parameters" holds {", ".join(sorted(unknown))}; only top_k is known')
+    if parameters.get("function_to_apply") not in {None, "softmax"}:
+        raise RefusedError(422, '"function_to_apply" can only be softmax')
+    top_k = parameters.get("top_k")
+    if top_k is not None and (not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1):
+        raise RefusedError(422, '"top_k" must be a whole number above 0')
+    return top_k
+
+
+def answer(probs: Floats, names: Sequence[str], top_k: int | None) -> list[list[dict[str, Any]]]:
+    """What the pipeline would say: for each text its labels with scores, the best first."""
+    best = (-probs).argsort(axis=1, kind="stable")[:, :top_k]
+    return [
+        [{"label": names[i], "score": float(row[i])} for i in order] for row, order in zip(probs, best, strict=True)
+    ]

@@ -1,0 +1,235 @@
+"""Fine-tuning of an encoder through transformers' Trainer: early stopping, resume, several devices."""
+
+from __future__ import annotations
+
+import gc
+import json
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tutelage.core.arrays import Floats
+from tutelage.core.compute import has_bf16, has_gpu, is_main, process_count, share
+from tutelage.core.errors import StudentError
+from tutelage.training.measures.metrics import confusion, macro_f1
+from tutelage.training.students.encoder import EncoderStudent, new_encoder
+from tutelage.training.students.recipe import Recipe
+from tutelage.training.students.training_set import Fitted, Progress, TrainingSet, split_validation
+
+STATE = "trainer_state.json"
+"""What the Trainer writes last into a checkpoint."""
+
+
+def fit(
+    recipe: Recipe, training_set: TrainingSet, label_names: tuple[str, ...], work: Path, progress: Progress
+) -> Fitted:
+    """Put validation rows aside, and train on the others."""
+    rest, validation = split_validation(training_set, recipe.validation, recipe.seed)
+    student, training = finetune(rest, validation, label_names, recipe, work, progress)
+    return Fitted(student, validation, training)
+
+
+load = EncoderStudent.load
+
+
+def finetune(
+    training_set: TrainingSet,
+    validation: TrainingSet | None,
+    label_names: tuple[str, ...],
+    recipe: Recipe,
+    work: Path,
+    progress: Callable[[str], None] = lambda _words: None,
+) -> tuple[EncoderStudent, dict[str, Any]]:
+    """Train all weights of an encoder; returns the student of the best epoch, and what the run was like.
+
+    Checkpoints go to ``work``; after a kill the same call goes on from the last whole one. With
+    no validation rows all epochs are trained. Where the GPU's memory is short, smaller batches are
+    added up to the same updates.
+
+    Raises
+    ------
+    StudentError
+        When the model cannot be had, or the GPU's memory is too small for it.
+    """
+    from torch import OutOfMemoryError, cuda
+
+    share(recipe.batch_size)  # where it has none, before the model is loaded
+    while True:
+        with suppress(OutOfMemoryError):
+            return _finetune(training_set, validation, label_names, recipe, work, progress)
+        recipe = halved(recipe)
+        progress(f"the GPU's memory is short: --batch-size {recipe.batch_size} --accumulate {recipe.accumulate}")
+        gc.collect()  # the Trainer refers to itself
+        cuda.empty_cache()
+
+
+def halved(recipe: Recipe) -> Recipe:
+    """The same training in batches of half the size; a process cannot do that alone where several train."""
+    if process_count() > 1 or recipe.batch_size % 2:
+        raise StudentError(
+            f"--batch-size {recipe.batch_size}: too much for the GPU's memory; take a smaller --batch-size"
+            " with a larger --accumulate (8 and 2 are the same training as 16 and 1), or a smaller --max-length"
+        )
+    return replace(recipe, batch_size=recipe.batch_size // 2, accumulate=2 * recipe.accumulate)
+
+
+def _finetune(
+    training_set: TrainingSet,
+    validation: TrainingSet | None,
+    label_names: tuple[str, ...],
+    recipe: Recipe,
+    work: Path,
+    progress: Callable[[str], None],
+) -> tuple[EncoderStudent, dict[str, Any]]:
+    from transformers import TrainerState, set_seed
+
+    set_seed(recipe.seed)
+    student = new_encoder(recipe.model, label_names, recipe.max_length)
+    trainer = _trainer(student, training_set, validation, recipe, work)
+    trainer.add_callback(_epochs_callback(progress))
+    checkpoint = last_whole_checkpoint(work)
+    if checkpoint and _is_last(checkpoint):  # the Trainer would train on
+        trainer.state = TrainerState.load_from_json(str(checkpoint / STATE))
+        best = trainer.state.best_global_step
+        student.model = EncoderStudent.load(work / f"checkpoint-{best}" if best else checkpoint, label_names).model
+    else:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    return student, _story(trainer, validation)
+
+
+def last_whole_checkpoint(work: Path) -> Path | None:
+    """The newest checkpoint that no kill cut short; the main process removes the others."""
+    whole = []
+    for path in work.glob("checkpoint-*"):
+        if (path / STATE).exists():
+            whole.append(path)
+        elif is_main():
+            shutil.rmtree(path)
+    return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def _is_last(checkpoint: Path) -> bool:
+    """Whether training ended there, early or after all epochs."""
+    state = json.loads((checkpoint / STATE).read_text("utf-8"))
+    return bool(state["stateful_callbacks"]["TrainerControl"]["args"]["should_training_stop"])
+
+
+def _trainer(
+    student: EncoderStudent, training_set: TrainingSet, validation: TrainingSet | None, recipe: Recipe, work: Path
+) -> Any:
+    from transformers import DataCollatorWithPadding, EarlyStoppingCallback, PrinterCallback, Trainer
+
+    trainer = Trainer(
+        model=student.model,
+        args=_arguments(recipe, work, validates=validation is not None),
+        train_dataset=_dataset(student, training_set, recipe),
+        eval_dataset=_dataset(student, validation, recipe) if validation else None,
+        data_collator=DataCollatorWithPadding(student.tokenizer),
+        processing_class=student.tokenizer,
+        compute_loss_func=weighted_cross_entropy,
+        compute_metrics=_validation_metrics,
+        callbacks=[EarlyStoppingCallback(recipe.patience)] if validation else [],
+    )
+    trainer.remove_callback(PrinterCallback)  # standard output is the command's
+    return trainer
+
+
+def _arguments(recipe: Recipe, work: Path, *, validates: bool) -> Any:
+    from transformers import TrainingArguments
+
+    arguments = TrainingArguments(
+        output_dir=str(work),
+        per_device_train_batch_size=recipe.batch_size,  # of all process_count together: split_batches
+        per_device_eval_batch_size=4 * recipe.batch_size,
+        gradient_accumulation_steps=recipe.accumulate,
+        learning_rate=recipe.learning_rate,
+        num_train_epochs=recipe.epochs,
+        warmup_steps=recipe.warmup,
+        weight_decay=recipe.weight_decay,
+        seed=recipe.seed,
+        train_sampling_strategy="group_by_length",  # less padding; it shuffles Trainer.predict, which nobody calls
+        bf16=has_bf16(),
+        use_cpu=has_bf16() and not has_gpu(),  # bf16 without a GPU has to be asked for
+        eval_strategy="epoch" if validates else "no",
+        save_strategy="epoch",
+        save_total_limit=2,  # with 1 the Trainer ends with removing the last one, which knows that it was the last
+        restore_callback_states_from_checkpoint=True,
+        load_best_model_at_end=validates,
+        metric_for_best_model="macro_f1" if validates else None,
+        logging_strategy="epoch",
+        report_to="none",
+        disable_tqdm=True,
+        dataloader_pin_memory=has_gpu(),
+        label_names=["labels"],
+        accelerator_config={"split_batches": True},
+    )
+    # A process takes one GPU: several would each take a whole batch, and transformers has no option for it.
+    arguments._n_gpu = min(1, arguments.n_gpu)  # noqa: SLF001
+    return arguments
+
+
+def _dataset(student: EncoderStudent, training_set: TrainingSet, recipe: Recipe) -> list[dict[str, Any]]:
+    """Tokens, and as labels each row's targets times its weight: every option is one and the same loss."""
+    tokens = student.tokenizer(list(training_set.texts), truncation=True, max_length=student.max_length)
+    labels = training_set.targets * row_weights(training_set, balanced=recipe.balanced)[:, None]
+    columns = {**tokens, "labels": labels.astype(np.float32).tolist()}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def row_weights(training_set: TrainingSet, *, balanced: bool) -> Floats:
+    """Weights of shape (N,); with ``balanced`` each label weighs the same in sum. Mean 1."""
+    weights = training_set.weights
+    if balanced:
+        per_label = np.bincount(training_set.labels, weights)
+        weights = weights / per_label[training_set.labels]
+    return np.asarray(weights / weights.mean())
+
+
+def weighted_cross_entropy(outputs: Any, labels: Any, num_items_in_batch: Any = None) -> Any:
+    """Cross-entropy against weighted targets, shape (B, K), as a mean over rows.
+
+    ``num_items_in_batch`` counts the targets of a whole accumulated batch: K for each row.
+    """
+    from torch.nn.functional import log_softmax
+
+    total = -(labels * log_softmax(outputs["logits"].float(), dim=-1)).sum()
+    rows = labels.shape[0] if num_items_in_batch is None else num_items_in_batch / labels.shape[1]
+    return total / rows
+
+
+def _validation_metrics(prediction: Any) -> dict[str, float]:
+    gold, said = prediction.label_ids.argmax(axis=1), prediction.predictions.argmax(axis=1)
+    matrix = confusion(gold, said, prediction.label_ids.shape[1])
+    return {"macro_f1": macro_f1(matrix), "accuracy": float((gold == said).mean())}
+
+
+def _story(trainer: Any, validation: TrainingSet | None) -> dict[str, Any]:
+    epochs = [entry for entry in trainer.state.log_history if "eval_macro_f1" in entry]
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    return {
+        "epochs": round(trainer.state.epoch or 0, 2),
+        "validation_rows": len(validation) if validation else 0,
+        "validation_macro_f1": [round(entry["eval_macro_f1"], 4) for entry in epochs],
+        "loss": [round(loss, 4) for loss in losses],
+        "bf16": bool(trainer.args.bf16),
+        "devices": trainer.args.world_size * max(1, trainer.args.n_gpu),
+    }
+
+
+def _epochs_callback(progress: Callable[[str], None]) -> Any:
+    import torch
+    from transformers import TrainerCallback
+
+    class Epochs(TrainerCallback):  # type: ignore[misc]  # transformers ships no types
+        def on_step_end(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
+            progress(f"step {state.global_step} of {state.max_steps}, epoch {state.epoch:.1f}")
+
+        def on_epoch_end(self, args: Any, state: Any, _control: Any, **_: Any) -> None:
+            torch.manual_seed(args.seed + state.global_step)  # all process_count draw the same order of the rows
+
+    return Epochs()

@@ -1,0 +1,72 @@
+"""From a recipe and a training set to a student, and from a folder back to one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tutelage.core.arrays import Ints
+from tutelage.core.errors import StudentError
+from tutelage.core.task import DEFAULT_STUDENT
+from tutelage.training.students.kinds import ENCODER, KINDS
+from tutelage.training.students.recipe import Recipe, parse_student
+from tutelage.training.students.student import Student
+from tutelage.training.students.training_set import Fitted, Progress, TrainingSet
+
+FEW = 50
+"""Labels per class, on average, under which SetFit is taken in place of fine-tuning all weights."""
+
+
+def fit(
+    recipe: Recipe, training_set: TrainingSet, label_names: tuple[str, ...], work: Path, progress: Progress
+) -> Fitted:
+    """Train a student; the same arguments give the same one.
+
+    ``work`` is a folder for what must survive a kill.
+    """
+    fitted: Fitted = _module(recipe.kind).fit(recipe, training_set, label_names, work, progress)
+    return fitted
+
+
+def load_student(directory: Path, kind: str, label_names: Sequence[str]) -> Student:
+    """The student in this folder, ready to predict.
+
+    Raises
+    ------
+    StudentError
+        When files of it are missing or damaged, or its kind is not known.
+    """
+    if kind not in KINDS:
+        raise StudentError(f"{directory}: students of kind {kind!r} are not known to this version; upgrade tutelage")
+    try:
+        student: Student = _module(kind).load(directory, tuple(label_names))
+    except (OSError, ValueError, KeyError) as error:
+        raise StudentError(f"{directory}: cannot be loaded: {error}; remove the folder and train again") from None
+    return student
+
+
+def _module(kind: str) -> Any:
+    return import_module(f"tutelage.training.students.{KINDS[kind].module}")
+
+
+def choose_recipe(labels: Ints, task_student: str, options: Mapping[str, Any]) -> tuple[Recipe, str]:
+    """The recipe, and the reason in words.
+
+    The encoder that is fine-tuned is the task's, where its ``student`` names one.
+    """
+    if not (find_spec("torch") and find_spec("transformers")):
+        return parse_student(
+            "linear", **options
+        ), "linear, because torch is not installed: pip install 'tutelage[train]'"
+    a_class = len(labels) / len(np.unique(labels))
+    if a_class < FEW:
+        return parse_student("setfit", **options), f"setfit, because {a_class:.0f} labels a class are under {FEW}"
+    own = parse_student(DEFAULT_STUDENT if task_student == "auto" else task_student)
+    model = own.model if own.kind == ENCODER else DEFAULT_STUDENT
+    recipe = Recipe(kind=ENCODER, model=model).with_options(**options)
+    return recipe, f"{model}, because {a_class:.0f} labels a class are {FEW} or more"

@@ -1,0 +1,102 @@
+"""Out-of-sample probabilities: each text judged by a model that has not seen its label."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from tutelage.core.arrays import NO_LABEL, Floats, Ints, one_hot
+from tutelage.loaders.rows import normalised
+from tutelage.training.students.fit import fit
+from tutelage.training.students.recipe import parse_student
+from tutelage.training.students.student import Predictor
+from tutelage.training.students.training_set import TrainingSet
+
+Fit = Callable[[Sequence[str], Ints], Predictor]
+"""Trains on texts and labels 0 to K-1; what it returns gives K columns."""
+
+
+def out_of_sample(
+    texts: Sequence[str],
+    labels: Ints,
+    n_labels: int,
+    *,
+    folds: int = 5,
+    seed: int = 0,
+    fit: Fit | None = None,
+) -> Floats:
+    """Probabilities of shape (N, K) for texts whose own label the model has not seen.
+
+    Parameters
+    ----------
+    labels
+        Shape (N,): 0 to K-1, or -1 where there is no label. Texts without a label get the mean of
+        all folds' models, unless the same text stands elsewhere with one: then its fold's model.
+    folds
+        Number of folds; equal texts (white space and Unicode form aside) are in the same fold.
+        With fewer different texts there are fewer folds.
+    fit
+        Trains a fold's model; TF-IDF and logistic regression by default.
+
+    With nothing to learn from, every label is equally probable.
+    """
+    groups = np.unique([normalised(text) for text in texts], return_inverse=True)[1] if len(texts) else np.empty(0, int)
+    labelled = np.flatnonzero(labels != NO_LABEL)
+    fit = fit or _default_fit(n_labels)
+    total, count = np.zeros((len(texts), n_labels)), np.zeros(len(texts))
+    for train, test in _splits(labels[labelled], groups[labelled], folds, seed):
+        rows = _rows_of_fold(labelled[train], labelled[test], groups, labels)
+        model = fit([texts[i] for i in labelled[train]], labels[labelled[train]])
+        total[rows] += model.predict_proba([texts[i] for i in rows])
+        count[rows] += 1
+    total[count == 0] = 1.0  # no model at all
+    return np.asarray(total / total.sum(axis=1, keepdims=True))
+
+
+def _default_fit(n_labels: int) -> Fit:
+    from tutelage.training.students.linear import fit_linear
+
+    names = tuple(map(str, range(n_labels)))
+    return lambda texts, labels: fit_linear(texts, labels, names)
+
+
+def fit_of(student: str, label_names: tuple[str, ...], *, seed: int, progress: Callable[[str], None]) -> Fit:
+    """How to train the student that ``student`` names (as for ``train``) on a fold's rows, all weighing the same."""
+    recipe = parse_student(student, seed=seed)
+
+    def fit_fold(texts: Sequence[str], labels: Ints) -> Predictor:
+        with TemporaryDirectory() as work:
+            rows = _training_set(texts, labels, len(label_names))
+            return fit(recipe, rows, label_names, Path(work), progress).student
+
+    return fit_fold
+
+
+def _training_set(texts: Sequence[str], labels: Ints, n_labels: int) -> TrainingSet:
+    ids = tuple(map(str, range(len(texts))))
+    return TrainingSet(ids, tuple(texts), labels, np.ones(len(texts)), one_hot(labels, n_labels))
+
+
+def _rows_of_fold(train: Ints, test: Ints, groups: Ints, labels: Ints) -> Ints:
+    """What the fold's model may judge: its test rows, and texts without label that it was not trained on."""
+    unlabelled = (labels == NO_LABEL) & ~np.isin(groups, groups[train])
+    return np.union1d(test, np.flatnonzero(unlabelled))
+
+
+def _splits(labels: Ints, groups: Ints, folds: int, seed: int) -> Iterator[tuple[Ints, Ints]]:
+    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
+
+    folds = min(folds, len(np.unique(groups)))
+    if folds < 2:
+        return
+    stratified = np.bincount(labels).max() >= folds
+    splitter = (StratifiedGroupKFold if stratified else GroupKFold)(folds, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        # A label with fewer rows than folds is missing in some; that is handled by its column being 0.
+        warnings.filterwarnings("ignore", message="The least populated class in y", category=UserWarning)
+        splits = list(splitter.split(labels, labels, groups))
+    yield from ((train, test) for train, test in splits if len(train) and len(test))

@@ -1,0 +1,102 @@
+"""What to train and how: a frozen recipe that, with a snapshot, decides the student."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from tutelage.core.errors import StudentError
+from tutelage.training.students.kinds import ENCODER, KINDS, LINEAR, SETFIT
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A kind of student, the model it starts from, and every number that training depends on.
+
+    The defaults for encoders are those of Laurer (2024), "Synthetic data: save money, time and
+    carbon with open source": learning rate 2e-5, batches of 16, linear schedule with a warm-up of
+    a tenth, no weight decay, 256 tokens, the best of ten epochs. That a label from a person weighs
+    twice, and that no suspect is left out, did best in ``benchmarks/students.py --noise``.
+    """
+
+    kind: str
+    model: str = ""
+    seed: int = 42
+    learning_rate: float = 2e-5
+    epochs: int = 10
+    batch_size: int = 16
+    accumulate: int = 1
+    max_length: int = 256
+    warmup: float = 0.1
+    weight_decay: float = 0.0
+    validation: float = 0.1
+    patience: int = 3
+    class_weights: bool | None = None
+    soft_targets: bool = False
+    human_weight: float = 2.0
+    suspects_out: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    @property
+    def balanced(self) -> bool:
+        """Whether each label weighs the same in sum: as asked for, else as is usual for the kind."""
+        return KINDS[self.kind].balanced if self.class_weights is None else self.class_weights
+
+    def with_options(self, **options: Any) -> Recipe:
+        """The recipe with those options that are not None."""
+        return replace(self, **{name: value for name, value in options.items() if value is not None})
+
+
+def parse_student(name: str, **options: Any) -> Recipe:
+    """The recipe for what ``--student`` names: ``linear``, ``setfit``, ``MODEL``, ``MODEL:frozen``, ``MODEL:setfit``.
+
+    >>> parse_student("FacebookAI/roberta-base:frozen").kind
+    'frozen'
+    """
+    kind, model = _kind_and_model(name)
+    return Recipe(kind=kind, model=model).with_options(**options)
+
+
+def _kind_and_model(name: str) -> tuple[str, str]:
+    if name in {LINEAR, SETFIT}:
+        return name, KINDS[name].model
+    model, _, suffix = name.rpartition(":")
+    found = next((key for key, kind in KINDS.items() if model and suffix and kind.suffix == suffix), None)
+    return (found, model) if found else (ENCODER, name)
+
+
+def digest(value: Any) -> str:
+    """First 12 hex digits of a SHA-256 over a value as JSON."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False, default=str).encode()).hexdigest()[:12]
+
+
+def student_id(recipe: Recipe, snapshot: str, left_out: Any) -> str:
+    """Name of the student that this recipe makes of this snapshot without what is left out.
+
+    The same call has the same id; only the options that change this kind are in it.
+    """
+    numbers, options = asdict(recipe), KINDS[recipe.kind].options
+    if options is not None:
+        numbers = {name: numbers[name] for name in ("kind", *options)}
+    return f"{recipe.kind}-{digest([numbers, snapshot, left_out])}"
+
+
+_POSITIVE = ("learning_rate", "epochs", "batch_size", "accumulate", "max_length", "patience", "human_weight")
+_FRACTIONS = ("warmup", "validation", "suspects_out")
+
+
+def _check(recipe: Recipe) -> None:
+    if recipe.kind not in KINDS:
+        raise StudentError(
+            f"students of kind {recipe.kind!r} are not known to this version; it has: {', '.join(KINDS)}"
+        )
+    for name in _POSITIVE:
+        if getattr(recipe, name) <= 0:
+            raise StudentError(f"--{name.replace('_', '-')} {getattr(recipe, name)}: must be above 0")
+    for name in _FRACTIONS:
+        if not 0 <= getattr(recipe, name) < 1:
+            raise StudentError(f"--{name.replace('_', '-')} {getattr(recipe, name)}: must be at least 0 and below 1")

@@ -1,0 +1,179 @@
+"""From a snapshot to what a student learns from: rows, targets, weights, and what is left out and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tutelage.core.arrays import Floats, Ints, indices, one_hot
+from tutelage.core.errors import SnapshotError, StudentError
+from tutelage.loaders.holdout import HeldOut
+from tutelage.loaders.rows import normalised, text_key
+from tutelage.training.measures.near_duplicates import near_duplicates
+from tutelage.training.students.recipe import Recipe
+from tutelage.training.students.student import Student
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """N rows to learn from: labels (N,) of 0 to K-1, weights (N,) with mean 1, targets (N, K) that sum to 1."""
+
+    ids: tuple[str, ...]
+    texts: tuple[str, ...]
+    labels: Ints
+    weights: Floats
+    targets: Floats
+
+    def take(self, rows: Ints) -> TrainingSet:
+        """These rows, in this order."""
+        texts = tuple(self.texts[i] for i in rows)
+        ids = tuple(self.ids[i] for i in rows)
+        return TrainingSet(ids, texts, self.labels[rows], self.weights[rows], self.targets[rows])
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained student, the rows that only chose among its states, and what the run was like."""
+
+    student: Student
+    validation: TrainingSet | None = None
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Record ids that are not trained on; a near-duplicate with the holdout's text that it resembles."""
+
+    no_label: tuple[str, ...] = ()
+    suspects: tuple[str, ...] = ()
+    holdout: tuple[str, ...] = ()
+    near_duplicates: dict[str, str] = field(default_factory=dict)
+
+    def counts(self) -> dict[str, int]:
+        """How many are left out, by reason."""
+        return {name: len(getattr(self, name)) for name in ("no_label", "suspects", "holdout", "near_duplicates")}
+
+
+class SnapshotRows:
+    """A snapshot's rows and what of the holdout is in them, which is sought once for all recipes.
+
+    Parameters
+    ----------
+    frame
+        As ``Snapshot.frame`` gives it.
+    held_out
+        What must not be trained on, nor any text that resembles it.
+    """
+
+    def __init__(self, frame: pd.DataFrame, label_names: Sequence[str], held_out: HeldOut) -> None:
+        self._frame, self._label_names = frame, tuple(label_names)
+        self._held, self._twins = _touches(frame, held_out)
+
+    def select(self, recipe: Recipe) -> tuple[TrainingSet, LeftOut]:
+        """The rows that a recipe may learn from, and what is left out.
+
+        Raises
+        ------
+        SnapshotError
+            When none is left, or a label is not one of the task's.
+        StudentError
+            When suspects shall be left out and nothing was ranked.
+        """
+        labelled = self._frame["label"].notna().to_numpy()
+        suspects = _suspects(self._frame, recipe) & labelled
+        held, twins = self._held, self._twins
+        keep = labelled & ~suspects & ~held & np.array([twin == "" for twin in twins], dtype=bool)
+        ids = self._frame["id"].to_numpy(dtype=object)
+        near = {str(ids[i]): twins[i] for i in np.flatnonzero(labelled) if twins[i] and not held[i]}
+        left_out = LeftOut(tuple(ids[~labelled]), tuple(ids[suspects]), tuple(ids[held & labelled]), near)
+        return _training_set(self._frame[keep], self._label_names, recipe, left_out), left_out
+
+
+def _suspects(frame: pd.DataFrame, recipe: Recipe) -> Any:
+    """The given fraction of the unreviewed rows with the lowest label quality."""
+    if not recipe.suspects_out:
+        return np.zeros(len(frame), dtype=bool)
+    unreviewed = frame["source"] != "human"
+    quality = frame["label_quality"].where(unreviewed)
+    if unreviewed.any() and quality.isna().all():
+        raise StudentError(
+            f"--suspects-out {recipe.suspects_out:g}: the snapshot has no label quality to tell suspects by;"
+            " get one with: tutelage rank, then: tutelage pull"
+        )
+    return (quality.rank(method="first") <= recipe.suspects_out * quality.notna().sum()).to_numpy()
+
+
+def _touches(frame: pd.DataFrame, held_out: HeldOut) -> tuple[Any, list[str]]:
+    """Which rows are of the holdout, by id or text, and the holdout's text that each one resembles ('' for none)."""
+    texts = frame["text"].tolist()
+    keys = {text_key(text) for text in held_out.texts}
+    held = np.array([i in held_out.ids or text_key(t) in keys for i, t in zip(frame["id"], texts, strict=True)], bool)
+    near = near_duplicates(texts, held_out.texts)
+    return held, [held_out.texts[i] if i >= 0 else "" for i in near]
+
+
+def _training_set(frame: pd.DataFrame, label_names: Sequence[str], recipe: Recipe, left_out: LeftOut) -> TrainingSet:
+    if frame.empty:
+        raise SnapshotError(
+            f"the snapshot holds nothing to learn from; left out: {left_out.counts()}; label more texts"
+        )
+    unknown = sorted(set(frame["label"]) - set(label_names))
+    if unknown:
+        raise SnapshotError(f"the snapshot holds {unknown[0]!r}, which is no label of the task; pull a new snapshot")
+    labels = indices(frame["label"], label_names)
+    targets = _targets(frame, labels, label_names) if recipe.soft_targets else one_hot(labels, len(label_names))
+    human = (frame["source"] == "human").to_numpy()
+    weights = np.where(human, recipe.human_weight, 1.0)
+    return TrainingSet(tuple(frame["id"]), tuple(frame["text"]), labels, weights / weights.mean(), targets)
+
+
+def _targets(frame: pd.DataFrame, labels: Ints, label_names: Sequence[str]) -> Floats:
+    """The vote proportions of each label; the label alone where a human gave it or there are no votes."""
+    targets = one_hot(labels, len(label_names))
+    for row, (source, votes) in enumerate(zip(frame["source"], frame["votes"], strict=True)):
+        voted = indices([vote["label"] for vote in votes if vote["label"] in label_names], label_names)
+        if source == "teacher" and len(voted):
+            targets[row] = np.bincount(voted, minlength=len(label_names)) / len(voted)
+    return targets
+
+
+def split_validation(training_set: TrainingSet, share: float, seed: int) -> tuple[TrainingSet, TrainingSet | None]:
+    """Put about ``share`` of the rows aside, equal texts on one side, labels in proportion; None where too few.
+
+    Raises
+    ------
+    StudentError
+        When the share is above a half.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    if share > 0.5:
+        raise StudentError(f"--validation {share:g}: must be at most 0.5, else little is left to learn from")
+    folds = round(1 / share) if share else 0
+    groups = np.unique([normalised(text) for text in training_set.texts], return_inverse=True)[1]
+    if folds < 2 or np.bincount(training_set.labels).max() < folds or len(np.unique(groups)) < 5 * folds:
+        return training_set, None
+    rows = np.arange(len(training_set))
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    train, validation = next(iter(_quiet_splits(splitter, rows, training_set.labels, groups)))
+    return training_set.take(train), training_set.take(validation)
+
+
+def _quiet_splits(splitter: Any, rows: Ints, labels: Ints, groups: Ints) -> list[tuple[Ints, Ints]]:
+    import warnings
+
+    with warnings.catch_warnings():
+        # A rare label may be missing in the validation rows; it is then learned from, not validated.
+        warnings.filterwarnings("ignore", message="The least populated class in y", category=UserWarning)
+        return list(splitter.split(rows, labels, groups))

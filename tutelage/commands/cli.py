@@ -1,0 +1,80 @@
+"""The command line: finds the command's file, prints errors, sets the exit status.
+
+Each command is a thin function in ``tutelage/commands``; what it needs is imported when it runs,
+so that ``tutelage --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from tutelage import __version__
+from tutelage.core.errors import TutelageError
+
+COMMANDS = {
+    "init": "start",
+    "load": "start",
+    "import": "start",
+    "annotate": "teacher",
+    "up": "argilla",
+    "down": "argilla",
+    "push": "argilla",
+    "rank": "argilla",
+    "pull": "argilla",
+    "train": "students",
+    "evaluate": "students",
+    "promote": "students",
+    "rollback": "students",
+    "predict": "predict",
+    "serve-student": "predict",
+    "status": "loop",
+    "demo": "loop",
+}
+"""The commands in the order of the loop, and the file in ``tutelage/commands`` that holds each."""
+
+
+class _Commands(click.Group):
+    """Imports a command's file when the command is asked for."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module = import_module(f"tutelage.commands.{COMMANDS[name]}")
+        command: click.Command = getattr(module, f"{name.replace('-', '_')}_command")
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="tutelage")
+def cli() -> None:
+    """Turn an LLM's labels into a small model that people can trust."""
+
+
+def main() -> None:
+    """Run the command line. Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    try:
+        cli.main(prog_name="tutelage", standalone_mode=False)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except TutelageError as error:
+        sys.exit(f"tutelage: {error}")  # to standard error, status 1
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("tutelage: interrupted; what was done is kept, run it again to go on", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader has gone: there is nobody to complain to
+        sys.exit(1)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        sys.exit(
+            f"tutelage: {where}{error.strerror or error}; make room, or give a path that can be written, and retry"
+        )

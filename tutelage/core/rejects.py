@@ -1,0 +1,74 @@
+"""``rejects.jsonl``: what could not be used, and why, one JSON object a line.
+
+Every line has the same keys: source, row, id, reason, values.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reject:
+    """One thing that could not be used.
+
+    ``source`` is a file or a dataset, ``push``, or a teacher with its prompt; ``row`` counts from 1
+    within a file; ``id`` is the record's, where it has one; ``values`` are the row's, never gold labels.
+    """
+
+    source: str
+    reason: str
+    row: int | None = None
+    id: str | None = None
+    values: Mapping[str, str] = field(default_factory=dict)
+
+
+class Rejects:
+    """Appends to ``path``; what an earlier run wrote there is not written again."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known: set[int] = set()  # hashes: the lines themselves would fill the memory
+        if path.exists():
+            self._read()
+
+    def _read(self) -> None:
+        whole = 0
+        with self._path.open("rb") as file:
+            for line in file:
+                if line.endswith(b"\n"):
+                    self._known.add(hash(_line(_read(line))))
+                    whole += len(line)
+        if whole < self._path.stat().st_size:  # a run was killed while it wrote its last line
+            os.truncate(self._path, whole)
+
+    def add(self, rejects: Iterable[Reject]) -> None:
+        """Append these."""
+        lines = [_line(asdict(reject)) for reject in rejects]
+        new = [line for line in lines if hash(line) not in self._known]
+        if new:
+            with self._path.open("ab") as file:
+                file.writelines(new)
+        self._known.update(map(hash, new))
+
+
+def _line(reject: Mapping[str, Any]) -> bytes:
+    """One line; JSON in ASCII, so that a row in a foreign encoding can be shown too."""
+    keys = ("source", "row", "id", "reason", "values")
+    return f"{json.dumps({key: reject.get(key) for key in keys})}\n".encode("ascii")
+
+
+def _read(line: bytes) -> dict[str, Any]:
+    """A line, in the present keys: version 0.1.0 wrote others for what a teacher or Argilla refused."""
+    try:
+        reject = dict(json.loads(line))
+    except (ValueError, TypeError):
+        return {}
+    if "record" in reject:
+        reject |= {"id": reject["record"], "source": f"{reject['teacher']} {reject['prompt']}"}
+    return {"values": {}, **reject}

@@ -1,0 +1,279 @@
+"""The task file, ``task.yaml``: the question, its labels, who teaches, and where people answer.
+
+There is one kind of task, single-label classification. What depends on that is ``Task.indices`` and
+``Task.vote`` here and ``decide`` in ``tutelage/core/arrays.py``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import unicodedata
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+
+from tutelage.core.errors import TaskError
+from tutelage.core.records import Vote, Voter
+from tutelage.core.teachers import NonEmpty, Strict, Teacher
+
+if TYPE_CHECKING:
+    from tutelage.core.arrays import Ints
+
+FILE_NAME = "task.yaml"
+DEFAULT_STUDENT = "FacebookAI/roberta-base"
+
+# What the Argilla server takes: names of datasets and workspaces, lengths of options and titles.
+ARGILLA_NAME = re.compile(r"^(?!-|_)[\w\-_ ]{1,200}\Z")
+LABEL_MAX_LENGTH = 200
+LABELS_MAX = 500
+QUESTION_MAX_LENGTH = 500
+
+
+class Label(Strict):
+    """One answer to the question. ``aliases`` are other spellings that count as this label."""
+
+    name: Annotated[str, Field(min_length=1, max_length=LABEL_MAX_LENGTH, pattern=r"\S")]
+    definition: str = ""
+    aliases: tuple[NonEmpty, ...] = ()
+
+
+class Example(Strict):
+    """A solved case, for the guidelines and the prompts."""
+
+    text: NonEmpty
+    label: NonEmpty
+    reason: str = ""
+
+
+class Argilla(Strict):
+    """Where people answer. ``min_submitted`` responses complete a record."""
+
+    workspace: NonEmpty = "tutelage"
+    dataset: str = ""
+    min_submitted: Annotated[int, Field(ge=1)] = 1
+
+    @field_validator("workspace")
+    @classmethod
+    def _fits_an_address(cls, value: str) -> str:
+        if not re.fullmatch(r"[a-zA-Z0-9_-]+", value):
+            raise ValueError("use letters from a to z, digits, '-' and '_'")
+        return value
+
+    @field_validator("dataset")
+    @classmethod
+    def _is_a_name(cls, value: str) -> str:
+        if value and not ARGILLA_NAME.match(value):
+            raise ValueError("use letters, digits, spaces, '-' and '_', starting with a letter or digit")
+        return value
+
+
+class Holdout(Strict):
+    """Rows that nothing trains on: a gold file's ids, or a share fixed by the hash of the id."""
+
+    share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    file: str = ""
+
+    @model_validator(mode="after")
+    def _is_one_of_two(self) -> Holdout:
+        if self.share and self.file:
+            raise ValueError("give either a share or a file, not both")
+        return self
+
+
+class Task(Strict):
+    """A question about texts, and all that is needed to get it answered."""
+
+    name: NonEmpty
+    kind: Literal["classification"] = "classification"
+    question: Annotated[str, Field(max_length=QUESTION_MAX_LENGTH)] = ""
+    labels: Annotated[tuple[Label, ...], Field(min_length=2, max_length=LABELS_MAX)]
+    guidelines: str = ""
+    examples: tuple[Example, ...] = ()
+    teachers: tuple[Teacher, ...] = ()
+    argilla: Argilla = Argilla()
+    queue: Annotated[int, Field(ge=1)] = 500
+    student: NonEmpty = DEFAULT_STUDENT
+    holdout: Holdout = Holdout()
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _plain_names(cls, value: Any) -> Any:
+        """``- positive`` is short for ``- name: positive``."""
+        if not isinstance(value, list):
+            return value
+        unquoted = [item for item in value if not isinstance(item, str | dict)]
+        if unquoted:
+            raise ValueError(f"YAML reads {unquoted[0]!r} as no text; put the label in quotes")
+        return [{"name": item} if isinstance(item, str) else item for item in value]
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Task:
+        seen: dict[str, str] = {}
+        for label in self.labels:
+            for spelling in (label.name, *label.aliases):
+                known = seen.setdefault(_folded(spelling), label.name)
+                if known != label.name or (spelling == label.name and self.label_names.count(spelling) > 1):
+                    raise ValueError(
+                        f"labels: {spelling!r} stands twice; names and aliases must differ in more than case"
+                    )
+        for example in self.examples:
+            if example.label not in self.label_names:
+                raise ValueError(f"examples: {example.label!r} is not one of the labels {list(self.label_names)}")
+        names = [teacher.name for teacher in self.teachers]
+        if len(set(names)) < len(names):
+            raise ValueError(f"teachers: {max(names, key=names.count)!r} stands twice; give each a name of its own")
+        if not ARGILLA_NAME.match(self.dataset_name):
+            raise ValueError("name: cannot serve as the name of an Argilla dataset; set argilla.dataset")
+        return self
+
+    @cached_property
+    def label_names(self) -> tuple[str, ...]:
+        """The labels in the task's order: the columns of every ``pred_probs``."""
+        return tuple(label.name for label in self.labels)
+
+    @property
+    def dataset_name(self) -> str:
+        """Name of the dataset on Argilla."""
+        return self.argilla.dataset or self.name
+
+    @cached_property
+    def _spellings(self) -> dict[str, str]:
+        return {_folded(s): label.name for label in self.labels for s in (label.name, *label.aliases)}
+
+    def read_label(self, said: str) -> str | None:
+        """The label that ``said`` names, whatever its case and outer punctuation; None where it names none."""
+        return self._spellings.get(_folded(said))
+
+    def vote(self, voter: Voter, answer: str, reason: str = "") -> Vote:
+        """The vote that a voter's answer is: for the label that it names, else an abstention."""
+        return Vote(voter, answer, self.read_label(answer), reason)
+
+    def indices(self, labels: Iterable[str | None]) -> Ints:
+        """The place of each label in ``label_names``, shape (N,); -1 for None."""
+        from tutelage.core.arrays import indices
+
+        return indices(labels, self.label_names)
+
+    @cached_property
+    def id(self) -> str:
+        """SHA-256 over what gives the labels their meaning: part of every snapshot's id."""
+        meaning = self.model_dump(mode="json", include={"name", "kind", "question", "labels", "guidelines", "holdout"})
+        return hashlib.sha256(json.dumps(meaning, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+    def holds_out(self, record_id: str) -> bool:
+        """Whether the hash of the id puts this record into the holdout share."""
+        draw = int.from_bytes(hashlib.sha256(f"holdout {record_id}".encode()).digest()[:8], "big")
+        return draw < self.holdout.share * 2**64
+
+
+def _folded(said: str) -> str:
+    """Case, Unicode form, outer space and a model's quotes and full stops do not make another label."""
+    said = unicodedata.normalize("NFC", said).strip()
+    return said.strip("\"'`*.").strip().casefold() or said.casefold()
+
+
+def load_task(directory: Path) -> Task:
+    """Read and check ``task.yaml`` in ``directory``.
+
+    Raises
+    ------
+    TaskError
+        With one line for each thing that is wrong: file and line, the key, and the fix.
+    """
+    path = directory / FILE_NAME
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise TaskError(
+            f"{path}: no such file. Go to a task directory, name one with --task DIR, "
+            "or make one: tutelage init DIR --labels a,b"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise TaskError(f"{path}: cannot be read: {error}. Save it as a UTF-8 text file.") from None
+    return parse_task(text, str(path))
+
+
+def parse_task(text: str, where: str = FILE_NAME) -> Task:
+    """The task that a YAML text describes; ``where`` names the text in errors."""
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise TaskError(f"{where}:{line}: not YAML: {error.problem}. Check indentation and quotes there.") from None
+    except yaml.YAMLError as error:
+        raise TaskError(
+            f"{where}: not YAML: {' '.join(str(error).split())}. Remove what cannot be seen there."
+        ) from None
+    if not isinstance(data, dict):
+        raise TaskError(f"{where}:1: expected 'key: value' lines such as 'name: my-task'")
+    try:
+        return Task.model_validate(data)
+    except ValidationError as error:
+        problems = [_explain(problem, root, where) for problem in error.errors() if not _follows(problem, error)]
+        raise TaskError("\n".join(problems)) from None
+
+
+def _follows(problem: Any, error: ValidationError) -> bool:
+    """Whether a list is 'too short' only because an item in it is wrong."""
+    depth = len(problem["loc"])
+    inner = (other["loc"] for other in error.errors())
+    return problem["type"] == "too_short" and any(len(loc) > depth and loc[:depth] == problem["loc"] for loc in inner)
+
+
+def _explain(problem: Any, root: yaml.Node | None, where: str) -> str:
+    path = [part for part in problem["loc"] if not str(part).startswith("function-")]
+    message = problem["msg"].removeprefix("Value error, ")
+    if not path and ": " in message:  # a check over the whole task names its key itself
+        head, message = message.split(": ", 1)
+        path = [head]
+    key = ".".join(map(str, path)) or "task"
+    return f"{where}:{_line_of(root, path)}: {key}: {_fix(problem['type'], message, path)}"
+
+
+def _fix(kind: str, message: str, path: list[Any]) -> str:
+    if kind == "extra_forbidden":
+        known = sorted(_keys_at(path))
+        return f"unknown key; remove it or use one of: {', '.join(known)}"
+    if kind == "missing":
+        return "missing; add it"
+    if kind == "string_type":
+        return "YAML reads it as no text; put it in quotes"
+    return f"{message}; correct it"
+
+
+def _keys_at(path: list[Any]) -> set[str]:
+    """The keys that the model around an unknown key would take."""
+    model: type[BaseModel] = Task
+    for part in path[:-1]:
+        if isinstance(part, str):
+            model = _model_in(model.model_fields[part].annotation) or model
+    return set(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The first model that an annotation such as ``tuple[Label, ...]`` or ``Escalate | None`` holds."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
+
+
+def _line_of(node: yaml.Node | None, path: list[Any]) -> int:
+    """The line, from 1, of the deepest part of ``path`` that the YAML text holds."""
+    line = 1
+    for part in path:
+        if isinstance(node, yaml.MappingNode):
+            found = [(k, v) for k, v in node.value if k.value == str(part)]
+            if not found:
+                break
+            line, node = found[0][0].start_mark.line + 1, found[0][1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+    return line

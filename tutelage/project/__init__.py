@@ -1,0 +1,1 @@
+"""The steps of a task as Python calls, behind ``tutelage.Project``."""

@@ -1,0 +1,145 @@
+"""The whole loop on the shipped sample, with a real Argilla; a stand-in answers in the reviewer's place."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tutelage.core.files import write_text
+from tutelage.core.rejects import Rejects
+from tutelage.core.workspace import Workspace
+from tutelage.feedback.annotator import Annotator
+from tutelage.feedback.client import Argilla, Dataset
+from tutelage.feedback.snapshot import Snapshot
+from tutelage.loaders.gold import add_gold, read_gold
+from tutelage.loaders.ledger import Ledger
+from tutelage.loaders.load import Columns, load, vote_columns
+from tutelage.loaders.sources import Source
+from tutelage.project.loop import Loop
+
+if TYPE_CHECKING:
+    from tutelage.feedback.server.lifecycle import Server
+    from tutelage.training.measures.metrics import Scores
+
+Say = Callable[[str], None]
+
+SAMPLE = files("tutelage.sample")
+REVIEWED_SHARE, WRONG_ANSWERS = 0.1, 0.1
+VOTES = tuple(f"vote_{i}:reason_{i}" for i in range(1, 5))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Labels that are right, of those to be trained on; and a student trained on them, on the holdout."""
+
+    labels_right: float
+    student: Scores
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the demo did; ``before`` and ``after`` the review."""
+
+    directory: str
+    records: int
+    holdout: int
+    reviewed: int
+    changed: int
+    before: Measured
+    after: Measured
+    link: str
+
+
+def make_workspace(directory: Path) -> Workspace:
+    """A task directory with the sample's task, never one that is there; its dataset is a new one, too."""
+    root, number = directory, 1
+    while root.exists():
+        number += 1
+        root = directory.with_name(f"{directory.name}-{number}")
+    root.mkdir(parents=True)
+    task = (SAMPLE / "task.yaml").read_text("utf-8")
+    started = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+    write_text(root / "task.yaml", f"{task}\nargilla:\n  dataset: demo-{started}\n")
+    return Workspace(root)
+
+
+def run_demo(workspace: Workspace, server: Server, say: Say) -> Demo:
+    """Import, push, rank, review, pull, train, measure."""
+    owner = Argilla(server.url, server.api_key, annotator=server.annotator)
+    with Ledger(workspace.db) as ledger, owner as argilla:
+        loop = Loop(workspace, ledger, argilla)
+        _import(workspace, ledger, say)
+        dataset = _push_and_rank(loop, say)
+        taught = loop.pull()[0]
+        before = _measure(workspace, taught, say)
+        answers = _review(workspace, server, dataset)
+        changed = _changed(taught, answers)
+        say(f"review: {len(answers)} answers through Argilla's API, {changed} of them not what was suggested")
+        snapshot = loop.pull()[0]
+        say(f"pull: snapshot {snapshot.id} with {snapshot.manifest['by_source']['human']} labels from people")
+        after = _measure(workspace, snapshot, say)
+        return Demo(
+            directory=str(workspace.root),
+            records=int(snapshot.manifest["records"]),
+            holdout=before.student.rows,
+            reviewed=len(answers),
+            changed=changed,
+            before=before,
+            after=after,
+            link=dataset.queue_link,
+        )
+
+
+def _changed(taught: Snapshot, answers: dict[str, str]) -> int:
+    suggestions = taught.frame().set_index("id")["suggestion"]
+    return sum(suggestions[record_id] != label for record_id, label in answers.items())
+
+
+def _import(workspace: Workspace, ledger: Ledger, say: Say) -> None:
+    source = Source(str(SAMPLE / "sample.csv"))
+    columns = Columns("text", "id", gold="gold", votes=vote_columns(VOTES, source, "sample-teacher"))
+    loaded = load(source, columns, ledger, Rejects(workspace.rejects), names_label=workspace.task.read_label)
+    add_gold(workspace.gold, loaded.gold)
+    say(f"import: {loaded.new} sample sentences with {loaded.answers} votes, {loaded.abstentions} of them abstentions")
+
+
+def _push_and_rank(loop: Loop, say: Say) -> Dataset:
+    pushed, dataset, _ = loop.push()
+    ranks, _, _ = loop.rank()
+    say(f"push: {pushed.sent} records are in Argilla, the holdout stays out")
+    say(f"rank: {len(ranks)} records, the worst first")
+    return dataset
+
+
+def _review(workspace: Workspace, server: Server, dataset: Dataset) -> dict[str, str]:
+    """Answer the worst tenth as the annotator, with gold; one answer in ten is wrong, as people's are."""
+    gold, chance = read_gold(workspace.gold), random.Random(0)
+    answers = {}
+    with Argilla(server.url, server.annotator_api_key) as signed_in:
+        annotator = Annotator(signed_in.remote, dataset)
+        for record in annotator.queue(round(REVIEWED_SHARE * dataset.count())):
+            right = gold[record["external_id"]]
+            others = [label for label in workspace.task.label_names if label != right]
+            answers[record["external_id"]] = chance.choice(others) if chance.random() < WRONG_ANSWERS else right
+            annotator.submit(record, answers[record["external_id"]])
+    return answers
+
+
+def _measure(workspace: Workspace, snapshot: Snapshot, say: Say) -> Measured:
+    from tutelage.training.evaluation.evaluate import evaluate
+    from tutelage.training.evaluation.gold_set import from_holdout
+    from tutelage.training.registry import find
+    from tutelage.training.train import train
+
+    trained = train(workspace, "linear", snapshot=snapshot.id)
+    say(f"train: {trained.id} on {trained.rows} records")
+    found = evaluate(workspace, find(workspace.students, trained.id), from_holdout(workspace))
+    gold = read_gold(workspace.gold)
+    frame = snapshot.frame()
+    right = frame["label"] == frame["id"].map(gold)
+    return Measured(float(right.mean()), found.scores[trained.id])

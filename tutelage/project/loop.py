@@ -1,0 +1,168 @@
+"""Steps of the loop that need several rooms: signing in, push, rank with a student, pull."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tutelage.core.errors import ServerError, TutelageError
+from tutelage.core.records import Rank, Record
+from tutelage.core.rejects import Reject, Rejects
+from tutelage.core.settings import Settings
+from tutelage.core.workspace import Workspace
+from tutelage.feedback.client import Argilla, Dataset
+from tutelage.feedback.curate import Curated, curate
+from tutelage.feedback.pull import Fetched, by_record, fetch
+from tutelage.feedback.push import Push, Pushed
+from tutelage.feedback.snapshot import Snapshot, write_snapshot
+from tutelage.loaders.holdout import HeldOut, held_out
+from tutelage.loaders.ledger import Ledger
+
+
+def sign_in(settings: Settings, data_dir: Path | None = None) -> Argilla:
+    """Connect to the Argilla that the environment names, else to the embedded one.
+
+    Raises
+    ------
+    ServerError
+        When there is none, it does not answer, or it refuses the key.
+    """
+    from tutelage.feedback.server.lifecycle import find
+
+    if settings.argilla_api_url:
+        if settings.argilla_api_key is None:
+            raise ServerError("ARGILLA_API_URL is set but ARGILLA_API_KEY is not; set both, in the environment or .env")
+        return Argilla(settings.argilla_api_url, settings.argilla_api_key.get_secret_value())
+    server = find(data_dir)
+    if server is None:
+        raise ServerError(
+            "no Argilla is running; start one with: tutelage up (or set ARGILLA_API_URL, ARGILLA_API_KEY)"
+        )
+    return Argilla(server.url, server.api_key, annotator=server.annotator)
+
+
+@dataclass(frozen=True)
+class Loop:
+    """The steps on one task; without ``argilla`` only those that need no server."""
+
+    workspace: Workspace
+    ledger: Ledger
+    argilla: Argilla | None = None
+    progress: Callable[[str], None] = field(default=lambda _words: None)
+
+    def records(self) -> list[Record]:
+        """All records but the holdout.
+
+        Raises
+        ------
+        TutelageError
+            When there is none.
+        """
+        return self._parted()[0]
+
+    @cached_property
+    def _holdout(self) -> HeldOut:
+        return held_out(self.workspace)
+
+    def _parted(self) -> tuple[list[Record], frozenset[str]]:
+        """All records but the holdout, and the ids of the holdout."""
+        records, held = list[Record](), set[str]()
+        for record in self.ledger.records(self.workspace.task):
+            if record in self._holdout:
+                held.add(record.id)
+            else:
+                records.append(record)
+        if not records:
+            raise TutelageError(f"{self.workspace.db}: holds no records; bring some with tutelage load or import")
+        return records, frozenset(held)
+
+    # Push
+
+    def push(self) -> tuple[Pushed, Dataset, bool]:
+        """Make the dataset if it is missing and send what changed; also says whether it was made now."""
+        records = self.records()
+        dataset, is_new = self._argilla.ensure_dataset(self.workspace.task)
+        return self._send(dataset, records), dataset, is_new
+
+    def _send(self, dataset: Dataset, records: list[Record]) -> Pushed:
+        pushing = Push(self.ledger, dataset, self.workspace.task, lambda done: self.progress(f"{done} records sent"))
+        pushed = pushing.run(iter(records), self.ledger.ranks())
+        Rejects(self.workspace.rejects).add(
+            Reject(source="push", id=record_id, reason=why) for record_id, why in pushed.rejected.items()
+        )
+        return pushed
+
+    @property
+    def _argilla(self) -> Argilla:
+        if self.argilla is None:
+            raise ServerError("this step needs Argilla; start it with: tutelage up")
+        return self.argilla
+
+    def _dataset(self) -> Dataset:
+        dataset = self._argilla.dataset(self.workspace.task)
+        if dataset is None:
+            raise ServerError(
+                f"no dataset {self.workspace.task.dataset_name!r} on Argilla yet; make it with: tutelage push"
+            )
+        return dataset
+
+    # Pull
+
+    def pull(self) -> tuple[Snapshot, bool, dict[str, Any]]:
+        """Fetch all answers and freeze a snapshot; also says whether it is new, and what was fetched.
+
+        Answers on records that were pushed before they became the holdout are kept too, and not used.
+        """
+        dataset, task = self._dataset(), self.workspace.task
+        records, held = self._parted()
+        fetched = self._fetch(dataset, records, held)
+        on_held_out = sum(len(fetched.responses[record_id]) for record_id in held & fetched.responses.keys())
+        summary = {**fetched.summary, "on_held_out": on_held_out}
+        curated = curate(records, fetched.responses, self.ledger.ranks())
+        origin = {"server": dataset.remote.url, "dataset": dataset.id, "name": task.dataset_name, **summary}
+        snapshot, is_new = write_snapshot(self.workspace.snapshots, task, curated, origin)
+        return snapshot, is_new, summary
+
+    def _fetch(self, dataset: Dataset, records: list[Record], held: frozenset[str]) -> Fetched:
+        known = held | {record.id for record in records}
+        return fetch(self.ledger, dataset, self._argilla.users(self.workspace.task), known)
+
+    # Rank
+
+    def rank(self, *, student: str = "linear", seed: int = 0) -> tuple[list[Rank], Pushed | None, Dataset | None]:
+        """Rank what nobody has reviewed; with Argilla, look for new answers first and send the ranks after."""
+        dataset = self._dataset() if self.argilla else None
+        records, held = self._parted()
+        if dataset:
+            self._fetch(dataset, records, held)
+        curated = self._curated(records, dataset.id if dataset else self.ledger.latest_dataset())
+        ranks = self._rank(curated, student, seed)
+        self.ledger.set_ranks(ranks)
+        return ranks, self._send(dataset, records) if dataset else None, dataset
+
+    def _curated(self, records: list[Record], dataset: str | None) -> list[Curated]:
+        responses = by_record(self.ledger.responses(dataset)) if dataset else {}
+        return curate(records, responses, self.ledger.ranks())
+
+    def _rank(self, curated: list[Curated], student: str, seed: int) -> list[Rank]:
+        from tutelage.core.pred_probs import read_pred_probs
+        from tutelage.feedback.ranking import rank
+
+        self._write_pred_probs(curated, student, seed)
+        task = self.workspace.task
+        return rank(curated, task, read_pred_probs(self.workspace.pred_probs, task.label_names), seed=seed)
+
+    def _write_pred_probs(self, curated: list[Curated], student: str, seed: int) -> None:
+        """What the training room hands to the ranking, through a file."""
+        from tutelage.core.pred_probs import write_pred_probs
+        from tutelage.training.students.out_of_sample import fit_of, out_of_sample
+
+        names = self.workspace.task.label_names
+        labels = self.workspace.task.indices(item.label for item in curated)
+        self.progress("probabilities out of sample")
+        fit = fit_of(student, names, seed=seed, progress=self.progress)
+        probs = out_of_sample([item.record.text for item in curated], labels, len(names), seed=seed, fit=fit)
+        write_pred_probs(self.workspace.pred_probs, [item.record.id for item in curated], names, probs)

@@ -1,0 +1,95 @@
+"""What ``tutelage init`` writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from tutelage.core.errors import TaskError
+from tutelage.core.files import write_text
+from tutelage.core.task import ARGILLA_NAME, DEFAULT_STUDENT, FILE_NAME, parse_task
+
+_TASK = """\
+# A tutelage task. Every key is explained in the README under "The task file".
+name: {name}
+question: Which label fits the text?
+
+labels:
+{labels}
+guidelines: |
+  Say here in a few sentences what the labels are for and how to decide the hard cases.
+  Teachers and annotators read the same words.
+
+# Solved cases, shown to annotators and to the teacher.
+examples: []
+
+# Who votes, and the licence of its output, which says what the labels may be used for.
+teachers: []
+#  - name: gpt-oss
+#    license: apache-2.0
+#    model: openai/gpt-oss-120b    # behind the Hugging Face router; or name a base_url
+#    votes: 3
+
+argilla:
+  workspace: tutelage
+  min_submitted: 1    # answers that complete a record
+
+queue: 500            # so many records get a suspect rank
+student: {student}
+
+holdout:
+  share: 0.0          # of the records, kept out of review, ranking and training
+"""
+
+_ENV = """\
+# Copy to .env and fill in. Without these, tutelage uses the embedded Argilla (tutelage up).
+# ARGILLA_API_URL=https://argilla.example.org
+# ARGILLA_API_KEY=
+"""
+
+_GITIGNORE = """\
+.env
+task.db*
+gold.parquet
+pred_probs.parquet
+rejects.jsonl
+snapshots/
+students/
+reports/
+"""
+
+
+def init(directory: Path, labels: Sequence[str]) -> list[Path]:
+    """Make a task directory; returns the files that were written.
+
+    Raises
+    ------
+    TaskError
+        When there is a task already, or the labels cannot serve.
+    """
+    if (directory / FILE_NAME).exists():
+        raise TaskError(f"{directory / FILE_NAME}: is there already; edit it, or name another directory")
+    text = _TASK.format(
+        name=_quoted(_name_for(directory)), labels="".join(map(_label_item, labels)), student=DEFAULT_STUDENT
+    )
+    parse_task(text, FILE_NAME)
+    files = {FILE_NAME: text, ".env.example": _ENV, ".gitignore": _GITIGNORE}
+    for name, content in files.items():
+        write_text(directory / name, content)
+    return [directory / name for name in files]
+
+
+def _name_for(directory: Path) -> str:
+    name = directory.resolve().name
+    return name if ARGILLA_NAME.match(name) else "task"
+
+
+def _label_item(label: str) -> str:
+    return f'  - name: {_quoted(label)}\n    definition: ""\n'
+
+
+def _quoted(value: str) -> str:
+    """The value as one YAML scalar, in quotes where it needs them."""
+    return str(yaml.safe_dump(value, allow_unicode=True, width=10**6)).removesuffix("\n").removesuffix("\n...")
