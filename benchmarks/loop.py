@@ -23,8 +23,8 @@ import pandas as pd
 import psutil
 
 from tutelage.core.workspace import Workspace
-from tutelage.feedback.annotator import Annotator
-from tutelage.feedback.client import Argilla
+from tutelage.feedback.client import ArgillaClient
+from tutelage.feedback.scripted_annotator import ScriptedAnnotator
 from tutelage.feedback.server.lifecycle import Server, down, up
 from tutelage.loaders.gold import read_gold
 
@@ -84,11 +84,14 @@ def run(workspace: Workspace, server: Server, data: Path) -> None:
     gold = read_gold(workspace.gold)
     print_found(command, workspace, gold)
     command("push", step="push ranks")
-    with Argilla(server.url, server.api_key) as argilla, Argilla(server.url, server.annotator_api_key) as person:
+    with (
+        ArgillaClient(server.url, server.api_key) as argilla,
+        ArgillaClient(server.url, server.annotator_api_key) as person,
+    ):
         argilla.add_annotator(workspace.task, server.annotator)
         dataset = argilla.dataset(workspace.task)
         assert dataset is not None
-        answers = review(Annotator(person.remote, dataset), gold)
+        answers = review(ScriptedAnnotator(person.remote, dataset), gold)
     pulled = command("pull")
     command("train", "--student", "linear")
     snapshot = pd.read_parquet(Path(pulled["path"]) / "records.parquet").set_index("id")
@@ -122,7 +125,7 @@ def print_found(command: Commands, workspace: Workspace, gold: dict[str, str]) -
     print("mean  " + "".join(f"{mean:16.1f}" for mean in np.mean(found, axis=0)))
 
 
-def review(annotator: Annotator, gold: dict[str, str]) -> dict[str, str]:
+def review(annotator: ScriptedAnnotator, gold: dict[str, str]) -> dict[str, str]:
     """Answer the first tenth of the queue with gold, as the annotator."""
     answers = {}
     for record in annotator.queue(len(gold) // 10):

@@ -35,7 +35,7 @@ sys.path.insert(0, str(ROOT))
 from tutelage.commands.tables import columns  # noqa: E402
 from tutelage.core.arrays import one_hot  # noqa: E402
 from tutelage.core.errors import StudentError  # noqa: E402
-from tutelage.training.cost import CPU_WATTS_A_CORE, GRID_KG_CO2_A_KWH, USD_A_CORE_HOUR, estimate  # noqa: E402  # from a checkout
+from tutelage.training.cost import CPU_WATTS_A_CORE, GRID_KG_CO2_A_KWH, USD_A_CORE_HOUR, estimate_cost  # noqa: E402  # from a checkout
 from tutelage.training.prediction.engines.network import network_of  # noqa: E402
 from tutelage.training.prediction.engines.selection import ENGINES, classifier_on  # noqa: E402
 from tutelage.training.students.encoder import EncoderStudent  # noqa: E402
@@ -192,7 +192,7 @@ def price(folder: Path, names: tuple[str, ...], texts: list[str], engine: str) -
     classifier = classifier_on(EncoderStudent.load(folder, names), "encoder", folder, engine)
     classifier.compute(classifier.prepare(texts))
     cpu = timed(lambda: classifier.compute(classifier.prepare(texts))).cpu / len(texts) * 1e6
-    took = estimate(cpu, cpu)
+    took = estimate_cost(cpu, cpu)
     print(
         f"\n1,000,000 such texts with {classifier.name}: {cpu / 3600:.2f} core hours, {took.cost_usd:.2f} $,"
         f" {took.co2_kg:.3f} kg CO2\nassumed: {USD_A_CORE_HOUR} $ a core hour (list price, November 2025),"

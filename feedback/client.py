@@ -28,7 +28,7 @@ from tutelage.feedback.remote import WAITS, RefusedError, Remote, is_passing
 QUEUE_PATH = "/dataset/{id}/annotation-mode?status=pending&sort=metadata.suspect_rank.asc"
 
 
-class Argilla:
+class ArgillaClient:
     """A signed-in connection to an Argilla server."""
 
     def __init__(

@@ -36,7 +36,7 @@ def curate(
 
 def _curated(record: Record, responses: tuple[Response, ...], rank: Rank | None) -> Curated:
     suggestion = suggest(record)
-    status, label = decide(responses)
+    status, label = resolve(responses)
     source: Source = "human" if status != "pending" else _source(suggestion)
     if status == "pending" and suggestion:
         label = suggestion.label
@@ -47,13 +47,13 @@ def _source(suggestion: Suggestion | None) -> Source:
     return "given" if suggestion and suggestion.agent == GIVEN_AGENT else "teacher"
 
 
-def decide(responses: Sequence[Response]) -> tuple[Status, str | None]:
+def resolve(responses: Sequence[Response]) -> tuple[Status, str | None]:
     """What people made of a record.
 
     The majority of the submitted answers counts, and discarding is one of the answers. Drafts and
     withdrawn responses do not count. A tie stays open: it is listed and not trained on.
     """
-    found = consensus([_answer(response) for response in responses if counts(response)])
+    found = consensus([_answer(response) for response in responses if is_final(response)])
     if found is None:
         return "pending", None
     if found.tie:
@@ -61,7 +61,7 @@ def decide(responses: Sequence[Response]) -> tuple[Status, str | None]:
     return ("discarded", None) if found.label == _DISCARD else ("reviewed", found.label)
 
 
-def counts(response: Response) -> bool:
+def is_final(response: Response) -> bool:
     """Whether a response is a finished answer that its annotator has not taken back."""
     return response.status != "draft" and response.state != "withdrawn"
 
@@ -72,5 +72,5 @@ def _answer(response: Response) -> str | None:
 
 def is_settled(responses: Sequence[Response], min_submitted: int) -> bool:
     """Whether nobody has to look at the record any more: enough answers, or people discarded it."""
-    submitted = sum(1 for response in responses if counts(response) and response.status == "submitted")
-    return submitted >= min_submitted or decide(responses)[0] == "discarded"
+    submitted = sum(1 for response in responses if is_final(response) and response.status == "submitted")
+    return submitted >= min_submitted or resolve(responses)[0] == "discarded"

@@ -10,7 +10,7 @@ from typing import Any
 
 from tutelage.core.records import Response
 from tutelage.feedback.client import Dataset
-from tutelage.feedback.curate import counts
+from tutelage.feedback.curate import is_final
 from tutelage.feedback.payload import LABEL, REASON
 from tutelage.loaders.ledger import Ledger
 
@@ -39,7 +39,7 @@ class Fetched:
             "by_status": dict(Counter(response.status for response in there)),
             "by_annotator": dict(Counter(response.annotator for response in there if response.status != "draft")),
             "by_deleted_user": dict(
-                Counter(r.annotator for r in self.all() if r.state == "user-deleted" and counts(r))
+                Counter(r.annotator for r in self.all() if r.state == "user-deleted" and is_final(r))
             ),
             "withdrawn": sum(1 for response in self.all() if response.state == "withdrawn"),
             "unknown_records": self.unknown,

@@ -20,7 +20,7 @@ _REFUSES_CONTENT = (413, 422)  # too large, unprocessable
 
 
 @dataclass
-class Pushed:
+class PushResult:
     """What a push did. ``rejected`` holds what Argilla cannot take, by record id."""
 
     sent: int = 0
@@ -40,9 +40,9 @@ class Push:
 
     def __post_init__(self) -> None:
         self._known = self.ledger.pushed(self.dataset.id)
-        self._done = Pushed()
+        self._done = PushResult()
 
-    def run(self, records: Iterator[Record], ranks: Mapping[str, Rank]) -> Pushed:
+    def run(self, records: Iterator[Record], ranks: Mapping[str, Rank]) -> PushResult:
         """Send what is new or changed, 500 a request; each request is noted when the server has taken it."""
         whole: list[Payload] = []
         metadata: list[Payload] = []

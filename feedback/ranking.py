@@ -20,7 +20,7 @@ _GIVEN = Voter("given", "given")
 """A label that the data already had was voted by somebody, too."""
 
 
-def rank(curated: Sequence[Curated], task: Task, pred_probs: pd.DataFrame, *, seed: int = 0) -> list[Rank]:
+def rank_records(curated: Sequence[Curated], task: Task, pred_probs: pd.DataFrame, *, seed: int = 0) -> list[Rank]:
     """Rank what is not settled yet, the most suspect first.
 
     Parameters

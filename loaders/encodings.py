@@ -34,7 +34,7 @@ def undecodable(path: Path, encoding: str, error: UnicodeError | LookupError) ->
     return SourceError(f"{path}: --encoding {encoding}: {error}; {_COMMON}")
 
 
-def check_name(encoding: str) -> None:
+def check_codec(encoding: str) -> None:
     """Refuse a name that is no encoding's.
 
     Raises

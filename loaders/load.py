@@ -45,7 +45,7 @@ class Columns:
 
 
 @dataclass
-class Loaded:
+class LoadResult:
     """What a load did, row by row and answer by answer.
 
     ``differing`` counts the source's votes that were loaded before with another label, which stays;
@@ -74,7 +74,7 @@ def load(
     *,
     names_label: Callable[[str], object] = bool,
     progress: Callable[[int], None] = lambda _rows: None,
-) -> Loaded:
+) -> LoadResult:
     """Stream a source into the ledger; good rows go in, bad rows to ``rejects``.
 
     Parameters
@@ -90,7 +90,7 @@ def load(
         When the source or a column is missing, or the file is in another encoding.
     """
     source.require(columns.names())
-    loaded = Loaded()
+    loaded = LoadResult()
     identify = _Identifier(columns)
     rows = source.rows()
     while batch := list(islice(rows, _BATCH)):
@@ -112,7 +112,7 @@ def _take(
     columns: Columns,
     identify: _Identifier,
     ledger: Ledger,
-    loaded: Loaded,
+    loaded: LoadResult,
     names_label: Callable[[str], object],
 ) -> list[tuple[Row, str]]:
     """Put a batch into the ledger in one transaction; returns the rows that cannot be used, with the reason."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from tutelage.core.errors import SourceError
-from tutelage.loaders.encodings import check_encoding, check_name, open_text, undecodable, undecoded, without_mark
+from tutelage.loaders.encodings import check_codec, check_encoding, open_text, undecodable, undecoded, without_mark
 from tutelage.loaders.rows import Row
 
 _CSV_FIELD_LIMIT = 1 << 30
@@ -187,7 +187,7 @@ class _StandardInput(_Reader):
     """One JSON object a line, or plain lines, which are the column ``text``; can be read once."""
 
     def __init__(self, encoding: str) -> None:
-        check_name(encoding)
+        check_codec(encoding)
         self._encoding = encoding
         cast("TextIOWrapper", sys.stdin).reconfigure(encoding=without_mark(encoding), errors="surrogateescape")
         ahead = list(islice(sys.stdin, 1000))

@@ -13,8 +13,8 @@ from tutelage.loaders.models.budget import Budget
 from tutelage.loaders.models.dialect import Dialect
 from tutelage.loaders.models.endpoint import Endpoint
 from tutelage.loaders.models.model import Request
-from tutelage.loaders.models.rate_limit import Gate
-from tutelage.loaders.models.retrying import Asker, Heard
+from tutelage.loaders.models.rate_limit import RateLimiter
+from tutelage.loaders.models.retrying import CallResult, RetryingModel
 
 KEY = "sk-Secret123"
 LABELS = ("good", "bad")
@@ -43,20 +43,20 @@ class Asked:
 
     def __init__(self, who: Teacher, requests: Sequence[Request], key: str, budget: Budget, dialect: Dialect) -> None:
         self.learned: list[Dialect] = []
-        self.outcomes: list[Heard | BaseException] = []
+        self.outcomes: list[CallResult | BaseException] = []
         self.troubles: Counter[str] = Counter()
         asyncio.run(self._ask(who, requests, key, budget, dialect))
 
     async def _ask(self, who: Teacher, requests: Sequence[Request], key: str, budget: Budget, dialect: Dialect) -> None:
         endpoint = Endpoint(who, key, dialect=dialect, remember=self.learned.append)
-        asker = Asker(who, endpoint, Gate(who.limits), budget, PRICE)
+        asker = RetryingModel(who, endpoint, RateLimiter(who.limits), budget, PRICE)
         self.outcomes = await asyncio.gather(*map(asker.ask, requests), return_exceptions=True)
         self.troubles, self.concurrency = asker.troubles, asker.gate.concurrency
         await endpoint.close()
 
     @property
-    def heard(self) -> list[Heard]:
-        return [outcome for outcome in self.outcomes if isinstance(outcome, Heard)]
+    def heard(self) -> list[CallResult]:
+        return [outcome for outcome in self.outcomes if isinstance(outcome, CallResult)]
 
     @property
     def error(self) -> BaseException:

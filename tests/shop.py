@@ -11,7 +11,7 @@ import httpx
 
 from tutelage.core.records import Record, Voter
 from tutelage.core.workspace import Workspace
-from tutelage.feedback.client import Argilla, Dataset
+from tutelage.feedback.client import ArgillaClient, Dataset
 from tutelage.feedback.server.lifecycle import Server
 from tutelage.loaders.ledger import Answer, Ledger
 from tutelage.project.loop import Loop
@@ -75,7 +75,7 @@ class Shop:
     @contextmanager
     def loop(self, url: str = "", waits: Sequence[float] = QUICK) -> Iterator[Loop]:
         with (
-            Argilla(url or self.server.url, self.server.api_key, waits=waits) as argilla,
+            ArgillaClient(url or self.server.url, self.server.api_key, waits=waits) as argilla,
             Ledger(self.workspace.db) as ledger,
         ):
             yield Loop(self.workspace, ledger, argilla)

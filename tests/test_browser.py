@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
 from tutelage.core.workspace import Workspace
-from tutelage.feedback.client import Argilla, Dataset
+from tutelage.feedback.client import ArgillaClient, Dataset
 from tutelage.feedback.server.lifecycle import Server
 from tutelage.loaders.consensus import suggest
 from tutelage.loaders.ledger import Ledger
@@ -56,7 +56,7 @@ def sign_in(page: Page, server: Server) -> None:
 @contextmanager
 def queue(workspace: Workspace, server: Server) -> Iterator[tuple[Loop, Dataset]]:
     """Pushed and ranked, the annotator let in."""
-    with Ledger(workspace.db) as ledger, Argilla(server.url, server.api_key) as argilla:
+    with Ledger(workspace.db) as ledger, ArgillaClient(server.url, server.api_key) as argilla:
         loop = Loop(workspace, ledger, argilla)
         _, dataset, _ = loop.push()
         argilla.add_annotator(workspace.task, server.annotator)

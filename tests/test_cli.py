@@ -17,7 +17,7 @@ from training_data import small_task
 
 from tutelage.commands.cli import COMMANDS
 from tutelage.core.workspace import Workspace
-from tutelage.training.registry import find, promote
+from tutelage.training.registry import find_student, promote_student
 from tutelage.training.students.recipe import parse_student
 from tutelage.training.train import train
 
@@ -249,8 +249,8 @@ def test_a_full_disk_is_one_line(task: Workspace) -> None:
 def test_status_tells_students_apart(tmp_path: Path, tutelage: Run) -> None:
     workspace = small_task(tmp_path)
     train(workspace, parse_student("linear"))
-    entry = find(workspace.students)
-    promote(workspace.students, entry.id)
+    entry = find_student(workspace.students)
+    promote_student(workspace.students, entry.id)
     said = tutelage("status", "--task", str(workspace.root)).stdout
     again = tutelage("train", "--student", "linear", "--epochs", "3", "--task", str(workspace.root))
     assert "without effect on this student: --epochs" in again.stderr

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tutelage.core.records import Rank, Record, Response, Vote, Voter
-from tutelage.feedback.curate import curate, decide, is_settled
+from tutelage.feedback.curate import curate, is_settled, resolve
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -47,8 +47,8 @@ DISCARD = answer(None, "dan", "discarded")
     ],
 )
 def test_what_people_made_of_a_record(responses: list[Response], status: str, label: str | None) -> None:
-    assert decide(responses) == (status, label)
-    assert decide(responses[::-1]) == (status, label), "the order of the answers decides nothing"
+    assert resolve(responses) == (status, label)
+    assert resolve(responses[::-1]) == (status, label), "the order of the answers decides nothing"
 
 
 @pytest.mark.parametrize(

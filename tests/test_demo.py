@@ -11,7 +11,7 @@ import pandas as pd
 from data_home import own_data_home
 
 from tutelage.core.workspace import Workspace
-from tutelage.feedback.server.lifecycle import find
+from tutelage.feedback.server.lifecycle import find_server
 from tutelage.loaders.gold import read_gold
 
 
@@ -21,7 +21,7 @@ def test_the_demo_goes_round_the_loop_and_stops_its_server(
     env = own_data_home(tmp_path) | {"ARGILLA_API_URL": "http://127.0.0.1:1", "ARGILLA_API_KEY": "not for the demo"}
     done = tutelage("demo", "--dir", tmp_path / "demo", "--json", env=env)
     demo = json.loads(done.stdout)
-    assert find(Path(env["XDG_DATA_HOME"]) / "tutelage" / "argilla") is None
+    assert find_server(Path(env["XDG_DATA_HOME"]) / "tutelage" / "argilla") is None
 
     workspace = Workspace(Path(demo["directory"]))
     gold = read_gold(workspace.gold)

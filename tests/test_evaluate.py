@@ -26,8 +26,8 @@ from tutelage.loaders.ledger import Ledger
 from tutelage.loaders.rows import text_key
 from tutelage.loaders.sources import Source
 from tutelage.training.evaluation.evaluate import Evaluation, evaluate, write_report
-from tutelage.training.evaluation.gold_set import SheetColumns, from_file, from_holdout
-from tutelage.training.registry import Entry, find
+from tutelage.training.evaluation.gold_set import GoldColumns, load_gold_set, load_holdout
+from tutelage.training.registry import Entry, find_student
 from tutelage.training.students.recipe import parse_student
 from tutelage.training.train import SEEN, train
 
@@ -40,7 +40,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def measured(workspace: Workspace, **options: Any) -> Evaluation:
-    return evaluate(workspace, find(workspace.students), from_holdout(workspace), **options)
+    return evaluate(workspace, find_student(workspace.students), load_holdout(workspace), **options)
 
 
 def unlike(count: int) -> list[tuple[str, str]]:
@@ -79,11 +79,11 @@ def test_votes_in_the_file_and_rows_without_any(workspace: Workspace, tmp_path: 
     ]
     table += [{"said": "profit fell", "truth": "sideways", "vote": "up"}, {"said": " ", "truth": "up", "vote": "up"}]
     source = write(tmp_path / "file.csv", table)
-    sheet = from_file(workspace, source, SheetColumns("said", "truth", votes=("vote",)))
+    sheet = load_gold_set(workspace, source, GoldColumns("said", "truth", votes=("vote",)))
     assert (sheet.unusable, sheet.rejected) == (1, 1)
     (reject,) = map(json.loads, workspace.rejects.read_text("utf-8").splitlines())
     assert (reject["row"], reject["reason"], reject["values"]) == (62, "has no text", {"said": " ", "vote": "up"})
-    found = evaluate(workspace, find(workspace.students), sheet)
+    found = evaluate(workspace, find_student(workspace.students), sheet)
     assert (found.rows, found.rejected) == (60, 1)
     assert found.abstained == 30
     gold = np.array([g for _, g in rows])
@@ -104,14 +104,14 @@ def test_votes_come_from_the_ledger_by_id_or_text(tmp_path: Path) -> None:
     rows = [{"id": f"r{n}", "text": text, "gold": label} for n, (text, label) in enumerate(others)]
     rows += [{"id": r.id, "text": f" {r.text}  ", "gold": gold[r.text]} for r in made[60:]]
     source = write(tmp_path / "f.csv", rows)
-    for columns in (SheetColumns("text", "gold"), SheetColumns("text", "gold", "id")):
-        sheet = from_file(workspace, source, columns)
+    for columns in (GoldColumns("text", "gold"), GoldColumns("text", "gold", "id")):
+        sheet = load_gold_set(workspace, source, columns)
         assert not any(item.votes for item in sheet.items[:12]), "another text under a known id"
         assert [item.votes for item in sheet.items[12:]] == [record.votes for record in made[60:]]
-        found = evaluate(workspace, find(workspace.students), sheet)
+        found = evaluate(workspace, find_student(workspace.students), sheet)
         assert (found.rows, found.without_votes) == (72, 12)
         assert found.on_voted[found.student].rows == 60
-        said = find(workspace.students).load().predict_proba(sheet.texts[12:]).argmax(axis=1)
+        said = find_student(workspace.students).load().predict_proba(sheet.texts[12:]).argmax(axis=1)
         right = (said == sheet.gold(workspace.task.label_names)[12:]).mean()
         assert found.on_voted[found.student].accuracy == pytest.approx(right) != 0
         assert "On the 60 rows with votes" in describe_evaluation(found)
@@ -119,34 +119,34 @@ def test_votes_come_from_the_ledger_by_id_or_text(tmp_path: Path) -> None:
 
 def test_a_row_that_the_student_saw_is_refused(workspace: Workspace, tmp_path: Path) -> None:
     rows = [{"text": f"  {text}", "gold": gold} for text, gold in sentences(240)]
-    sheet = from_file(workspace, write(tmp_path / "f.csv", rows), SheetColumns("text", "gold"))
+    sheet = load_gold_set(workspace, write(tmp_path / "f.csv", rows), GoldColumns("text", "gold"))
     with pytest.raises(StudentError, match=r"was trained on 1\d\d of its 240 rows \(first: row \d+\)"):
-        evaluate(workspace, find(workspace.students), sheet)
+        evaluate(workspace, find_student(workspace.students), sheet)
 
 
 def shouted(workspace: Workspace, path: Path) -> Source:
     """A file of near-duplicates of what the student was trained on."""
-    keys = find(workspace.students).seen()
+    keys = find_student(workspace.students).seen()
     known = [(text, gold) for text, gold in sentences(240) if text_key(text) in keys][:50]
     return write(path, [{"text": f"{text.upper()} !", "gold": gold} for text, gold in known])
 
 
 def test_a_near_duplicate_of_what_the_student_saw_is_refused(workspace: Workspace, tmp_path: Path) -> None:
-    sheet = from_file(workspace, shouted(workspace, tmp_path / "f.csv"), SheetColumns("text", "gold"))
+    sheet = load_gold_set(workspace, shouted(workspace, tmp_path / "f.csv"), GoldColumns("text", "gold"))
     with pytest.raises(StudentError, match="trained on 50 of its 50 rows, 50 of them as near-duplicates"):
-        evaluate(workspace, find(workspace.students), sheet)
+        evaluate(workspace, find_student(workspace.students), sheet)
 
 
 def test_without_the_snapshot_equal_texts_are_refused_and_it_is_said(
     workspace: Workspace, tmp_path: Path, tutelage: Callable[..., CompletedProcess[str]]
 ) -> None:
-    entry = find(workspace.students)
+    entry = find_student(workspace.students)
     shutil.rmtree(workspace.snapshots)
     source = shouted(workspace, tmp_path / "f.csv")
     done = tutelage("evaluate", source.name, "--task", workspace.root, "--json")
     assert json.loads(done.stdout)["only_equal"] == [entry.id]
     assert f"the snapshot of {entry.id} is gone" in done.stderr
-    sheet = from_file(workspace, write(tmp_path / "g.csv", equal_rows(entry)), SheetColumns("text", "gold"))
+    sheet = load_gold_set(workspace, write(tmp_path / "g.csv", equal_rows(entry)), GoldColumns("text", "gold"))
     with pytest.raises(StudentError, match="trained on 1 of its 1 rows"):
         evaluate(workspace, entry, sheet)
 
@@ -156,7 +156,7 @@ def equal_rows(entry: Entry) -> list[dict[str, str]]:
 
 
 def test_a_student_without_its_list_of_texts_is_not_measured(workspace: Workspace) -> None:
-    (find(workspace.students).path / SEEN).unlink()
+    (find_student(workspace.students).path / SEEN).unlink()
     with pytest.raises(StudentError, match=r"seen\.json: cannot be read, so nobody knows .* train a student here"):
         measured(workspace)
 
@@ -170,7 +170,7 @@ def test_the_holdout_is_locked_at_its_first_use(workspace: Workspace) -> None:
     one = next(iter(json.loads((workspace.root / LOCK).read_text())["rows"]))
     add_gold(workspace.gold, {one: _other(workspace, one)})
     with pytest.raises(StudentError, match=rf"1 of the \d+ rows locked on .* changed \(first: {one}\)"):
-        from_holdout(workspace)
+        load_holdout(workspace)
 
 
 def _other(workspace: Workspace, record_id: str) -> str:
@@ -187,7 +187,7 @@ def test_locked_rows_stay_out_of_training_when_the_share_shrinks(workspace: Work
     smaller = Workspace(workspace.root)
     freeze(smaller, records(sentences(240)))
     trained = train(smaller, parse_student("linear"))
-    found = evaluate(smaller, find(smaller.students, trained.id), from_holdout(smaller))
+    found = evaluate(smaller, find_student(smaller.students, trained.id), load_holdout(smaller))
     assert found.rows > 50
 
 
@@ -219,20 +219,20 @@ def test_any_label_can_be_drawn(tmp_path: Path) -> None:
 def test_files_without_what_is_needed(workspace: Workspace, tmp_path: Path) -> None:
     source = write(tmp_path / "f.csv", [{"text": "profit", "gold": "sideways"}])
     with pytest.raises(SourceError, match="no column 'truth'; it has: text, gold"):
-        from_file(workspace, source, SheetColumns("text", "truth"))
+        load_gold_set(workspace, source, GoldColumns("text", "truth"))
     with pytest.raises(SourceError, match="no column 'v'; it has: text, gold"):
-        from_file(workspace, source, SheetColumns("text", "gold", votes=("v",)))
+        load_gold_set(workspace, source, GoldColumns("text", "gold", votes=("v",)))
     with pytest.raises(SourceError, match="no row with a text and a gold label"):
-        from_file(workspace, source, SheetColumns("text", "gold"))
+        load_gold_set(workspace, source, GoldColumns("text", "gold"))
 
 
 def test_without_gold_or_holdout_it_says_what_to_do(tmp_path: Path) -> None:
     workspace = make_workspace(tmp_path)
     with pytest.raises(StudentError, match="tutelage evaluate FILE"):
-        from_holdout(workspace)
+        load_holdout(workspace)
     fill(workspace, records(sentences(5)), {"r0": "up"})
     with pytest.raises(StudentError, match=r"set holdout in task\.yaml"):
-        from_holdout(workspace)
+        load_holdout(workspace)
 
 
 def test_the_command_prints_a_table_or_one_json_object(
@@ -249,7 +249,7 @@ def test_the_command_prints_a_table_or_one_json_object(
 def test_two_students_side_by_side_and_the_learning_curve(
     workspace: Workspace, tutelage: Callable[..., CompletedProcess[str]]
 ) -> None:
-    first = find(workspace.students).id
+    first = find_student(workspace.students).id
     made = records(sentences(240))
     ranks = {record.id: Rank(record.id, place / 240, place) for place, record in enumerate(made, 1)}
     write_snapshot(workspace.snapshots, workspace.task, curate(made, {}, ranks), {})

@@ -13,7 +13,7 @@ from shop import Shop
 
 from tutelage.core.errors import ServerError
 from tutelage.core.records import Rank, Voter
-from tutelage.feedback.client import Argilla
+from tutelage.feedback.client import ArgillaClient
 from tutelage.feedback.remote import Remote
 from tutelage.feedback.server.lifecycle import Server
 from tutelage.loaders.ledger import Answer, Ledger
@@ -168,7 +168,7 @@ def test_the_retries_wait_longer_each_time_and_then_say_what_to_do(
     monkeypatch.setattr("tutelage.feedback.remote.time.sleep", slept.append)
     proxy.faults = since(0, 503)
     with pytest.raises(ServerError) as caught:
-        Argilla(proxy.url, "key")
+        ArgillaClient(proxy.url, "key")
     assert slept == [0.5, 1.0, 2.0, 4.0, 8.0]
     assert len(proxy.seen) == 6
     assert str(caught.value) == (
@@ -180,18 +180,18 @@ def test_the_retries_wait_longer_each_time_and_then_say_what_to_do(
 def test_a_refusal_is_not_tried_again(proxy: Proxy) -> None:
     proxy.faults = since(0, 401)
     with pytest.raises(ServerError, match=r"refused the API key \(401\); check ARGILLA_API_KEY"):
-        Argilla(proxy.url, "wrong")
+        ArgillaClient(proxy.url, "wrong")
     assert len(proxy.seen) == 1
 
 
 def test_a_wrong_key_is_said(server: Server) -> None:
     with pytest.raises(ServerError, match="refused the API key"):
-        Argilla(server.url, "wrong", waits=())
+        ArgillaClient(server.url, "wrong", waits=())
 
 
 def test_nobody_listening_is_said() -> None:
     with pytest.raises(ServerError, match="does not answer"):
-        Argilla("http://127.0.0.1:9", "key", waits=(0.01,))
+        ArgillaClient("http://127.0.0.1:9", "key", waits=(0.01,))
 
 
 @pytest.mark.parametrize(
@@ -199,18 +199,18 @@ def test_nobody_listening_is_said() -> None:
 )
 def test_an_address_that_is_none_is_said_at_once(url: str) -> None:
     with pytest.raises(ServerError, match="ARGILLA_API_URL is"):
-        Argilla(url, "key")
+        ArgillaClient(url, "key")
 
 
 @pytest.mark.parametrize("status", [200, 301, 204])
 def test_what_is_no_argilla_is_said(proxy: Proxy, status: int) -> None:
     proxy.faults = since(0, status)
     with pytest.raises(ServerError, match=r"is that the address of an Argilla server \(ARGILLA_API_URL\)"):
-        Argilla(proxy.url, "key", waits=())
+        ArgillaClient(proxy.url, "key", waits=())
 
 
 def test_an_address_may_end_with_a_slash_and_lie_below_a_path(server: Server) -> None:
-    with Argilla(server.url + "/", server.api_key) as argilla:
+    with ArgillaClient(server.url + "/", server.api_key) as argilla:
         assert argilla.user["username"] == server.owner
         assert not argilla.remote.url.endswith("/")
     asked: list[str] = []

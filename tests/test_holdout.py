@@ -14,7 +14,7 @@ from tutelage.core.workspace import Workspace
 from tutelage.loaders.holdout import LOCK, held_out
 from tutelage.loaders.ledger import Ledger
 from tutelage.project.loop import Loop
-from tutelage.training.evaluation.gold_set import from_holdout
+from tutelage.training.evaluation.gold_set import load_holdout
 
 ROWS = sentences(40)
 
@@ -45,7 +45,7 @@ def test_a_file_names_ids_whatever_space_is_around_them(tmp_path: Path) -> None:
 def test_a_file_may_name_texts_only(tmp_path: Path) -> None:
     workspace = task(tmp_path, f"text\n  {ROWS[3][0].replace(' ', '  ')}\n{ROWS[4][0]}\n")
     assert held(workspace) == {"r3", "r4"}
-    assert [item.id for item in from_holdout(workspace).items] == ["r3", "r4"]
+    assert [item.id for item in load_holdout(workspace).items] == ["r3", "r4"]
 
 
 def test_a_file_may_name_ids_in_some_rows_and_texts_in_others(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_locked_rows_stay_out_of_all_steps_when_the_share_shrinks(tmp_path: Path
     workspace = task(tmp_path, holdout={"share": 0.5})
     locked = held(workspace)
     assert len(locked) > 10
-    from_holdout(workspace)
+    load_holdout(workspace)
     assert (tmp_path / LOCK).exists()
     for share in ("share: 0.1", "share: 0.0"):
         file = tmp_path / "task.yaml"

@@ -26,10 +26,10 @@ from tutelage.core.rejects import Reject, Rejects
 from tutelage.core.workspace import Workspace
 from tutelage.loaders.sources import Source
 from tutelage.training.prediction import windows
-from tutelage.training.prediction.job import Job
-from tutelage.training.prediction.outputs import alone
+from tutelage.training.prediction.job import PredictionJob
+from tutelage.training.prediction.outputs import sole_writer
 from tutelage.training.prediction.predict import predict
-from tutelage.training.registry import find
+from tutelage.training.registry import find_student
 from tutelage.training.students.recipe import parse_student
 from tutelage.training.train import train
 
@@ -49,12 +49,12 @@ def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(windows, "ROWS", 10)
 
 
-def job(workspace: Workspace, source: Path | str, out: Path | str, **columns: str) -> Job:
-    return Job(workspace, find(workspace.students), Source(str(source)), str(out), **columns)
+def job(workspace: Workspace, source: Path | str, out: Path | str, **columns: str) -> PredictionJob:
+    return PredictionJob(workspace, find_student(workspace.students), Source(str(source)), str(out), **columns)
 
 
 def expected(workspace: Workspace, texts: list[str]) -> Floats:
-    return find(workspace.students).load().predict_proba(texts)
+    return find_student(workspace.students).load().predict_proba(texts)
 
 
 def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
@@ -77,7 +77,7 @@ def test_a_label_and_probabilities_for_every_row_in_order(
     assert done.labels == frame["label"].value_counts().to_dict()
     about = json.loads(pq.read_schema(tmp_path / "out.parquet").metadata[b"tutelage"])
     assert about["engine"] == "linear"
-    assert about["student"] == find(workspace.students).id
+    assert about["student"] == find_student(workspace.students).id
     assert not (tmp_path / "out.parquet.parts").exists()
 
 
@@ -169,7 +169,7 @@ class BrokenError(Exception):
     pass
 
 
-def broken(work: Job, after: int) -> int:
+def broken(work: PredictionJob, after: int) -> int:
     """A run that dies after so many windows; returns how many parts it left."""
     seen = iter(range(after))
 
@@ -207,8 +207,8 @@ def test_killed_and_run_again_the_result_is_the_same(workspace: Workspace, tmp_p
 
 def test_one_predict_at_a_time_writes_an_output(workspace: Workspace, tmp_path: Path) -> None:
     source, out = write_jsonl(tmp_path / "in.jsonl", [{"text": "profit rose"}]), str(tmp_path / "out.csv")
-    job = Job(workspace, find(workspace.students), Source(str(source)), out)
-    with alone(out), pytest.raises(SourceError, match=r"out\.csv: another predict is writing it"):
+    job = PredictionJob(workspace, find_student(workspace.students), Source(str(source)), out)
+    with sole_writer(out), pytest.raises(SourceError, match=r"out\.csv: another predict is writing it"):
         predict(job)
     assert predict(job).rows == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.csv", "out.csv.meta.json"]
@@ -254,7 +254,9 @@ def test_a_dataset_through_the_hubs_library(workspace: Workspace, tmp_path: Path
     folder.mkdir()
     write_jsonl(folder / "test.jsonl", ROWS[:7])
     source = Source(f"hf://{folder}", split="test")
-    done = predict(Job(workspace, find(workspace.students), source, str(tmp_path / "out.csv"), "text", "id"))
+    done = predict(
+        PredictionJob(workspace, find_student(workspace.students), source, str(tmp_path / "out.csv"), "text", "id")
+    )
     assert done.rows == 7
 
 
@@ -275,10 +277,10 @@ def test_what_cannot_be_is_said_before_any_work(
         predict(job(workspace, source, tmp_path / "out.csv", text="body"))
     with pytest.raises(StudentError, match="linear student runs by itself"):
         predict(job(workspace, source, tmp_path / "out.csv"), "onnx")
-    entry = find(workspace.students)
+    entry = find_student(workspace.students)
     other = replace(entry, manifest=replace(entry.manifest, labels=("up", "flat", "down")))
     with pytest.raises(StudentError, match="was trained on the labels"):
-        predict(Job(workspace, other, Source(str(source)), str(tmp_path / "out.csv")))
+        predict(PredictionJob(workspace, other, Source(str(source)), str(tmp_path / "out.csv")))
 
 
 def test_a_source_without_one_good_row_gives_an_empty_output(workspace: Workspace, tmp_path: Path) -> None:

@@ -24,11 +24,11 @@ from tutelage.training.prediction.engines.classifier import EngineClassifier
 from tutelage.training.prediction.engines.first_token import MODEL_TYPES
 from tutelage.training.prediction.engines.network import network_of
 from tutelage.training.prediction.engines.openvino import openvino_bf16
-from tutelage.training.prediction.engines.selection import ENGINES, choose, classifier_on
+from tutelage.training.prediction.engines.selection import ENGINES, choose_engine, classifier_on
 from tutelage.training.prediction.engines.torch import TorchEngine
-from tutelage.training.prediction.job import Job
+from tutelage.training.prediction.job import PredictionJob
 from tutelage.training.prediction.predict import predict
-from tutelage.training.registry import find
+from tutelage.training.registry import find_student
 from tutelage.training.students.encoder import EncoderStudent
 from tutelage.training.students.frozen import FrozenStudent
 from tutelage.training.students.head import Head
@@ -54,12 +54,12 @@ def workspace(tiny: str, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 @pytest.fixture(scope="module")
 def folder(workspace: Workspace) -> Path:
-    return find(workspace.students).path
+    return find_student(workspace.students).path
 
 
 @pytest.fixture(scope="module")
 def encoder(workspace: Workspace) -> EncoderStudent:
-    student = find(workspace.students).load()
+    student = find_student(workspace.students).load()
     assert isinstance(student, EncoderStudent)
     return student
 
@@ -122,7 +122,7 @@ def test_a_processor_without_bf16_and_a_machine_without_gpu(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     for engine, why in (("torch-bf16", "does not compute in bf16"), ("cuda", "no GPU")):
         with pytest.raises(StudentError, match=f"--engine {engine}: .*{why}"):
-            choose(encoder, "encoder", tmp_path, TEXTS, engine, print)
+            choose_engine(encoder, "encoder", tmp_path, TEXTS, engine, print)
 
 
 def test_exports_are_made_once(encoder: EncoderStudent, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,7 +158,7 @@ def test_one_that_does_not_agree_is_passed_over(
     engines(monkeypatch, torch_bf16=lambda _network: Liar())
     for wanted in ("auto", "torch-bf16"):
         said: list[str] = []
-        chosen, classifier = choose(encoder, "encoder", tmp_path, TEXTS, wanted, said.append)
+        chosen, classifier = choose_engine(encoder, "encoder", tmp_path, TEXTS, wanted, said.append)
         assert chosen.name == classifier.name == "torch fp32"
         assert len(said) == 1
         assert "liar: the same label as torch on" in said[0]
@@ -170,7 +170,7 @@ def test_one_that_agrees_is_taken_and_the_share_is_told(
 ) -> None:
     engines(monkeypatch, cuda=lambda _network: Liar(), torch_bf16=TorchEngine)
     said: list[str] = []
-    chosen, _ = choose(encoder, "encoder", tmp_path, TEXTS, "auto", said.append)
+    chosen, _ = choose_engine(encoder, "encoder", tmp_path, TEXTS, "auto", said.append)
     assert dataclasses.astuple(chosen) == ("torch-bf16", "torch fp32", 1.0, len(TEXTS))
     assert said[1] == f"torch fp32: the same label as torch on 100.0% of {len(TEXTS)} texts"
 
@@ -189,10 +189,10 @@ def test_one_that_fails_while_computing_is_passed_over_or_named(
 ) -> None:
     engines(monkeypatch, cuda=lambda _network: Broken(), torch_bf16=TorchEngine)
     said: list[str] = []
-    assert choose(encoder, "encoder", tmp_path, TEXTS, "auto", said.append)[0].engine == "torch-bf16"
+    assert choose_engine(encoder, "encoder", tmp_path, TEXTS, "auto", said.append)[0].engine == "torch-bf16"
     assert said[0] == ("cuda: this student cannot be run by it: no kernel image for this GPU; the next engine is taken")
     with pytest.raises(StudentError, match=r"--engine cuda: .*: no kernel image for this GPU; use --engine torch"):
-        choose(encoder, "encoder", tmp_path, TEXTS, "cuda", said.append)
+        choose_engine(encoder, "encoder", tmp_path, TEXTS, "cuda", said.append)
 
 
 def test_few_texts_are_not_worth_an_export(
@@ -200,9 +200,9 @@ def test_few_texts_are_not_worth_an_export(
 ) -> None:
     engines(monkeypatch, onnx=TorchEngine)
     many = TEXTS * (1 + choosing.FEW // len(TEXTS))
-    assert choose(encoder, "encoder", tmp_path, TEXTS, "auto", print)[0].engine == "torch"
-    assert choose(encoder, "encoder", tmp_path, many, "auto", print)[0].engine == "onnx"
-    assert choose(encoder, "encoder", tmp_path, [], "auto", print)[0].engine == "torch"
+    assert choose_engine(encoder, "encoder", tmp_path, TEXTS, "auto", print)[0].engine == "torch"
+    assert choose_engine(encoder, "encoder", tmp_path, many, "auto", print)[0].engine == "onnx"
+    assert choose_engine(encoder, "encoder", tmp_path, [], "auto", print)[0].engine == "torch"
 
 
 def test_a_window_that_long_texts_fill_is_worth_an_export(
@@ -210,8 +210,8 @@ def test_a_window_that_long_texts_fill_is_worth_an_export(
 ) -> None:
     engines(monkeypatch, onnx=TorchEngine)
     monkeypatch.setattr(choosing, "FEW_CHARACTERS", sum(map(len, TEXTS)))
-    assert choose(encoder, "encoder", tmp_path, TEXTS, "auto", print)[0].engine == "onnx"
-    assert choose(encoder, "encoder", tmp_path, TEXTS[1:], "auto", print)[0].engine == "torch"
+    assert choose_engine(encoder, "encoder", tmp_path, TEXTS, "auto", print)[0].engine == "onnx"
+    assert choose_engine(encoder, "encoder", tmp_path, TEXTS[1:], "auto", print)[0].engine == "torch"
 
 
 def test_a_library_that_fails_is_named(
@@ -222,15 +222,15 @@ def test_a_library_that_fails_is_named(
 
     monkeypatch.setattr("torch.onnx.export", fail)
     with pytest.raises(StudentError, match="--engine onnx: this student cannot be run by it: no operator for this;"):
-        choose(encoder, "encoder", tmp_path, TEXTS, "onnx", print)
+        choose_engine(encoder, "encoder", tmp_path, TEXTS, "onnx", print)
 
 
 def test_predict_names_the_engine_and_its_agreement(
     workspace: Workspace, tmp_path: Path, write_csv: Callable[..., Path]
 ) -> None:
     rows = [{"text": text} for text, _ in sentences(50, seed=8)]
-    entry, said = find(workspace.students), list[str]()
-    job = Job(workspace, entry, Source(str(write_csv(rows))), str(tmp_path / "out.parquet"))
+    entry, said = find_student(workspace.students), list[str]()
+    job = PredictionJob(workspace, entry, Source(str(write_csv(rows))), str(tmp_path / "out.parquet"))
     done = predict(job, "onnx", say=said.append)
     assert done.engine in {"onnx int8", "torch bf16", "torch fp32"}
     assert said[0].startswith("onnx int8: the same label as torch on")
@@ -311,7 +311,7 @@ def test_auto_takes_what_is_faster_on_this_processor(
     engines(monkeypatch, openvino=TorchEngine, onnx=TorchEngine)
     monkeypatch.setattr(compute, "_flags", lambda: {flag})
     many = TEXTS * (1 + choosing.FEW // len(TEXTS))
-    assert choose(encoder, "encoder", tmp_path, many, "auto", print)[0].engine == first
+    assert choose_engine(encoder, "encoder", tmp_path, many, "auto", print)[0].engine == first
 
 
 @pytest.mark.parametrize(("wanted", "found"), [("3", 3), ("0", None), ("many", None), ("", None)])

@@ -16,7 +16,7 @@ from tutelage.training.prediction.engines import torch as torch_engines
 from tutelage.training.prediction.engines.classifier import EngineClassifier
 from tutelage.training.prediction.engines.engine import Network
 from tutelage.training.prediction.engines.network import network_of
-from tutelage.training.prediction.engines.selection import choose
+from tutelage.training.prediction.engines.selection import choose_engine
 from tutelage.training.prediction.engines.torch import TorchEngine
 from tutelage.training.students.encoder import EncoderStudent, new_encoder
 
@@ -63,7 +63,7 @@ def test_one_row_too_large_for_the_gpu_is_an_error(
     monkeypatch.setattr(Small, "_scores", full)
     monkeypatch.setattr(torch_engines, "cuda", Small)
     with pytest.raises(StudentError, match=r"--engine cuda: .*CUDA out of memory"):
-        choose(encoder, "encoder", tmp_path, TEXTS, "cuda", print)
+        choose_engine(encoder, "encoder", tmp_path, TEXTS, "cuda", print)
 
 
 @pytest.mark.parametrize(("native", "name"), [(True, "cuda bf16"), (False, "cuda fp16")])

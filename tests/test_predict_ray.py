@@ -21,9 +21,9 @@ from training_data import sentences, small_task
 from tutelage.core.errors import StudentError
 from tutelage.core.workspace import Workspace
 from tutelage.loaders.sources import Source
-from tutelage.training.prediction.job import Job
+from tutelage.training.prediction.job import PredictionJob
 from tutelage.training.prediction.predict import predict
-from tutelage.training.registry import find
+from tutelage.training.registry import find_student
 from tutelage.training.students.recipe import parse_student
 from tutelage.training.train import train
 
@@ -105,7 +105,9 @@ def test_a_worker_is_killed_and_the_result_is_the_same(
     assert (done["rows"], done["rejected"], done["engine"]) == (len(rows) - 1, 1, "ray, linear")
     assert not out.with_name("out.parquet.parts").exists()
     straight = tmp_path / "straight.parquet"
-    predict(Job(workspace, find(workspace.students), Source(str(source)), str(straight), "text", "id"))
+    predict(
+        PredictionJob(workspace, find_student(workspace.students), Source(str(source)), str(straight), "text", "id")
+    )
     assert table(out) == table(straight)
 
 
@@ -119,9 +121,9 @@ def table(path: Path) -> list[dict[str, object]]:
 def test_what_ray_cannot_do_is_said(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = tmp_path / "in.jsonl"
     source.write_text('{"text": "profit rose"}\n', "utf-8")
-    job = Job(workspace, find(workspace.students), Source(str(source)), "-")
+    job = PredictionJob(workspace, find_student(workspace.students), Source(str(source)), "-")
     with pytest.raises(StudentError, match="name one as OUT"):
         predict(job, "ray")
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(StudentError, match=r"pip install 'tutelage\[ray\]'"):
-        predict(Job(workspace, job.entry, job.source, str(tmp_path / "out.csv")), "ray")
+        predict(PredictionJob(workspace, job.entry, job.source, str(tmp_path / "out.csv")), "ray")

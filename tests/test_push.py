@@ -341,12 +341,12 @@ def test_a_dataset_that_was_never_published_is_made_anew(shop: Shop) -> None:
 
 
 def test_an_annotator_may_not_push_and_is_told_so(shop: Shop) -> None:
-    from tutelage.feedback.client import Argilla
+    from tutelage.feedback.client import ArgillaClient
     from tutelage.project.loop import Loop
 
     shop.annotator()
     with (
-        Argilla(shop.server.url, shop.server.annotator_api_key, waits=()) as argilla,
+        ArgillaClient(shop.server.url, shop.server.annotator_api_key, waits=()) as argilla,
         Ledger(shop.workspace.db) as ledger,
         pytest.raises(ServerError, match=r"does not let 'annotator' make the dataset .* It takes an owner"),
     ):

@@ -17,7 +17,7 @@ from tutelage.core.records import Rank, Record, Response, Vote, Voter
 from tutelage.core.task import parse_task
 from tutelage.feedback.curate import Curated, curate
 from tutelage.feedback.label_quality import label_quality, order
-from tutelage.feedback.ranking import rank, suggested_labels, vote_matrix
+from tutelage.feedback.ranking import rank_records, suggested_labels, vote_matrix
 from tutelage.loaders.consensus import suggest
 
 TASK = parse_task("name: n\nlabels: [a, b, c]\nqueue: 3\n")
@@ -202,14 +202,14 @@ def test_votes_become_a_matrix_with_a_column_for_each_voter() -> None:
 
 def test_given_labels_without_votes_are_ranked_by_the_student() -> None:
     records = [record("1", given="a"), record("2", given="b"), record("3", given="c")]
-    ranks = rank(curated(records), TASK, frame(records, PROBS))
+    ranks = rank_records(curated(records), TASK, frame(records, PROBS))
     assert [(r.record_id, r.label_quality) for r in ranks] == [("2", 0.5), ("3", 0.6), ("1", 0.7)]
 
 
 def test_records_that_people_settled_get_no_rank_and_the_others_close_up() -> None:
     records = [record(str(i), "a", "a", "a") for i in range(5)] + [record("x", None, None, None)]
     people = [answered("1"), answered("2", status="draft"), answered("3", status="discarded")]
-    ranks = rank(curated(records, *people), TASK, frame(records, confident([0, 1, 0, 1, 2, 0])))
+    ranks = rank_records(curated(records, *people), TASK, frame(records, confident([0, 1, 0, 1, 2, 0])))
     assert {r.record_id for r in ranks} == {"0", "2", "4", "x"}
     assert [r.suspect_rank for r in ranks] == [1, 2, 3, 4]
     assert ranks[0].record_id == "x", "nothing but abstentions: looked at first"
@@ -220,14 +220,14 @@ def test_a_record_is_ranked_until_it_has_enough_answers() -> None:
     two = parse_task("name: n\nlabels: [a, b, c]\nargilla: {min_submitted: 2}\n")
     records = [record("1", "a"), record("2", "a")]
     people = [answered("1"), answered("2"), answered("2", "bob")]
-    assert [r.record_id for r in rank(curated(records, *people), two, frame(records, PROBS[:2]))] == ["1"]
+    assert [r.record_id for r in rank_records(curated(records, *people), two, frame(records, PROBS[:2]))] == ["1"]
 
 
 def test_the_rank_does_not_depend_on_the_order_of_records_or_probabilities() -> None:
     records = [record(str(i), "abc"[i % 3], "abc"[i % 3], "abc"[(i // 2) % 3]) for i in range(20)]
     probs = frame(records, confident([(i // 3) % 3 for i in range(20)]))
-    there = {r.record_id: r for r in rank(curated(records), TASK, probs)}
-    back = {r.record_id: r for r in rank(curated(records[::-1]), TASK, probs.sample(frac=1, random_state=0))}
+    there = {r.record_id: r for r in rank_records(curated(records), TASK, probs)}
+    back = {r.record_id: r for r in rank_records(curated(records[::-1]), TASK, probs.sample(frac=1, random_state=0))}
     assert {name: r.suspect_rank for name, r in there.items()} == {name: r.suspect_rank for name, r in back.items()}
 
 

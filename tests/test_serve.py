@@ -18,9 +18,9 @@ from training_data import WORDS, sentences, small_task, tiny_roberta
 
 from tutelage.core.arrays import Floats
 from tutelage.core.workspace import Workspace
-from tutelage.training.prediction.batching import WAITING, Batches, FullError
-from tutelage.training.prediction.serve import Limits, RefusedError, answer, read
-from tutelage.training.registry import find
+from tutelage.training.prediction.batching import WAITING, BatchQueue, QueueFullError
+from tutelage.training.prediction.serve import RequestError, RequestLimits, parse_request, ranked_labels
+from tutelage.training.registry import find_student
 from tutelage.training.students.recipe import parse_student
 from tutelage.training.train import train
 
@@ -45,7 +45,7 @@ def url(workspace: Workspace) -> Iterator[str]:
         assert server.stdout is not None
         try:
             where = json.loads(server.stdout.readline())
-            assert (where["student"], where["engine"]) == (find(workspace.students).id, "torch fp32")
+            assert (where["student"], where["engine"]) == (find_student(workspace.students).id, "torch fp32")
             yield where["url"]
         finally:
             server.send_signal(signal.SIGINT)
@@ -59,7 +59,7 @@ def ask(url: str, body: Any, **options: Any) -> httpx.Response:
 def test_it_answers_like_the_pipeline(url: str, workspace: Workspace) -> None:
     from transformers import pipeline
 
-    pipe = pipeline("text-classification", model=str(find(workspace.students).path), device="cpu", top_k=None)
+    pipe = pipeline("text-classification", model=str(find_student(workspace.students).path), device="cpu", top_k=None)
     pipes = pipe(TEXTS)
     ours = ask(url, {"inputs": TEXTS}).json()
     assert [[one["label"] for one in labels] for labels in ours] == [[one["label"] for one in said] for said in pipes]
@@ -118,7 +118,7 @@ def test_a_body_without_a_stated_length_is_limited_too(url: str) -> None:
 
 def test_health_and_other_addresses(url: str, workspace: Workspace) -> None:
     health = httpx.get(f"{url}/health").json()
-    entry = find(workspace.students)
+    entry = find_student(workspace.students)
     labels = list(workspace.task.label_names)
     assert health == {"status": "ok", "student": entry.id, "engine": "torch fp32", "labels": labels}
     assert httpx.get(url).status_code == 405
@@ -178,7 +178,7 @@ def test_what_waits_is_answered_together() -> None:
     classifier = Counting()
 
     async def work() -> list[Floats]:
-        batches = Batches(classifier)
+        batches = BatchQueue(classifier)
         async with batches.running():
             first = asyncio.create_task(batches.answer(["0"]))
             await asyncio.sleep(0.05)
@@ -198,11 +198,11 @@ def test_too_much_waiting_is_refused_and_a_failure_is_not_the_end() -> None:
     classifier = Counting()
 
     async def work() -> Floats:
-        batches = Batches(classifier)
+        batches = BatchQueue(classifier)
         async with batches.running():
             waiting = asyncio.create_task(batches.answer(["fail"] * (WAITING + 1)))  # nothing waits: it is taken
             await asyncio.sleep(0.05)
-            with pytest.raises(FullError):
+            with pytest.raises(QueueFullError):
                 await batches.answer(["1"])
             classifier.go.set()
             with pytest.raises(ValueError, match="no"):
@@ -213,11 +213,11 @@ def test_too_much_waiting_is_refused_and_a_failure_is_not_the_end() -> None:
 
 
 def test_reading_and_answering_by_themselves() -> None:
-    assert read(b'{"inputs": "a"}', Limits()).texts == ["a"]
-    with pytest.raises(RefusedError) as refused:
-        read(b"null", Limits())
+    assert parse_request(b'{"inputs": "a"}', RequestLimits()).texts == ["a"]
+    with pytest.raises(RequestError) as refused:
+        parse_request(b"null", RequestLimits())
     assert refused.value.status == 422
-    said = answer(np.array([[0.2, 0.8, 0.0]]), ["a", "b", "c"], 2)
+    said = ranked_labels(np.array([[0.2, 0.8, 0.0]]), ["a", "b", "c"], 2)
     assert said == [[{"label": "b", "score": 0.8}, {"label": "a", "score": 0.2}]]
 
 

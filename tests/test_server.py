@@ -51,15 +51,15 @@ def kill(directory: Path) -> None:
 
 
 def test_a_server_is_started_found_and_stopped(home: Path) -> None:
-    assert lifecycle.find(home) is None
+    assert lifecycle.find_server(home) is None
     assert lifecycle.down(home) is False
     running = lifecycle.up(home, port=0)
-    assert lifecycle.find(home) == running
+    assert lifecycle.find_server(home) == running
     assert running.url.startswith("http://127.0.0.1:")
     assert (me(running, running.api_key), me(running, running.annotator_api_key)) == ("owner", "annotator")
     assert lifecycle.up(home, port=0) == running
     assert lifecycle.down(home) is True
-    assert lifecycle.find(home) is None
+    assert lifecycle.find_server(home) is None
     assert (home / "server.lock").read_text() == ""
 
 
@@ -118,7 +118,7 @@ def test_a_killed_server_is_noticed_and_nothing_that_was_saved_is_lost(home: Pat
     running = lifecycle.up(home, port=0)
     make_record(running, "unforgettable")
     kill(home)
-    assert lifecycle.find(home) is None
+    assert lifecycle.find_server(home) is None
     messages: list[str] = []
     running = lifecycle.up(home, port=0, on_progress=messages.append)
     assert "ended without being stopped" in messages[0]
@@ -148,7 +148,7 @@ def test_a_pid_that_belongs_to_another_program_is_left_alone(home: Path) -> None
     home.mkdir()
     with subprocess.Popen(["sleep", "60"]) as other:
         (home / "server.lock").write_text(json.dumps({"pid": other.pid, "url": "http://127.0.0.1:9"}))
-        assert lifecycle.find(home) is None
+        assert lifecycle.find_server(home) is None
         assert lifecycle.down(home) is False
         messages: list[str] = []
         lifecycle.up(home, port=0, on_progress=messages.append)
@@ -191,7 +191,7 @@ def test_a_second_server_on_the_same_data_refuses(home: Path) -> None:
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 1
     assert f"Another server already runs on {home}" in result.stderr
-    assert lifecycle.find(home) == running
+    assert lifecycle.find_server(home) == running
 
 
 def test_a_server_outlives_the_program_that_started_it(home: Path) -> None:
@@ -199,7 +199,7 @@ def test_a_server_outlives_the_program_that_started_it(home: Path) -> None:
         f"import pathlib; from tutelage.feedback.server.lifecycle import up; up(pathlib.Path({str(home)!r}), port=0)"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", script], check=True, cwd=Path(__file__).parents[1])
-    assert lifecycle.find(home) is not None
+    assert lifecycle.find_server(home) is not None
     assert os.getsid(pid(home)) == pid(home)
 
 
@@ -223,7 +223,7 @@ def test_an_installation_that_fails_shows_why(
     ):
         lifecycle.up(home, port=0)
     assert not list(installation.data_home().glob(f"*/{installation.COMPLETE}"))
-    assert lifecycle.find(home) is None
+    assert lifecycle.find_server(home) is None
 
 
 def fake_installation(monkeypatch: pytest.MonkeyPatch, directory: Path) -> list[list[str]]:

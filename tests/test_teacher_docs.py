@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tutelage.core.task import parse_task
-from tutelage.core.teachers import Escalate, Limits, Local, Price, Prompt, Teacher
+from tutelage.core.teachers import Escalate, LocalSettings, Price, Prompt, RateLimits, Teacher
 from tutelage.loaders.teacher.panel import panels_of
 
 DOCS = Path(__file__).resolve().parent.parent / "docs" / "teacher.md"
@@ -21,6 +21,8 @@ def test_every_teacher_in_the_docs_can_be_asked(block: str) -> None:
 
 def test_every_key_is_in_the_docs() -> None:
     words = set(re.findall(r"\w+", DOCS.read_text("utf-8")))
-    keys = {key for model in (Teacher, Prompt, Limits, Price, Escalate, Local) for key in model.model_fields}
+    keys = {
+        key for model in (Teacher, Prompt, RateLimits, Price, Escalate, LocalSettings) for key in model.model_fields
+    }
     assert len(BLOCKS) == 3
     assert keys <= words

@@ -17,8 +17,8 @@ from tutelage.loaders.models.budget import Budget
 from tutelage.loaders.models.dialect import Dialect
 from tutelage.loaders.models.endpoint import Endpoint, retry_after
 from tutelage.loaders.models.model import Refused, Request
-from tutelage.loaders.models.rate_limit import Gate
-from tutelage.loaders.models.retrying import Asker, Unanswered
+from tutelage.loaders.models.rate_limit import RateLimiter
+from tutelage.loaders.models.retrying import RetryingModel, Unanswered
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_a_wrong_key_costs_one_call_in_a_run() -> None:
         async def one() -> None:
             who = teacher(url)
             endpoint = Endpoint(who, KEY, dialect=Dialect())
-            asker = Asker(who, endpoint, Gate(who.limits), Budget(), PRICE)
+            asker = RetryingModel(who, endpoint, RateLimiter(who.limits), Budget(), PRICE)
             async with asyncio.TaskGroup() as group:
                 for number in range(30):
                     group.create_task(asker.ask(request(number)))

@@ -15,9 +15,9 @@ import virtual_time
 from questions import PRICE, ask, teacher, vote
 from teacher_server import running
 
-from tutelage.core.teachers import Limits
+from tutelage.core.teachers import RateLimits
 from tutelage.loaders.models.budget import Budget, BudgetReached, cost_of
-from tutelage.loaders.models.rate_limit import Gate
+from tutelage.loaders.models.rate_limit import RateLimiter
 
 # The pace, on a clock of its own: what a busy machine does to timers changes nothing
 
@@ -40,7 +40,7 @@ def pace(count: int, limits: dict[str, Any], latency: Callable[[int], float | No
     """
     seen = Paced()
 
-    async def call(gate: Gate) -> None:
+    async def call(gate: RateLimiter) -> None:
         while True:
             async with gate.slot(1):
                 active = len(seen.starts) - len(seen.ends) - seen.refused + 1
@@ -56,7 +56,7 @@ def pace(count: int, limits: dict[str, Any], latency: Callable[[int], float | No
             await asyncio.sleep(0.1)
 
     async def work() -> None:
-        gate = Gate(Limits.model_validate(limits))
+        gate = RateLimiter(RateLimits.model_validate(limits))
         await asyncio.gather(*(call(gate) for _ in range(count)))
         seen.concurrency = gate.concurrency
 

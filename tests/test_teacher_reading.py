@@ -3,13 +3,13 @@ from __future__ import annotations
 import pytest
 
 from tutelage.core.task import Task, parse_task
-from tutelage.loaders.teacher.parsing import read_answer
+from tutelage.loaders.teacher.parsing import parse_answer
 
 TASK = parse_task("name: x\nlabels: [good, bad, 'so, so', {name: no opinion, aliases: [neutral, 'n/a']}, very bad]\n")
 
 
 def read(raw: str, task: Task = TASK) -> tuple[str | None, str]:
-    reading = read_answer(raw, task)
+    reading = parse_answer(raw, task)
     return task.read_label(reading.said), reading.reason
 
 
@@ -71,12 +71,12 @@ def test_what_names_no_label_or_two_is_an_abstention(raw: str) -> None:
 
 
 def test_an_abstention_keeps_what_was_said() -> None:
-    assert read_answer("good or bad", TASK).said == "good or bad"
-    assert read_answer('{"reason": "hm", "label": "slightly good"}', TASK).said == "slightly good"
+    assert parse_answer("good or bad", TASK).said == "good or bad"
+    assert parse_answer('{"reason": "hm", "label": "slightly good"}', TASK).said == "slightly good"
 
 
 def test_an_alias_added_later_turns_an_abstention_into_a_vote() -> None:
-    said = read_answer('{"reason": "hm", "label": "slightly good"}', TASK).said
+    said = parse_answer('{"reason": "hm", "label": "slightly good"}', TASK).said
     wiser = parse_task("name: x\nlabels: [{name: good, aliases: [slightly good]}, bad]\n")
     assert (TASK.read_label(said), wiser.read_label(said)) == (None, "good")
 

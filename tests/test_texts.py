@@ -18,7 +18,7 @@ from tutelage.core.task import Task
 from tutelage.core.workspace import Workspace
 from tutelage.loaders.gold import add_gold, read_gold
 from tutelage.loaders.ledger import Ledger
-from tutelage.loaders.load import Columns, Loaded, load, vote_columns
+from tutelage.loaders.load import Columns, LoadResult, load, vote_columns
 from tutelage.loaders.rows import ID_MAX_LENGTH, TEXT_MAX_LENGTH
 from tutelage.loaders.sources import Source
 
@@ -38,7 +38,7 @@ class Desk:
         path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
         return Source(str(path))
 
-    def load(self, rows: Rows | Source, *, text: str = "text", votes: Sequence[str] = (), **columns: str) -> Loaded:
+    def load(self, rows: Rows | Source, *, text: str = "text", votes: Sequence[str] = (), **columns: str) -> LoadResult:
         source = rows if isinstance(rows, Source) else self.source(rows)
         with Ledger(self.workspace.db) as ledger:
             return load(

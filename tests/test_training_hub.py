@@ -22,7 +22,7 @@ from tutelage.feedback.snapshot import Snapshot, load_snapshot, write_snapshot
 from tutelage.loaders.holdout import held_out
 from tutelage.training.hub.upload import push_snapshot, push_student
 from tutelage.training.manifest import TeacherLicense, teachers_of
-from tutelage.training.registry import find
+from tutelage.training.registry import find_student
 from tutelage.training.students.recipe import parse_student
 from tutelage.training.train import train
 
@@ -90,7 +90,7 @@ def test_a_hub_out_of_reach_is_one_line_and_the_student_is_kept(tmp_path: Path, 
     assert done.returncode == 1
     assert "http://127.0.0.1:9 must be within reach" in done.stderr
     assert "Traceback" not in done.stderr
-    assert find(workspace.students).manifest.teachers == (TeacherLicense("tutor", "Apache-2.0"),)
+    assert find_student(workspace.students).manifest.teachers == (TeacherLicense("tutor", "Apache-2.0"),)
 
 
 def test_a_teacher_that_the_task_file_does_not_name_is_named(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_a_student_is_uploaded_without_who_answered_where_and_the_holdout(
     answered(workspace, made)
     trained = train(workspace, parse_student("linear"))
     assert trained.left_out["near_duplicates"], "else this test shows nothing"
-    push_student(find(workspace.students, trained.id), "me/student")
+    push_student(find_student(workspace.students, trained.id), "me/student")
     files = signed_in.repos["models/me/student"]["files"]
     assert json.loads(files["student.json"])["snapshot_manifest"]["origin"]["by_status"] == {"submitted": 1}
     assert told(files, PRIVATE) == []

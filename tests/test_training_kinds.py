@@ -20,9 +20,9 @@ from tutelage.core.errors import StudentError
 from tutelage.core.workspace import Workspace
 from tutelage.feedback.snapshot import load_snapshot
 from tutelage.loaders.holdout import LOCK, HeldOut, held_out
-from tutelage.training.evaluation.gold_set import from_holdout
+from tutelage.training.evaluation.gold_set import load_holdout
 from tutelage.training.evaluation.learning_curve import growing, learning_curve
-from tutelage.training.registry import find
+from tutelage.training.registry import find_student
 from tutelage.training.students.finetune import last_whole_checkpoint, row_weights, weighted_cross_entropy
 from tutelage.training.students.fit import FEW, choose_recipe, fit
 from tutelage.training.students.kinds import KINDS, SETFIT
@@ -52,7 +52,7 @@ def test_a_sentence_encoder_learns_and_reloads_equal(tmp_path: Path, tiny: str, 
     workspace = small_task(tmp_path, count=60 if kind == "setfit" else 240)
     recipe = parse_student(f"{tiny}:{kind}", **FAST)
     trained = train(workspace, recipe)
-    entry = find(workspace.students, trained.id)
+    entry = find_student(workspace.students, trained.id)
     texts = [text for text, _ in sentences(90, seed=5)]
     gold = np.array([NAMES.index(label) for _, label in sentences(90, seed=5)])
     probs = entry.load().predict_proba(texts)
@@ -233,7 +233,7 @@ def test_training_stops_early_and_keeps_the_best_epoch(tmp_path: Path, tiny: str
 def test_the_learning_curve_grows_and_ends_at_the_student(tmp_path: Path) -> None:
     workspace = small_task(tmp_path)
     trained = train(workspace, parse_student("linear"))
-    points = learning_curve(workspace, find(workspace.students, trained.id), from_holdout(workspace))
+    points = learning_curve(workspace, find_student(workspace.students, trained.id), load_holdout(workspace))
     assert [point.rows for point in points] == [round(share * trained.rows) for share in (0.1, 0.2, 0.4, 0.7, 1)]
     assert points[0].accuracy < points[-1].accuracy
     assert list(workspace.students.iterdir()) == [workspace.students / trained.id]
@@ -242,8 +242,8 @@ def test_the_learning_curve_grows_and_ends_at_the_student(tmp_path: Path) -> Non
 def test_a_part_of_the_curve_that_lacks_a_label_is_left_out(tmp_path: Path) -> None:
     workspace = small_task(tmp_path)
     trained = train(workspace, parse_student("linear"))
-    sheet, said = from_holdout(workspace), list[str]()
-    entry = find(workspace.students, trained.id)
+    sheet, said = load_holdout(workspace), list[str]()
+    entry = find_student(workspace.students, trained.id)
     points = learning_curve(workspace, entry, sheet, shares=(2 / trained.rows, 3 / trained.rows), progress=said.append)
     assert [point.rows for point in points] == [3]
     assert said[0] == "learning curve: left out 2 rows, which lack a label"
@@ -264,11 +264,11 @@ def test_the_curve_measures_on_no_row_that_it_trains_on(tmp_path: Path) -> None:
     workspace = small_task(tmp_path)
     trained = train(workspace, parse_student("linear"))
     file = tmp_path / "task.yaml"
-    sheet = from_holdout(workspace)
+    sheet = load_holdout(workspace)
     (tmp_path / LOCK).unlink()
     file.write_text(file.read_text("utf-8").replace("share: 0.3", "share: 0.0"), "utf-8")
     with pytest.raises(StudentError, match="was trained on"):
-        learning_curve(Workspace(tmp_path), find(workspace.students, trained.id), sheet)
+        learning_curve(Workspace(tmp_path), find_student(workspace.students, trained.id), sheet)
 
 
 # Killed, and on several processes
@@ -295,7 +295,7 @@ def test_a_killed_training_goes_on_and_ends_the_same(tmp_path: Path, tiny: str) 
     (work / "checkpoint-9999").mkdir()  # as if cut short
     for workspace in (killed, whole):
         train(workspace, parse_student(tiny, learning_rate=5e-3, epochs=6))
-    first, second = (find(workspace.students) for workspace in (killed, whole))
+    first, second = (find_student(workspace.students) for workspace in (killed, whole))
     assert first.id == second.id
     assert not list(killed.students.glob(".work-*"))
     assert first.manifest.training["validation_macro_f1"] == second.manifest.training["validation_macro_f1"]
@@ -309,7 +309,7 @@ def test_two_processes_train_one_student(tmp_path: Path, tiny: str) -> None:
     launch = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "tutelage")
     out, error = start(workspace, tiny, *launch, epochs=2).communicate()
     assert out.count(b'"is_new"') == 1, error.decode()
-    entry = find(workspace.students)
+    entry = find_student(workspace.students)
     assert entry.manifest.training["devices"] == 2
     assert entry.load().predict_proba(["profit rose"]).shape == (1, 3)
 

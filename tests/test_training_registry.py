@@ -14,7 +14,15 @@ from training_data import manifest
 from tutelage.core.errors import StudentError
 from tutelage.core.files import write_text
 from tutelage.training.hub.model_card import write_card
-from tutelage.training.registry import champion_id, entries, find, history, promote, rollback, write_student
+from tutelage.training.registry import (
+    champion_history,
+    champion_id,
+    find_student,
+    list_students,
+    promote_student,
+    rollback_champion,
+    write_student,
+)
 
 
 def student(students: Path, name: str, at: str = "2026-01-01") -> None:
@@ -24,22 +32,22 @@ def student(students: Path, name: str, at: str = "2026-01-01") -> None:
 def test_without_a_name_the_champion_else_the_newest(tmp_path: Path) -> None:
     student(tmp_path, "new", "2026-02-02")
     student(tmp_path, "old", "2026-01-01")
-    assert find(tmp_path).id == "new"
-    promote(tmp_path, "old")
-    assert find(tmp_path).id == find(tmp_path, "champion").id == "old"
-    assert find(tmp_path, "new").id == "new"
+    assert find_student(tmp_path).id == "new"
+    promote_student(tmp_path, "old")
+    assert find_student(tmp_path).id == find_student(tmp_path, "champion").id == "old"
+    assert find_student(tmp_path, "new").id == "new"
 
 
 def test_promote_and_rollback_walk_back_through_history(tmp_path: Path) -> None:
     for name in ("one", "two", "three"):
         student(tmp_path, name)
-        promote(tmp_path, name, why="test")
-    assert rollback(tmp_path).id == "two"
-    assert rollback(tmp_path).id == "one"
+        promote_student(tmp_path, name, why="test")
+    assert rollback_champion(tmp_path).id == "two"
+    assert rollback_champion(tmp_path).id == "one"
     with pytest.raises(StudentError, match="no champion to roll back to"):
-        rollback(tmp_path)
+        rollback_champion(tmp_path)
     assert champion_id(tmp_path) == "one"
-    assert [move["champion"] for move in history(tmp_path)] == ["one", "two", "three", "two", "one"]
+    assert [move["champion"] for move in champion_history(tmp_path)] == ["one", "two", "three", "two", "one"]
 
 
 @pytest.mark.parametrize(("promoted", "back_to"), [("abb", "a"), ("aba", "ba"), ("abcb", "cba"), ("abab", "aba")])
@@ -47,28 +55,28 @@ def test_rollback_goes_one_further_back_each_time_and_ends(tmp_path: Path, promo
     for name in sorted(set(promoted)):
         student(tmp_path, name)
     for name in promoted:
-        assert promote(tmp_path, name).id == champion_id(tmp_path) == name
+        assert promote_student(tmp_path, name).id == champion_id(tmp_path) == name
     for name in back_to:
-        assert rollback(tmp_path).id == champion_id(tmp_path) == name
+        assert rollback_champion(tmp_path).id == champion_id(tmp_path) == name
     with pytest.raises(StudentError, match="no champion to roll back to"):
-        rollback(tmp_path)
+        rollback_champion(tmp_path)
 
 
 def test_after_a_rollback_the_student_that_was_left_is_not_gone_back_to(tmp_path: Path) -> None:
     for name in "abc":
         student(tmp_path, name)
-    promote(tmp_path, "a")
-    promote(tmp_path, "b")
-    rollback(tmp_path)
-    promote(tmp_path, "c")
-    assert rollback(tmp_path).id == "a"
+    promote_student(tmp_path, "a")
+    promote_student(tmp_path, "b")
+    rollback_champion(tmp_path)
+    promote_student(tmp_path, "c")
+    assert rollback_champion(tmp_path).id == "a"
 
 
 def test_promoting_the_champion_changes_nothing(tmp_path: Path) -> None:
     student(tmp_path, "a")
-    promote(tmp_path, "a")
+    promote_student(tmp_path, "a")
     before = (tmp_path / "history.json").read_bytes()
-    assert promote(tmp_path, "a").id == "a"
+    assert promote_student(tmp_path, "a").id == "a"
     assert (tmp_path / "history.json").read_bytes() == before
 
 
@@ -84,17 +92,17 @@ def test_a_kill_while_the_champion_changes_leaves_the_old_one(
 
     for name in "abc":
         student(tmp_path, name)
-    promote(tmp_path, "a")
-    promote(tmp_path, "b")
-    before = history(tmp_path)
+    promote_student(tmp_path, "a")
+    promote_student(tmp_path, "b")
+    before = champion_history(tmp_path)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):  # noqa: PT012 - the patch ends with it
         patch.setattr("tutelage.training.registry.write_text", write_until_killed)
-        promote(tmp_path, "c") if move == "promote" else rollback(tmp_path)
+        promote_student(tmp_path, "c") if move == "promote" else rollback_champion(tmp_path)
     assert champion_id(tmp_path) == "b"
-    assert history(tmp_path) == before
-    promote(tmp_path, "c")
-    assert [rollback(tmp_path).id, rollback(tmp_path).id] == ["b", "a"]
-    assert [entry["champion"] for entry in history(tmp_path)] == list("abcba")
+    assert champion_history(tmp_path) == before
+    promote_student(tmp_path, "c")
+    assert [rollback_champion(tmp_path).id, rollback_champion(tmp_path).id] == ["b", "a"]
+    assert [entry["champion"] for entry in champion_history(tmp_path)] == list("abcba")
 
 
 def test_a_failure_leaves_no_student(tmp_path: Path) -> None:
@@ -109,19 +117,19 @@ def test_a_failure_leaves_no_student(tmp_path: Path) -> None:
 
 def test_errors_name_what_there_is(tmp_path: Path) -> None:
     with pytest.raises(StudentError, match="tutelage train"):
-        find(tmp_path)
+        find_student(tmp_path)
     student(tmp_path, "one")
     with pytest.raises(StudentError, match="no student 'two'; there are: one"):
-        find(tmp_path, "two")
+        find_student(tmp_path, "two")
     with pytest.raises(StudentError, match="tutelage promote one"):
-        find(tmp_path, "champion")
+        find_student(tmp_path, "champion")
 
 
 def test_a_damaged_manifest_says_so(tmp_path: Path) -> None:
     student(tmp_path, "one")
     (tmp_path / "one" / "student.json").write_text("{")
     with pytest.raises(StudentError, match="one: holds no whole student"):
-        entries(tmp_path)
+        list_students(tmp_path)
 
 
 ENCODER = manifest(

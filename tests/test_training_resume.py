@@ -16,8 +16,8 @@ from training_data import sentences, small_task, tiny_roberta
 from tutelage.core import compute
 from tutelage.core.errors import StudentError
 from tutelage.core.workspace import Workspace
-from tutelage.training.cost import Meter, estimate
-from tutelage.training.registry import Entry, entries, find
+from tutelage.training.cost import Meter, estimate_cost
+from tutelage.training.registry import Entry, find_student, list_students
 from tutelage.training.students import finetune, setfit
 from tutelage.training.students.encoder import usable_length
 from tutelage.training.students.fit import fit
@@ -42,7 +42,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Entry:
 
 def trained(workspace: Workspace, tiny: Path, words: list[str] | None = None, **options: Any) -> Entry:
     recipe = parse_student(str(tiny), **{**OPTIONS, **options})
-    return find(workspace.students, train(workspace, recipe, progress=([] if words is None else words).append).id)
+    return find_student(
+        workspace.students, train(workspace, recipe, progress=([] if words is None else words).append).id
+    )
 
 
 def same(one: Entry, other: Entry) -> bool:
@@ -128,7 +130,7 @@ def test_processes_and_their_gpus_add_up(tmp_path: Path) -> None:
         spent = {"wall_s": wall, "cpu_s": 1800.0, "gpu_s": wall}
         (tmp_path / f"took-{rank}.json").write_text(json.dumps(spent), "utf-8")
     took = Meter(tmp_path).took()
-    assert took == estimate(3600, 3600, gpu_s=6600)
+    assert took == estimate_cost(3600, 3600, gpu_s=6600)
     assert took.cost_usd == pytest.approx(0.05 + 0.6 * 6600 / 3600)
     assert took.energy_kwh == pytest.approx(0.01 + 0.3 * 6600 / 3600)
     assert "0.6 $ a GPU hour" in took.basis
@@ -224,7 +226,7 @@ def test_two_processes_make_one_frozen_student(tmp_path: Path, tiny: Path) -> No
     done = launch(workspace, f"{tiny}:frozen", 2)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count('"is_new": true') == 1
-    assert len(entries(workspace.students)) == 1
+    assert len(list_students(workspace.students)) == 1
 
 
 @pytest.mark.long
@@ -239,7 +241,7 @@ def test_two_processes_share_a_batch_and_end_as_one_does(tmp_path: Path) -> None
         workspace = small_task(tmp_path / str(count))
         done = launch(workspace, str(calm), count, *options)
         assert done.returncode == 0, done.stderr
-        found.append(find(workspace.students))
+        found.append(find_student(workspace.students))
     one, two = found
     assert one.id == two.id
     assert (one.manifest.training["devices"], two.manifest.training["devices"]) == (1, 2)

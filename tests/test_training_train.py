@@ -20,16 +20,16 @@ from tutelage.core.records import Response
 from tutelage.core.workspace import Workspace
 from tutelage.loaders.holdout import held_out
 from tutelage.loaders.rows import normalised, text_key
-from tutelage.training.registry import entries, find
+from tutelage.training.registry import find_student, list_students
 from tutelage.training.students.encoder import EncoderStudent
 from tutelage.training.students.fit import fit
 from tutelage.training.students.recipe import parse_student
-from tutelage.training.train import Trained, train
+from tutelage.training.train import TrainResult, train
 
 FAST = {"learning_rate": 5e-3, "epochs": 6, "max_length": 40}
 
 
-def quietly(workspace: Workspace, student: str = "linear", **options: float) -> Trained:
+def quietly(workspace: Workspace, student: str = "linear", **options: float) -> TrainResult:
     return train(workspace, parse_student(student, **options))
 
 
@@ -44,7 +44,7 @@ def test_the_same_call_finds_the_finished_student(tmp_path: Path) -> None:
     assert first.is_new
     assert not again.is_new
     assert first.id == again.id
-    assert len(entries(workspace.students)) == 1
+    assert len(list_students(workspace.students)) == 1
 
 
 def test_of_two_calls_at_once_the_second_waits_and_finds_the_student(
@@ -105,7 +105,9 @@ def test_same_snapshot_same_student(tmp_path: Path, tiny: str) -> None:
         probs = []
         for place in ("one", "two"):
             workspace = small_task(tmp_path / place)
-            probs.append(find(workspace.students, quietly(workspace, student, **FAST).id).load().predict_proba(texts))
+            probs.append(
+                find_student(workspace.students, quietly(workspace, student, **FAST).id).load().predict_proba(texts)
+            )
             shutil.rmtree(tmp_path / place)
         assert (probs[0] == probs[1]).all(), student
 
@@ -121,10 +123,10 @@ def test_nothing_of_the_holdout_is_trained_on(tmp_path: Path) -> None:
     out = held_out(workspace)
     assert 60 < len(out.ids) < 140
     trained = quietly(workspace)
-    keys = find(workspace.students, trained.id).seen()
+    keys = find_student(workspace.students, trained.id).seen()
     assert keys
     assert not keys & {text_key(text) for text in out.texts}
-    manifest = find(workspace.students, trained.id).manifest
+    manifest = find_student(workspace.students, trained.id).manifest
     assert manifest.left_out["near_duplicates"] > 10
     held = {normalised(text).rstrip("!") for text in out.texts}
     marked = [record for record in made if record.id in manifest.near_duplicates]
@@ -141,7 +143,7 @@ def test_a_holdout_file_keeps_its_ids_and_texts_out(tmp_path: Path) -> None:
     freeze(workspace, made)
     (tmp_path / "gold.csv").write_text(f"id,text\nr0,{made[0].text}\nelsewhere,{made[1].text}\nr2,\n", "utf-8")
     trained = quietly(workspace)
-    keys = find(workspace.students, trained.id).seen()
+    keys = find_student(workspace.students, trained.id).seen()
     assert not keys & {text_key(made[i].text) for i in range(3)}
     assert trained.left_out["holdout"] == 3
 
@@ -169,13 +171,13 @@ def test_rows_without_label_are_left_out_and_a_human_label_counts(tmp_path: Path
     trained = quietly(workspace)
     assert trained.left_out["no_label"] == 1
     assert trained.rows == 59
-    assert text_key(made[0].text) not in find(workspace.students, trained.id).seen()
+    assert text_key(made[0].text) not in find_student(workspace.students, trained.id).seen()
 
 
 def test_an_encoder_learns_and_reloads_equal(tmp_path: Path, tiny: str) -> None:
     workspace = small_task(tmp_path)
     trained = quietly(workspace, tiny, **FAST)
-    entry = find(workspace.students, trained.id)
+    entry = find_student(workspace.students, trained.id)
     first, again = entry.load(), entry.load()
     texts = [text for text, _ in sentences(80, seed=5)]
     gold = np.array([list(WORDS).index(label) for _, label in sentences(80, seed=5)])
@@ -190,7 +192,7 @@ def test_an_encoder_learns_and_reloads_equal(tmp_path: Path, tiny: str) -> None:
 
 def test_probabilities_stay_with_their_texts_in_batches_of_any_length(tmp_path: Path, tiny: str) -> None:
     workspace = small_task(tmp_path)
-    student = find(workspace.students, quietly(workspace, tiny, **FAST).id).load()
+    student = find_student(workspace.students, quietly(workspace, tiny, **FAST).id).load()
     assert isinstance(student, EncoderStudent)
     texts = [" ".join(["profit rose"] * n) for n in (1, 30, 2, 200, 3, 9)] + ["", "sales fell"] * 40
     together = student.predict_proba(texts)
@@ -202,7 +204,7 @@ def test_the_hub_pipeline_reads_the_folder(tmp_path: Path, tiny: str) -> None:
     from transformers import pipeline
 
     workspace = small_task(tmp_path)
-    entry = find(workspace.students, quietly(workspace, tiny, **FAST).id)
+    entry = find_student(workspace.students, quietly(workspace, tiny, **FAST).id)
     text = "profit rose by 7 euros in Espoo"
     said = pipeline("text-classification", model=str(entry.path))(text, top_k=None)
     mine = dict(zip(WORDS, entry.load().predict_proba([text])[0], strict=True))
@@ -241,7 +243,7 @@ def test_a_half_written_student_is_no_student(tmp_path: Path) -> None:
     workspace = small_task(tmp_path)
     trained = quietly(workspace)
     (Path(trained.path) / "student.json").unlink()
-    assert entries(workspace.students) == []
+    assert list_students(workspace.students) == []
     assert quietly(workspace).is_new
 
 

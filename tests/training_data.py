@@ -15,7 +15,7 @@ from tutelage.feedback.curate import Curated, curate
 from tutelage.feedback.snapshot import Snapshot, write_snapshot
 from tutelage.loaders.gold import add_gold
 from tutelage.loaders.ledger import Answer, Ledger
-from tutelage.training.cost import Took
+from tutelage.training.cost import TrainingCost
 from tutelage.training.manifest import StudentManifest, TeacherLicense
 from tutelage.training.students.recipe import Recipe
 
@@ -115,7 +115,7 @@ def tiny_roberta(path: Path, texts: Sequence[str]) -> Path:
 
 def manifest(**changes: Any) -> StudentManifest:
     """The manifest of a linear student, but for ``changes``."""
-    took = Took(wall_s=1.0, cpu_s=1.0, energy_kwh=0.001, co2_kg=0.0004, cost_usd=0.01, basis="estimate")
+    took = TrainingCost(wall_s=1.0, cpu_s=1.0, energy_kwh=0.001, co2_kg=0.0004, cost_usd=0.01, basis="estimate")
     values: dict[str, Any] = {
         "id": "linear-1",
         "kind": "linear",

@@ -30,7 +30,7 @@ USD_A_GPU_HOUR = 0.6
 
 
 @dataclass(frozen=True)
-class Took:
+class TrainingCost:
     """Seconds on the wall and of processor time; energy in kWh, CO2 in kg, cost in US dollars, all estimates."""
 
     wall_s: float
@@ -66,21 +66,21 @@ class Meter:
         now = {"wall_s": wall, "cpu_s": time.process_time() - self._cpu, "gpu_s": wall * _uses_gpu()}
         write_text(self._file, json.dumps({name: self._before.get(name, 0.0) + value for name, value in now.items()}))
 
-    def took(self) -> Took:
+    def took(self) -> TrainingCost:
         """What all processes took together; the wall's clock is that of the longest."""
         each = [_read(path) for path in self._work.glob("took-*.json")]
         cpu_s, gpu_s = (sum(one[name] for one in each) for name in ("cpu_s", "gpu_s"))
-        return estimate(max(one["wall_s"] for one in each), cpu_s, gpu_s=gpu_s)
+        return estimate_cost(max(one["wall_s"] for one in each), cpu_s, gpu_s=gpu_s)
 
 
-def estimate(wall_s: float, cpu_s: float, *, gpu_s: float = 0.0) -> Took:
+def estimate_cost(wall_s: float, cpu_s: float, *, gpu_s: float = 0.0) -> TrainingCost:
     """Energy from processor and GPU time and stated watts; money from the same and stated prices."""
     energy = (cpu_s * CPU_WATTS_A_CORE + gpu_s * GPU_WATTS) / 3_600_000
     basis = f"estimate: {CPU_WATTS_A_CORE:g} W a busy core, {GPU_WATTS:g} W a GPU"
     basis += f", {GRID_KG_CO2_A_KWH} kg CO2 a kWh, {USD_A_CORE_HOUR} $ a core hour"
     basis += f", {USD_A_GPU_HOUR} $ a GPU hour (a T4, February 2024)"
     cost = cpu_s / 3600 * USD_A_CORE_HOUR + gpu_s / 3600 * USD_A_GPU_HOUR
-    return Took(round(wall_s, 2), round(cpu_s, 2), energy, energy * GRID_KG_CO2_A_KWH, cost, basis)
+    return TrainingCost(round(wall_s, 2), round(cpu_s, 2), energy, energy * GRID_KG_CO2_A_KWH, cost, basis)
 
 
 def _read(path: Path) -> dict[str, float]:

@@ -16,7 +16,7 @@ from tutelage.core.errors import StudentError
 from tutelage.core.task import Task
 from tutelage.feedback.snapshot import Snapshot
 from tutelage.loaders.rows import text_key
-from tutelage.training.cost import Took
+from tutelage.training.cost import TrainingCost
 from tutelage.training.students.recipe import Recipe
 from tutelage.training.students.training_set import LeftOut
 
@@ -89,7 +89,7 @@ class StudentManifest:
     rows: int
     left_out: Mapping[str, int]
     near_duplicates: Mapping[str, str]
-    took: Took
+    took: TrainingCost
     temperature: float | None
     training: Mapping[str, Any]
     version: int = VERSION
@@ -117,7 +117,7 @@ class StudentManifest:
             "labels": tuple(data["labels"]),
             "teachers": tuple(TeacherLicense(**teacher) for teacher in data["teachers"]),
             "recipe": Recipe(**data["recipe"]),
-            "took": Took(**data["took"]),
+            "took": TrainingCost(**data["took"]),
         }
         return cls(**{field.name: data[field.name] for field in fields(cls)})
 
@@ -160,7 +160,7 @@ def make_manifest(
     name: str,
     rows: int,
     left_out: LeftOut,
-    took: Took,
+    took: TrainingCost,
     temperature: float | None,
     training: Mapping[str, Any],
 ) -> StudentManifest:

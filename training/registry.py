@@ -48,7 +48,7 @@ class Entry:
             ) from None
 
 
-def entries(students: Path) -> list[Entry]:
+def list_students(students: Path) -> list[Entry]:
     """All finished students, the newest last."""
     found = [
         Entry(path.parent.name, path.parent, read_manifest(path.parent)) for path in students.glob(f"[!.]*/{FILE}")
@@ -56,7 +56,7 @@ def entries(students: Path) -> list[Entry]:
     return sorted(found, key=lambda entry: (entry.manifest.created_at, entry.id))
 
 
-def find(students: Path, name: str = "") -> Entry:
+def find_student(students: Path, name: str = "") -> Entry:
     """The student of this id, ``champion``, or without a name the champion, else the newest.
 
     Raises
@@ -64,7 +64,7 @@ def find(students: Path, name: str = "") -> Entry:
     StudentError
         When there is none.
     """
-    known = {entry.id: entry for entry in entries(students)}
+    known = {entry.id: entry for entry in list_students(students)}
     if not known:
         raise StudentError(f"{students}: no student yet; make one with: tutelage train")
     if name in known:
@@ -100,18 +100,18 @@ def write_student(students: Path, name: str, fill: Callable[[Path], StudentManif
     with new_folder(students / name, FILE) as temporary:
         manifest = fill(temporary)
         write_text(temporary / FILE, manifest.to_json())
-    return find(students, name)
+    return find_student(students, name)
 
 
-def promote(students: Path, name: str, *, why: str = "") -> Entry:
+def promote_student(students: Path, name: str, *, why: str = "") -> Entry:
     """Make this student the champion; nothing is done where it is that already."""
-    entry = find(students, name)
+    entry = find_student(students, name)
     if entry.id != champion_id(students):
         _move(students, entry.id, why=why, back=False)
     return entry
 
 
-def rollback(students: Path) -> Entry:
+def rollback_champion(students: Path) -> Entry:
     """Make the champion before this one the champion again; a second rollback goes one further back.
 
     Raises
@@ -120,17 +120,17 @@ def rollback(students: Path) -> Entry:
         When there was none.
     """
     now = champion_id(students)
-    earlier = _stack(history(students))
+    earlier = _stack(champion_history(students))
     if earlier and earlier[-1] == now:
         earlier.pop()
     if not earlier:
         raise StudentError(f"{students}: no champion to roll back to; choose a student with: tutelage promote ID")
-    entry = find(students, earlier[-1])
+    entry = find_student(students, earlier[-1])
     _move(students, entry.id, why=f"rollback from {now}", back=True)
     return entry
 
 
-def history(students: Path) -> list[dict[str, Any]]:
+def champion_history(students: Path) -> list[dict[str, Any]]:
     """Every move of the pointer, the oldest first: champion, before, why, back, at."""
     path = students / HISTORY
     moves: list[dict[str, Any]] = json.loads(path.read_text("utf-8")) if path.exists() else []
@@ -155,6 +155,6 @@ def _move(students: Path, name: str, *, why: str, back: bool) -> None:
     """Write the history first: what it says beyond the pointer is dropped, a move that it lacks would be lost."""
     at = datetime.now(UTC).isoformat(timespec="seconds")
     move = {"champion": name, "before": champion_id(students), "why": why, "back": back, "at": at}
-    moves = json.dumps([*history(students), move], ensure_ascii=False, indent=1)
+    moves = json.dumps([*champion_history(students), move], ensure_ascii=False, indent=1)
     write_text(students / HISTORY, moves + "\n")
     write_text(students / CHAMPION, name + "\n")

@@ -18,11 +18,11 @@ from tutelage.core.workspace import Workspace
 from tutelage.feedback.snapshot import Snapshot, load_snapshot
 from tutelage.loaders.holdout import held_out
 from tutelage.loaders.rows import text_key
-from tutelage.training.cost import Meter, Took
+from tutelage.training.cost import Meter, TrainingCost
 from tutelage.training.hub.model_card import write_card
 from tutelage.training.manifest import StudentManifest, make_manifest
 from tutelage.training.measures.calibration import fit_temperature
-from tutelage.training.registry import SEEN, Entry, entries, find, write_student
+from tutelage.training.registry import SEEN, Entry, find_student, list_students, write_student
 from tutelage.training.students.fit import choose_recipe, fit
 from tutelage.training.students.kinds import KINDS, LINEAR
 from tutelage.training.students.recipe import Recipe, parse_student, student_id
@@ -33,7 +33,7 @@ AUTO = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trained:
+class TrainResult:
     """What ``train`` did.
 
     Parameters
@@ -58,7 +58,7 @@ class Trained:
     why: str
     rows: int
     left_out: Mapping[str, int]
-    took: Took | None
+    took: TrainingCost | None
     idle_options: tuple[str, ...] = ()
 
 
@@ -81,7 +81,7 @@ def train(
     snapshot: str | None = None,
     options: Mapping[str, Any] | None = None,
     progress: Progress = lambda _words: None,
-) -> Trained:
+) -> TrainResult:
     """Train a student on a snapshot.
 
     Of several processes each returns what it did: all but the main one nothing for a kind that trains in one.
@@ -106,13 +106,13 @@ def train(
     options = options or {}
     recipe = _recipe(student or workspace.task.student, options)
     if recipe and KINDS[recipe.kind].one_process and not is_main():
-        return Trained(id="", path="", is_new=False, why="", rows=0, left_out={}, took=None)
+        return TrainResult(id="", path="", is_new=False, why="", rows=0, left_out={}, took=None)
     plan = _plan(workspace, recipe, options, load_snapshot(workspace.snapshots, snapshot))
     with _alone(workspace.students, plan.name, progress):
-        known = next((entry for entry in entries(workspace.students) if entry.id == plan.name), None)
+        known = next((entry for entry in list_students(workspace.students) if entry.id == plan.name), None)
         entry = known or _train(workspace, plan, progress)
     manifest = entry.manifest
-    return Trained(
+    return TrainResult(
         id=entry.id,
         path=str(entry.path),
         is_new=known is None,
@@ -206,7 +206,7 @@ def _train(workspace: Workspace, plan: _Plan, progress: Progress) -> Entry:
         write_student(workspace.students, plan.name, fill)
         shutil.rmtree(work, ignore_errors=True)
     wait_for_all()
-    return find(workspace.students, plan.name)
+    return find_student(workspace.students, plan.name)
 
 
 def _temperature(fitted: Fitted) -> float | None:

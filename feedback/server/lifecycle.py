@@ -98,7 +98,7 @@ def up(data_dir: Path | None = None, port: int | None = None, on_progress: Calla
         return _start(directory, PORT if port is None else port, on_progress)
 
 
-def find(data_dir: Path | None = None) -> Server | None:
+def find_server(data_dir: Path | None = None) -> Server | None:
     """The running embedded Argilla of a data directory, or None if there is none that answers."""
     directory = _directory(data_dir)
     holder = _holder(directory)

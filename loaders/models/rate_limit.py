@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from statistics import median
 
-from tutelage.core.teachers import Limits
+from tutelage.core.teachers import RateLimits
 
 _FIRST = 16
 _TROUBLE = 0.2  # share of a window's calls
@@ -22,10 +22,10 @@ _SLOWER = 2.0  # times the best window's median latency
 _SHORTEST_WINDOW = 8
 
 
-class Gate:
+class RateLimiter:
     """Lets calls through; one for each teacher, made inside the running event loop."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: RateLimits) -> None:
         self._most = limits.concurrency
         self.concurrency = float(min(_FIRST, self._most))
         self._doubling = True

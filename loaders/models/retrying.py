@@ -13,7 +13,7 @@ from tutelage.core.errors import TeacherError
 from tutelage.core.teachers import Price, Teacher
 from tutelage.loaders.models.budget import Budget, cost_of
 from tutelage.loaders.models.model import Busy, Model, Reply, Request
-from tutelage.loaders.models.rate_limit import Gate
+from tutelage.loaders.models.rate_limit import RateLimiter
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 30.0  # seconds
 _WAIT = "429"
@@ -28,7 +28,7 @@ class Unanswered(Exception):  # noqa: N818 - counted, and asked again by the nex
     """All attempts failed; the next run asks again."""
 
 
-class Heard(NamedTuple):
+class CallResult(NamedTuple):
     """A reply, its cost in US dollars, the latency of the attempt that brought it, in seconds, and its number."""
 
     reply: Reply
@@ -38,12 +38,12 @@ class Heard(NamedTuple):
 
 
 @dataclass
-class Asker:
+class RetryingModel:
     """Asks one teacher's model; made inside the running event loop. ``troubles`` counts what went wrong by kind."""
 
     teacher: Teacher
     model: Model
-    gate: Gate
+    gate: RateLimiter
     budget: Budget
     price: Price | None
     troubles: Counter[str] = field(default_factory=Counter)
@@ -53,7 +53,7 @@ class Asker:
         self._meeting = asyncio.Lock()
         self._failing_since: float | None = None
 
-    async def ask(self, request: Request) -> Heard:
+    async def ask(self, request: Request) -> CallResult:
         """The model's reply.
 
         Raises
@@ -75,7 +75,7 @@ class Asker:
                     return heard
         return await self._ask_patiently(request)
 
-    async def _ask_patiently(self, request: Request) -> Heard:
+    async def _ask_patiently(self, request: Request) -> CallResult:
         tries = failures = 0
         while failures < self.teacher.limits.attempts:
             tries += 1
@@ -88,7 +88,7 @@ class Asker:
             await asyncio.sleep(pause)
         raise Unanswered(f"{self.teacher.name}: no answer in {tries} attempts")
 
-    async def _attempt(self, request: Request, attempt: int) -> Heard:
+    async def _attempt(self, request: Request, attempt: int) -> CallResult:
         worst, charge = self._worst(request), 0.0
         await self.budget.reserve(worst)
         try:
@@ -102,7 +102,7 @@ class Asker:
         finally:
             self.budget.settle(worst, charge)
 
-    async def _call(self, request: Request, attempt: int) -> Heard:
+    async def _call(self, request: Request, attempt: int) -> CallResult:
         expected = expected_tokens(request)
         async with self.gate.slot(expected):
             began = time.monotonic()
@@ -111,7 +111,7 @@ class Asker:
         self._failing_since = None
         taken = expected if reply.tokens_in is None else reply.tokens_in + (reply.tokens_out or 0)
         self.gate.answered(latency, expected=expected, tokens=taken)
-        return Heard(reply, cost_of(self.price, reply.tokens_in, reply.tokens_out), latency, attempt)
+        return CallResult(reply, cost_of(self.price, reply.tokens_in, reply.tokens_out), latency, attempt)
 
     def _bear(self, busy: Busy, attempt: int) -> None:
         self.troubles[busy.kind] += 1

@@ -11,11 +11,11 @@ from tutelage.core.errors import TutelageError
 from tutelage.core.task import Task
 from tutelage.loaders.models.budget import BudgetReached
 from tutelage.loaders.models.model import OVERFLOW, Refused, Reply, Request
-from tutelage.loaders.models.retrying import Asker, Heard, Unanswered
+from tutelage.loaders.models.retrying import CallResult, RetryingModel, Unanswered
 from tutelage.loaders.teacher.panel import Panel
-from tutelage.loaders.teacher.parsing import Reading, read_answer
+from tutelage.loaders.teacher.parsing import ParsedAnswer, parse_answer
 from tutelage.loaders.teacher.probability import label_probability
-from tutelage.loaders.teacher.teacher_ledger import Case, Kept, TeacherLedger
+from tutelage.loaders.teacher.teacher_ledger import OpenRecord, StoredAnswer, TeacherLedger
 from tutelage.loaders.teacher.voting import next_step
 
 _PAGE = 256
@@ -24,7 +24,7 @@ _RECORDS_AHEAD = 2  # for each call that may run at once
 
 
 @dataclass
-class Annotated:
+class AnnotateResult:
     """What a run did. ``unanswered`` votes are asked for by the next run; money in US dollars."""
 
     votes: int = 0
@@ -46,7 +46,7 @@ class Annotated:
 Reject = Callable[[str, Panel, str], None]
 
 
-class Annotation:
+class AnnotationRun:
     """One run over the ledger's records.
 
     Parameters
@@ -64,16 +64,16 @@ class Annotation:
         ledger: TeacherLedger,
         task: Task,
         panels: Sequence[Panel],
-        askers: Mapping[str, Asker],
+        askers: Mapping[str, RetryingModel],
         *,
         reject: Reject = lambda _id, _panel, _why: None,
-        progress: Callable[[Annotated], None] = lambda _done: None,
+        progress: Callable[[AnnotateResult], None] = lambda _done: None,
     ) -> None:
         self._ledger, self._task, self._panels, self._askers = ledger, task, panels, askers
         self._reject, self._progress = reject, progress
-        self.done = Annotated()
+        self.done = AnnotateResult()
 
-    async def run(self) -> Annotated:
+    async def run(self) -> AnnotateResult:
         """Ask until nothing is missing or the budget is reached.
 
         Raises
@@ -102,13 +102,13 @@ class Annotation:
                         return
                     group.create_task(self._record(case)).add_done_callback(lambda _: room.release())
 
-    def _open_cases(self, cases: Sequence[Case]) -> list[Case]:
+    def _open_cases(self, cases: Sequence[OpenRecord]) -> list[OpenRecord]:
         """The records that votes are missing of; early stops that a killed run did not note are noted."""
         steps = [(case, next_step(case.votes, self._panels, case.overflows)) for case in cases]
         self._note_stops([(case.id, *stop) for case, step in steps if not step.ask for stop in step.stopped])
         return [case for case, step in steps if step.ask]
 
-    async def _record(self, case: Case) -> None:
+    async def _record(self, case: OpenRecord) -> None:
         votes, overflows = list(case.votes), set(case.overflows)
         while (step := next_step(votes, self._panels, overflows)).ask:
             async with asyncio.TaskGroup() as group:
@@ -127,7 +127,7 @@ class Annotation:
             self.done.early_stops += new
             self.done.saved += saved
 
-    async def _vote(self, case: Case, panel: Panel, number: int) -> Kept | None:
+    async def _vote(self, case: OpenRecord, panel: Panel, number: int) -> StoredAnswer | None:
         """Ask for one vote and keep the answer; None where there was none."""
         if self.done.budget_reached:
             return None
@@ -145,22 +145,24 @@ class Annotation:
             return self._keep(case, panel, number, heard, self._read(heard.reply))
         return None
 
-    def _refused(self, case: Case, panel: Panel, number: int, refused: Refused) -> Kept:
+    def _refused(self, case: OpenRecord, panel: Panel, number: int, refused: Refused) -> StoredAnswer:
         self.done.rejected += 1
         self._reject(case.id, panel, str(refused))
-        heard = Heard(Reply(str(refused), refused.kind), 0.0, 0.0, 1)
-        return self._keep(case, panel, number, heard, Reading("", "", refused.kind))
+        heard = CallResult(Reply(str(refused), refused.kind), 0.0, 0.0, 1)
+        return self._keep(case, panel, number, heard, ParsedAnswer("", "", refused.kind))
 
-    def _read(self, reply: Reply) -> Reading:
+    def _read(self, reply: Reply) -> ParsedAnswer:
         """What the reply says; an endpoint's or a model's refusal says nothing, whatever words it uses."""
         if reply.finish in _REFUSALS:
-            return Reading("", "", reply.finish)
-        return read_answer(reply.text, self._task)
+            return ParsedAnswer("", "", reply.finish)
+        return parse_answer(reply.text, self._task)
 
-    def _keep(self, case: Case, panel: Panel, number: int, heard: Heard, reading: Reading) -> Kept:
+    def _keep(
+        self, case: OpenRecord, panel: Panel, number: int, heard: CallResult, reading: ParsedAnswer
+    ) -> StoredAnswer:
         """Commit the answer before anything else is done with it."""
         reply = heard.reply
-        kept = Kept(
+        kept = StoredAnswer(
             case.id,
             panel.voter(number),
             reading.said,
@@ -180,7 +182,7 @@ class Annotation:
         self._count(kept)
         return kept
 
-    def _count(self, kept: Kept) -> None:
+    def _count(self, kept: StoredAnswer) -> None:
         done = self.done
         done.votes += 1
         done.abstentions += self._task.read_label(kept.said) is None

@@ -32,7 +32,7 @@ _REASON = re.compile(
 )
 
 
-class Reading(NamedTuple):
+class ParsedAnswer(NamedTuple):
     """What an answer says is the label, word for word, its reason, and the rung that read it."""
 
     said: str
@@ -44,7 +44,7 @@ class _Ambiguous(Exception):  # noqa: N818 - ends the ladder, never leaves this 
     """The answer names more than one label."""
 
 
-def read_answer(raw: str, task: Task) -> Reading:
+def parse_answer(raw: str, task: Task) -> ParsedAnswer:
     """Read one raw answer.
 
     The rungs, the first that finds something wins: the whole answer is a label; it is JSON; it
@@ -53,15 +53,15 @@ def read_answer(raw: str, task: Task) -> Reading:
     """
     answer = _THOUGHTS.sub("", raw, count=1).strip()
     if task.read_label(answer):
-        return Reading(answer, "", "label")
+        return ParsedAnswer(answer, "", "label")
     try:
         found = _from_objects(answer, task) or _from_naming(answer, task) or _from_last_line(answer, task)
     except _Ambiguous:
         found = None
-    return found or Reading(answer[:_SAID_MAX_LENGTH], "", "none")
+    return found or ParsedAnswer(answer[:_SAID_MAX_LENGTH], "", "none")
 
 
-def _from_objects(answer: str, task: Task) -> Reading | None:
+def _from_objects(answer: str, task: Task) -> ParsedAnswer | None:
     """From the JSON objects or Python dicts in the answer; they must agree on the label."""
     readings = [reading for found in _objects(answer) if (reading := _from_object(found, task))]
     if len({task.read_label(reading.said) or reading.said for reading in readings}) > 1:
@@ -95,18 +95,18 @@ def _literal(answer: str, at: int) -> tuple[Any, int]:
     return None, at
 
 
-def _from_object(found: dict[str, Any], task: Task) -> Reading | None:
+def _from_object(found: dict[str, Any], task: Task) -> ParsedAnswer | None:
     keys = {str(key).strip().casefold(): value for key, value in found.items()}
     reason = next((_text(keys[key]) for key in _REASON_KEYS if key in keys), "")
     for key in _LABEL_KEYS:
         if key in keys:
-            return Reading(_label_text(keys[key]), reason, "json")
+            return ParsedAnswer(_label_text(keys[key]), reason, "json")
     named = {
         label for key, value in keys.items() if key not in _REASON_KEYS if (label := task.read_label(_text(value)))
     }
     if len(named) > 1:
         raise _Ambiguous
-    return Reading(named.pop(), reason, "json") if named else None
+    return ParsedAnswer(named.pop(), reason, "json") if named else None
 
 
 def _label_text(value: Any) -> str:
@@ -118,13 +118,13 @@ def _text(value: Any) -> str:
     return value.strip() if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _from_naming(answer: str, task: Task) -> Reading | None:
+def _from_naming(answer: str, task: Task) -> ParsedAnswer | None:
     """From "Label: x" or "the answer is x"; every such line must name the same label."""
     named = [_head(match.group(1), task) for match in _NAMED.finditer(answer)]
     labels = {label for label in named if label}
     if len(labels) > 1:
         raise _Ambiguous
-    return Reading(labels.pop(), _reason_beside(answer), "named") if labels else None
+    return ParsedAnswer(labels.pop(), _reason_beside(answer), "named") if labels else None
 
 
 def _head(rest: str, task: Task) -> str | None:
@@ -145,7 +145,7 @@ def _reason_beside(answer: str) -> str:
     return match.group(1).strip().strip("\"'*`,{}").strip() if match else ""
 
 
-def _from_last_line(answer: str, task: Task) -> Reading | None:
+def _from_last_line(answer: str, task: Task) -> ParsedAnswer | None:
     """From a last line of a few words that names one label and does not deny it."""
     line = answer.rsplit("\n", 1)[-1].strip()
     if len(line.split()) > _LAST_LINE_WORDS:
@@ -153,7 +153,7 @@ def _from_last_line(answer: str, task: Task) -> Reading | None:
     named = _labels_in(line, task)
     if len(named) > 1:
         raise _Ambiguous
-    return Reading(named.pop(), "", "prose") if named else None
+    return ParsedAnswer(named.pop(), "", "prose") if named else None
 
 
 def _labels_in(text: str, task: Task) -> set[str]:

@@ -17,9 +17,9 @@ from tutelage.loaders.models.budget import Budget
 from tutelage.loaders.models.dialect import Dialect
 from tutelage.loaders.models.keys import key_of
 from tutelage.loaders.models.model import Model
-from tutelage.loaders.models.rate_limit import Gate
-from tutelage.loaders.models.retrying import Asker
-from tutelage.loaders.teacher.annotate import Annotated, Annotation
+from tutelage.loaders.models.rate_limit import RateLimiter
+from tutelage.loaders.models.retrying import RetryingModel
+from tutelage.loaders.teacher.annotate import AnnotateResult, AnnotationRun
 from tutelage.loaders.teacher.panel import Panel, panels_of
 from tutelage.loaders.teacher.plan import PlannedPanel, plan_panels
 from tutelage.loaders.teacher.teacher_ledger import TeacherLedger
@@ -59,8 +59,8 @@ class Session:
             return plan_panels(ledger, self.workspace.task, self.panels, self.prices)
 
     def run(
-        self, *, budget: float | None = None, progress: Callable[[Annotated, int], None] = lambda _done, _of: None
-    ) -> Annotated:
+        self, *, budget: float | None = None, progress: Callable[[AnnotateResult, int], None] = lambda _done, _of: None
+    ) -> AnnotateResult:
         """Ask for every vote that is missing.
 
         Parameters
@@ -95,12 +95,12 @@ class Session:
             )
 
     async def _run(
-        self, ledger: TeacherLedger, budget: float | None, progress: Callable[[Annotated, int], None]
-    ) -> Annotated:
+        self, ledger: TeacherLedger, budget: float | None, progress: Callable[[AnnotateResult, int], None]
+    ) -> AnnotateResult:
         missing = self._missing(ledger)
         rejects = Rejects(self.workspace.rejects)
         async with AsyncExitStack() as stack:
-            run = Annotation(
+            run = AnnotationRun(
                 ledger,
                 self.workspace.task,
                 self.panels,
@@ -114,12 +114,14 @@ class Session:
         always = [panel for panel in self.panels if panel.escalate is None]
         return ledger.record_count * sum(panel.votes for panel in always) - ledger.asked(always)
 
-    def _askers(self, ledger: TeacherLedger, budget: Budget, stack: AsyncExitStack) -> dict[str, Asker]:
+    def _askers(self, ledger: TeacherLedger, budget: Budget, stack: AsyncExitStack) -> dict[str, RetryingModel]:
         askers = {}
         for teacher in _asked(self.workspace.task.teachers):
             model = self._model(teacher, ledger)
             stack.push_async_callback(model.close)
-            askers[teacher.name] = Asker(teacher, model, Gate(teacher.limits), budget, self.prices[teacher.name])
+            askers[teacher.name] = RetryingModel(
+                teacher, model, RateLimiter(teacher.limits), budget, self.prices[teacher.name]
+            )
         return askers
 
     def _model(self, teacher: Teacher, ledger: TeacherLedger) -> Model:

@@ -16,7 +16,7 @@ from tutelage.loaders.teacher.panel import Panel
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredAnswer:
     """One answer of a teacher, with all that is known of the call. Cost in US dollars, latency in seconds."""
 
     record_id: str
@@ -36,7 +36,7 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class OpenRecord:
     """A record to be asked about: its votes that count, and the panels whose model it is too long for."""
 
     seq: int
@@ -77,7 +77,7 @@ class TeacherLedger(Ledger):
                 "INSERT INTO panels VALUES (?, ?, ?, ?, ?, ?, 1) ON CONFLICT DO UPDATE SET present = 1", rows
             )
 
-    def keep(self, answers: Sequence[Kept]) -> None:
+    def keep(self, answers: Sequence[StoredAnswer]) -> None:
         """Append answers and their calls in one transaction."""
         with self._transaction() as db:
             for a in answers:
@@ -91,7 +91,7 @@ class TeacherLedger(Ledger):
                     (seq, *call, a.cost, a.latency, a.attempts, a.probability),
                 )
 
-    def page(self, task: Task, *, after: int, size: int) -> list[Case]:
+    def page(self, task: Task, *, after: int, size: int) -> list[OpenRecord]:
         """The next ``size`` records behind the one whose ``seq`` is ``after``, in the order of their arrival."""
         texts = self._db.execute(
             "SELECT seq, id, text FROM records WHERE seq > ? ORDER BY seq LIMIT ?", [after, size]
@@ -169,7 +169,7 @@ class TeacherLedger(Ledger):
         return (row[1] / row[2], float(row[3])) if row[0] else None
 
 
-def _case(seq: int, record_id: str, text: str, answers: Sequence[tuple[Any, ...]], task: Task) -> Case:
+def _case(seq: int, record_id: str, text: str, answers: Sequence[tuple[Any, ...]], task: Task) -> OpenRecord:
     votes = tuple(task.vote(Voter(t, p, n), said) for t, p, n, said, _ in answers)
     overflows = frozenset((t, p) for t, p, _, _, finish in answers if finish == OVERFLOW)
-    return Case(seq, record_id, text, votes, overflows)
+    return OpenRecord(seq, record_id, text, votes, overflows)

@@ -17,14 +17,14 @@ from tutelage.core.workspace import Workspace
 from tutelage.feedback.snapshot import load_snapshot
 from tutelage.loaders.rows import text_key
 from tutelage.training.evaluation.figure import draw
-from tutelage.training.evaluation.gold_set import Item, Sheet, refuse_seen
-from tutelage.training.evaluation.learning_curve import Point
+from tutelage.training.evaluation.gold_set import GoldRow, GoldSet, check_unseen
+from tutelage.training.evaluation.learning_curve import CurvePoint
 from tutelage.training.evaluation.slices import Slice, by_agreement, by_length, slices, worst
 from tutelage.training.hub.model_card import write_card
 from tutelage.training.measures.calibration import expected_calibration_error, with_temperature
 from tutelage.training.measures.comparison import MARGIN, Comparison, compare
 from tutelage.training.measures.metrics import Scores, score
-from tutelage.training.registry import Entry, find
+from tutelage.training.registry import Entry, find_student
 from tutelage.training.students.recipe import digest
 
 CONSENSUS = "teacher"
@@ -63,12 +63,12 @@ class Evaluation:
     worst_slice: Slice | None
     rejected: int = 0
     only_equal: tuple[str, ...] = ()
-    curve: tuple[Point, ...] = ()
+    curve: tuple[CurvePoint, ...] = ()
     at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
 
 def evaluate(
-    workspace: Workspace, entry: Entry, sheet: Sheet, *, against: Entry | None = None, margin: float = MARGIN
+    workspace: Workspace, entry: Entry, sheet: GoldSet, *, against: Entry | None = None, margin: float = MARGIN
 ) -> Evaluation:
     """Measure a student, the teacher where there are votes, and another student if given.
 
@@ -107,12 +107,12 @@ def evaluate(
     )
 
 
-def _check(workspace: Workspace, entry: Entry, sheet: Sheet) -> bool:
+def _check(workspace: Workspace, entry: Entry, sheet: GoldSet) -> bool:
     """Whether the training texts are still known; an error where the student cannot be measured on these rows."""
     entry.manifest.check_labels(workspace.task.label_names)
     keys = entry.seen()
     texts = _training_texts(workspace, entry, keys)
-    refuse_seen(sheet, keys, texts or [], entry.id)
+    check_unseen(sheet, keys, texts or [], entry.id)
     return texts is not None
 
 
@@ -129,7 +129,7 @@ def _argmax(probs: Floats) -> Ints:
     return np.asarray(probs.argmax(axis=1), dtype=np.int64)
 
 
-def _teachers(items: Sequence[Item], names: tuple[str, ...]) -> dict[str, Ints]:
+def _teachers(items: Sequence[GoldRow], names: tuple[str, ...]) -> dict[str, Ints]:
     """The consensus first, then, where there are several, each voter by itself."""
     said = {CONSENSUS: indices([item.consensus for item in items], names)}
     voters = dict.fromkeys(vote.voter for item in items for vote in item.votes)
@@ -161,7 +161,7 @@ def _comparisons(
     return found
 
 
-def _parts(sheet: Sheet) -> dict[str, list[str]]:
+def _parts(sheet: GoldSet) -> dict[str, list[str]]:
     sources = [
         ", ".join(dict.fromkeys(vote.voter.teacher for vote in item.votes)) if item.votes else "no votes"
         for item in sheet.items
@@ -194,6 +194,6 @@ def write_report(workspace: Workspace, evaluation: Evaluation) -> tuple[Path, Pa
 
 def _refresh_card(workspace: Workspace, student: str) -> None:
     """Put all of a student's reports into its card."""
-    entry = find(workspace.students, student)
+    entry = find_student(workspace.students, student)
     reports = sorted(workspace.reports.glob(f"evaluate-{student}-*.json"))
     write_card(entry.path, entry.manifest, [json.loads(path.read_text("utf-8")) for path in reports])

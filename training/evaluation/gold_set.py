@@ -22,7 +22,7 @@ from tutelage.training.measures.near_duplicates import near_duplicates
 
 
 @dataclass(frozen=True)
-class Item:
+class GoldRow:
     """One row: its gold label, and its votes (empty where no teacher was asked)."""
 
     id: str
@@ -43,7 +43,7 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Sheet:
+class GoldSet:
     """Rows to measure on.
 
     ``unusable`` counts those whose gold label is none of the task's, ``rejected`` those that cannot
@@ -51,7 +51,7 @@ class Sheet:
     """
 
     name: str
-    items: tuple[Item, ...]
+    items: tuple[GoldRow, ...]
     unusable: int = 0
     rejected: int = 0
 
@@ -70,7 +70,7 @@ class Sheet:
 
 
 @dataclass(frozen=True)
-class SheetColumns:
+class GoldColumns:
     """Which columns of a file hold what; votes as ``--vote`` gives them."""
 
     text: str
@@ -79,7 +79,7 @@ class SheetColumns:
     votes: tuple[str, ...] = ()
 
 
-def from_file(workspace: Workspace, source: Source, columns: SheetColumns) -> Sheet:
+def load_gold_set(workspace: Workspace, source: Source, columns: GoldColumns) -> GoldSet:
     """The rows of a file; where it has no votes, those that the ledger has for the same text.
 
     Where several records have that text, the one with the row's id is taken. Rows that cannot be
@@ -99,7 +99,7 @@ def from_file(workspace: Workspace, source: Source, columns: SheetColumns) -> Sh
     return replace(_checked(source.name, items, workspace.task), rejected=len(rejects))
 
 
-def _sifted(source: Source, columns: SheetColumns) -> tuple[list[Row], list[Reject]]:
+def _sifted(source: Source, columns: GoldColumns) -> tuple[list[Row], list[Reject]]:
     """The rows with a text, and what is kept of the others; never their gold labels."""
     good, bad = list[Row](), list[Reject]()
     for row in source.rows():
@@ -111,14 +111,14 @@ def _sifted(source: Source, columns: SheetColumns) -> tuple[list[Row], list[Reje
     return good, bad
 
 
-def _item(row: Row, columns: SheetColumns, votes: Sequence[VoteColumn], task: Task) -> Item:
+def _item(row: Row, columns: GoldColumns, votes: Sequence[VoteColumn], task: Task) -> GoldRow:
     said = tuple(task.vote(vote.voter, row.cell(vote.label)) for vote in votes)
     text = row.cell(columns.text)
     row_id = row.cell(columns.id).strip() if columns.id else f"row {row.number}"
-    return Item(row_id, text, row.cell(columns.gold), said)
+    return GoldRow(row_id, text, row.cell(columns.gold), said)
 
 
-def _with_ledger_votes(workspace: Workspace, items: Sequence[Item]) -> list[Item]:
+def _with_ledger_votes(workspace: Workspace, items: Sequence[GoldRow]) -> list[GoldRow]:
     if not workspace.db.exists():
         return list(items)
     with Ledger(workspace.db) as ledger:
@@ -130,7 +130,7 @@ def _with_ledger_votes(workspace: Workspace, items: Sequence[Item]) -> list[Item
     return [replace(item, votes=record.votes) if record else item for item, record in zip(items, found, strict=True)]
 
 
-def from_holdout(workspace: Workspace) -> Sheet:
+def load_holdout(workspace: Workspace) -> GoldSet:
     """The task's own holdout rows with gold labels, locked at their first use.
 
     Raises
@@ -151,19 +151,19 @@ def from_holdout(workspace: Workspace) -> Sheet:
             " or name a file: tutelage evaluate FILE --text COL --gold COL"
         )
     locked = lock_holdout(workspace.root, [(record.id, record.text, gold[record.id]) for record in records])
-    items = [Item(r.id, r.text, gold[r.id], r.votes) for r in records if r.id in locked]
+    items = [GoldRow(r.id, r.text, gold[r.id], r.votes) for r in records if r.id in locked]
     return _checked("the holdout", items, task)
 
 
-def _checked(name: str, items: Sequence[Item], task: Task) -> Sheet:
+def _checked(name: str, items: Sequence[GoldRow], task: Task) -> GoldSet:
     read = [(item, task.read_label(item.gold)) for item in items]
     good = tuple(replace(item, gold=label) for item, label in read if label)
     if not good:
         raise SourceError(f"{name}: no row with a text and a gold label out of {list(task.label_names)}")
-    return Sheet(name, good, len(items) - len(good))
+    return GoldSet(name, good, len(items) - len(good))
 
 
-def refuse_seen(sheet: Sheet, seen: Collection[str], texts: Sequence[str], student: str) -> None:
+def check_unseen(sheet: GoldSet, seen: Collection[str], texts: Sequence[str], student: str) -> None:
     """Refuse to measure a student on a text that it was trained on, or on a near-duplicate of one.
 
     ``seen`` holds the keys of the texts it was trained on, ``texts`` those that are still known.

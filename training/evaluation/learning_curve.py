@@ -14,7 +14,7 @@ from tutelage.core.workspace import Workspace
 from tutelage.feedback.snapshot import load_snapshot
 from tutelage.loaders.holdout import held_out
 from tutelage.loaders.rows import text_key
-from tutelage.training.evaluation.gold_set import Sheet, refuse_seen
+from tutelage.training.evaluation.gold_set import GoldSet, check_unseen
 from tutelage.training.measures.metrics import Interval, score
 from tutelage.training.registry import Entry
 from tutelage.training.students.fit import fit
@@ -24,7 +24,7 @@ SHARES = (0.1, 0.2, 0.4, 0.7, 1.0)
 
 
 @dataclass(frozen=True)
-class Point:
+class CurvePoint:
     """Scores of a student trained on so many rows."""
 
     rows: int
@@ -37,11 +37,11 @@ class Point:
 def learning_curve(
     workspace: Workspace,
     entry: Entry,
-    sheet: Sheet,
+    sheet: GoldSet,
     *,
     shares: Sequence[float] = SHARES,
     progress: Callable[[str], None] = lambda _words: None,
-) -> list[Point]:
+) -> list[CurvePoint]:
     """Train the student's recipe again on growing parts of its snapshot, each part within the next.
 
     The students are measured on ``sheet`` and not kept. A part that lacks a label is left out.
@@ -50,7 +50,7 @@ def learning_curve(
     recipe = entry.manifest.recipe
     frame = load_snapshot(workspace.snapshots, entry.manifest.snapshot).frame()
     training_set, _ = SnapshotRows(frame, names, held_out(workspace)).select(recipe)
-    refuse_seen(sheet, {text_key(text) for text in training_set.texts}, training_set.texts, entry.id)
+    check_unseen(sheet, {text_key(text) for text in training_set.texts}, training_set.texts, entry.id)
     order = growing(training_set.labels, recipe.seed)
     gold, points = sheet.gold(names), []
     for share in shares:
@@ -62,7 +62,7 @@ def learning_curve(
         with tempfile.TemporaryDirectory() as work:
             student = fit(recipe, part, names, Path(work), progress).student
         s = score(gold, student.predict_proba(sheet.texts).argmax(axis=1), names)
-        points.append(Point(len(part), s.accuracy, s.accuracy_interval, s.macro_f1, s.macro_f1_interval))
+        points.append(CurvePoint(len(part), s.accuracy, s.accuracy_interval, s.macro_f1, s.macro_f1_interval))
     return points
 
 

@@ -14,21 +14,21 @@ from tutelage.core.records import Voter
 from tutelage.core.workspace import Workspace
 from tutelage.loaders.consensus import consensus
 from tutelage.loaders.teacher.teacher_ledger import Spent, TeacherLedger
-from tutelage.training.evaluation.gold_set import Item, Sheet
+from tutelage.training.evaluation.gold_set import GoldRow, GoldSet
 from tutelage.training.measures.comparison import Comparison, compare
 from tutelage.training.measures.metrics import Interval, score
 
 _ENOUGH = 0.9  # share of the voted rows; a teacher asked only in doubt is not measured on doubts alone
 
 
-class Panel(NamedTuple):
+class TeacherPrompt(NamedTuple):
     """A teacher with one prompt."""
 
     teacher: str
     prompt: str
 
 
-EVERYONE = Panel("everyone", "all votes")
+EVERYONE = TeacherPrompt("everyone", "all votes")
 
 
 @dataclass(frozen=True)
@@ -65,16 +65,16 @@ class TeacherTable:
     sheet: str
     rows: int
     scores: tuple[TeacherScore, ...]
-    left_out: tuple[Panel, ...]
+    left_out: tuple[TeacherPrompt, ...]
 
 
 class _Candidate(NamedTuple):
-    panel: Panel
+    panel: TeacherPrompt
     votes: int
     said: Ints
 
 
-def compare_teachers(workspace: Workspace, sheet: Sheet) -> TeacherTable:
+def compare_teachers(workspace: Workspace, sheet: GoldSet) -> TeacherTable:
     """Measure every teacher, prompt and number of votes that the sheet's rows have.
 
     Raises
@@ -96,37 +96,39 @@ def compare_teachers(workspace: Workspace, sheet: Sheet) -> TeacherTable:
     return TeacherTable(sheet.name, len(items), tuple(sorted(scores, key=lambda s: -s.accuracy)), tuple(left_out))
 
 
-def _panels(items: Sequence[Item]) -> tuple[list[Panel], list[Panel]]:
+def _panels(items: Sequence[GoldRow]) -> tuple[list[TeacherPrompt], list[TeacherPrompt]]:
     """The panels that voted on enough of the voted rows, and those that did not."""
-    voted = [{Panel(vote.voter.teacher, vote.voter.prompt) for vote in item.votes} for item in items if item.votes]
+    voted = [
+        {TeacherPrompt(vote.voter.teacher, vote.voter.prompt) for vote in item.votes} for item in items if item.votes
+    ]
     panels = list(dict.fromkeys(panel for panels in voted for panel in sorted(panels)))
     enough = [panel for panel in panels if sum(panel in there for there in voted) >= _ENOUGH * len(voted)]
     return enough, [panel for panel in panels if panel not in enough]
 
 
-def _candidates(items: Sequence[Item], panel: Panel, names: tuple[str, ...]) -> list[_Candidate]:
+def _candidates(items: Sequence[GoldRow], panel: TeacherPrompt, names: tuple[str, ...]) -> list[_Candidate]:
     most = max(vote.voter.vote for item in items for vote in item.votes if _is_of(panel, vote.voter))
     return [_Candidate(panel, votes, _said(items, panel, votes, names)) for votes in range(1, most + 1)]
 
 
-def _everyone(items: Sequence[Item], names: tuple[str, ...]) -> _Candidate:
+def _everyone(items: Sequence[GoldRow], names: tuple[str, ...]) -> _Candidate:
     """The consensus of all votes that a row has: what is suggested for it."""
     most = max(len(item.votes) for item in items)
     return _Candidate(EVERYONE, most, indices([item.consensus for item in items], names))
 
 
-def _said(items: Sequence[Item], panel: Panel, votes: int, names: tuple[str, ...]) -> Ints:
+def _said(items: Sequence[GoldRow], panel: TeacherPrompt, votes: int, names: tuple[str, ...]) -> Ints:
     found = [consensus(_votes(item, panel, votes)) for item in items]
     return indices([majority.label if majority else None for majority in found], names)
 
 
-def _votes(item: Item, panel: Panel, most: int) -> list[str | None]:
+def _votes(item: GoldRow, panel: TeacherPrompt, most: int) -> list[str | None]:
     """The labels of the panel's votes up to number ``most``; an early stop leaves fewer, and the same majority."""
     mine = [vote for vote in item.votes if _is_of(panel, vote.voter) and vote.voter.vote <= most]
     return [vote.label for vote in sorted(mine, key=lambda vote: vote.voter.vote)]
 
 
-def _is_of(panel: Panel, voter: Voter) -> bool:
+def _is_of(panel: TeacherPrompt, voter: Voter) -> bool:
     return (voter.teacher, voter.prompt) == panel
 
 

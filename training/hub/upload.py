@@ -19,7 +19,7 @@ _KEPT_HERE = (SEEN, ".*", "exports/*")
 """Hashes of the training texts are for ``evaluate``; exports are made anew where the student runs."""
 
 
-def check_name(repo: str) -> None:
+def check_repository_name(repo: str) -> None:
     """Refuse, before any work, a name that no repository on the Hub can have.
 
     Raises

@@ -14,7 +14,7 @@ from tutelage.core.errors import SnapshotError
 from tutelage.core.workspace import Workspace
 from tutelage.feedback.snapshot import load_snapshot
 from tutelage.training.prediction.engines.engine import Classifier
-from tutelage.training.prediction.engines.selection import Chosen, Say, choose
+from tutelage.training.prediction.engines.selection import ChosenEngine, Say, choose_engine
 from tutelage.training.registry import Entry
 
 TEXTS_A_BATCH = 512
@@ -22,23 +22,23 @@ WAITING = 8192
 """Texts that may wait; a request that would make it more is refused at once, unless nothing waits."""
 
 
-def ready(workspace: Workspace, entry: Entry, engine: str, say: Say) -> tuple[Chosen, Classifier]:
+def ready_student(workspace: Workspace, entry: Entry, engine: str, say: Say) -> tuple[ChosenEngine, Classifier]:
     """The student on an engine, checked on the texts of the snapshot that it learned from."""
     entry.manifest.check_labels(workspace.task.label_names)
     try:
         texts = load_snapshot(workspace.snapshots, entry.manifest.snapshot).frame()["text"].tolist()
     except SnapshotError:
         texts = []
-    chosen, classifier = choose(entry.load(), entry.manifest.kind, entry.path, texts, engine, say)
+    chosen, classifier = choose_engine(entry.load(), entry.manifest.kind, entry.path, texts, engine, say)
     classifier.compute(classifier.prepare(["the first call prepares what later ones use"]))
     return chosen, classifier
 
 
-class FullError(Exception):
+class QueueFullError(Exception):
     """Too many texts wait already."""
 
 
-class Batches:
+class BatchQueue:
     """Answers requests of any size; those that come while a batch is computed make the next one."""
 
     def __init__(self, classifier: Classifier) -> None:
@@ -55,7 +55,7 @@ class Batches:
             When too much waits already.
         """
         if self._waiting and self._waiting + len(texts) > WAITING:
-            raise FullError
+            raise QueueFullError
         future: asyncio.Future[Floats] = asyncio.get_running_loop().create_future()
         self._waiting += len(texts)
         try:

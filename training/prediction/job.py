@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from tutelage import __version__
 from tutelage.core.workspace import Workspace
 from tutelage.loaders.sources import Source
-from tutelage.training.prediction.engines.selection import Chosen
-from tutelage.training.prediction.outputs import Format
+from tutelage.training.prediction.engines.selection import ChosenEngine
+from tutelage.training.prediction.outputs import OutputFormat
 from tutelage.training.registry import Entry
 from tutelage.training.students.recipe import digest
 
 
 @dataclass(frozen=True)
-class Job:
+class PredictionJob:
     """What to predict with which student: ``text`` and ``id`` are columns, ``out`` a file or ``-``."""
 
     workspace: Workspace
@@ -25,13 +25,13 @@ class Job:
     id: str = ""
 
 
-def style(entry: Entry, chosen: Chosen) -> Format:
+def output_format(entry: Entry, chosen: ChosenEngine) -> OutputFormat:
     """The output's columns and what it says about itself."""
     names = entry.manifest.labels
     about = {"student": entry.id, "engine": chosen.name, "agreement": chosen.agreement}
-    return Format(names, {**about, "labels": list(names), "version": __version__})
+    return OutputFormat(names, {**about, "labels": list(names), "version": __version__})
 
 
-def key(entry: Entry, chosen: Chosen) -> str:
+def part_key(entry: Entry, chosen: ChosenEngine) -> str:
     """All but the rows that decides a part: the student, as it was trained, and the engine."""
     return digest([entry.id, entry.manifest.created_at, chosen.name, __version__])

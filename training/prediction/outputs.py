@@ -26,7 +26,7 @@ PARQUET, CSV, JSONL = {".parquet"}, {".csv"}, {".jsonl", ".ndjson"}
 _DIGITS = 6
 
 
-class Out(Protocol):
+class Output(Protocol):
     """Takes predictions, window by window in order."""
 
     def has(self, window: Window) -> bool:
@@ -43,7 +43,7 @@ class Out(Protocol):
 
 
 @dataclass(frozen=True)
-class Format:
+class OutputFormat:
     """The columns, and what is said about all rows: student, engine, labels."""
 
     label_names: tuple[str, ...]
@@ -68,7 +68,7 @@ class Format:
         return pa.schema([*texts, *probs], metadata={"tutelage": json.dumps(self.about, ensure_ascii=False)})
 
 
-def open_out(name: str, style: Format, key: str) -> Out:
+def open_output(name: str, style: OutputFormat, key: str) -> Output:
     """The output of this name; ``key`` stands for everything but the rows that decides the result.
 
     Raises
@@ -76,10 +76,10 @@ def open_out(name: str, style: Format, key: str) -> Out:
     SourceError
         When the ending names no format.
     """
-    return StandardOutput(style) if name == STANDARD else Parts(Path(name), style, key)
+    return StandardOutput(style) if name == STANDARD else PartFiles(Path(name), style, key)
 
 
-def check_name(name: str, source: str) -> None:
+def check_output(name: str, source: str) -> None:
     """Refuse an output whose format is not known, that is the source, or cannot be written, before any work is done."""
     if name == STANDARD:
         return
@@ -96,7 +96,7 @@ def check_name(name: str, source: str) -> None:
 
 
 @contextmanager
-def alone(name: str) -> Iterator[None]:
+def sole_writer(name: str) -> Iterator[None]:
     """Let no other process write this output meanwhile.
 
     Raises
@@ -129,7 +129,7 @@ def _parts_of(path: Path) -> Path:
 class StandardOutput:
     """JSON lines, each window as soon as it is done; nothing is kept."""
 
-    def __init__(self, style: Format) -> None:
+    def __init__(self, style: OutputFormat) -> None:
         self._style = style
         self._counts: Counter[str] = Counter()
 
@@ -150,10 +150,10 @@ class StandardOutput:
         return self._counts
 
 
-class Parts:
+class PartFiles:
     """One Parquet file a window in ``OUT.parts/``, its name made of what decides its content."""
 
-    def __init__(self, path: Path, style: Format, key: str) -> None:
+    def __init__(self, path: Path, style: OutputFormat, key: str) -> None:
         self.folder = _parts_of(path)
         self._path, self._style, self._key = path, style, key
         self._parts: list[Path] = []

@@ -13,16 +13,16 @@ from tutelage.core.rejects import Reject, Rejects
 from tutelage.core.workspace import Workspace
 from tutelage.training.prediction.engines.engine import Classifier
 from tutelage.training.prediction.engines.engine_table import RAY
-from tutelage.training.prediction.engines.selection import Say, choose
-from tutelage.training.prediction.job import Job, key, style
-from tutelage.training.prediction.outputs import Out, alone, check_name, open_out
+from tutelage.training.prediction.engines.selection import Say, choose_engine
+from tutelage.training.prediction.job import PredictionJob, output_format, part_key
+from tutelage.training.prediction.outputs import Output, check_output, open_output, sole_writer
 from tutelage.training.prediction.windows import Window, windows
 
 Windows = Iterator[Window]
 
 
 @dataclass(frozen=True)
-class Predicted:
+class PredictResult:
     """What was done; ``kept`` counts the rows that an earlier run had finished.
 
     ``agreement`` is the share of ``sample`` texts with the label that torch gives, None where
@@ -42,8 +42,8 @@ class Predicted:
 
 
 def predict(
-    job: Job, engine: str = "auto", *, say: Say = lambda _words: None, progress: Say = lambda _words: None
-) -> Predicted:
+    job: PredictionJob, engine: str = "auto", *, say: Say = lambda _words: None, progress: Say = lambda _words: None
+) -> PredictResult:
     """Predict all good rows of the source, in its order; bad ones go to ``rejects.jsonl``.
 
     Killed and run again it keeps the finished parts, and the result is the same.
@@ -55,28 +55,30 @@ def predict(
     StudentError
         When the student is not of this task, or the engine cannot be had.
     """
-    check_name(job.out, job.source.name)
+    check_output(job.out, job.source.name)
     job.entry.manifest.check_labels(job.workspace.task.label_names)
-    with alone(job.out):
+    with sole_writer(job.out):
         return _predict(job, engine, say, progress)
 
 
-def _predict(job: Job, engine: str, say: Say, progress: Say) -> Predicted:
+def _predict(job: PredictionJob, engine: str, say: Say, progress: Say) -> PredictResult:
     from tutelage.training.prediction.ray_cluster import predict_on_ray
 
     started, bad = time.perf_counter(), Bad(job.workspace)
     first, rows = peek(windows(job.source, job.text, job.id, bad.add))
-    out: Out
+    out: Output
     if engine == RAY:
         chosen, out, kept = predict_on_ray(job, first, rows, say, progress)
     else:
-        chosen, classifier = choose(job.entry.load(), job.entry.manifest.kind, job.entry.path, first, engine, say)
-        out = open_out(job.out, style(job.entry, chosen), key(job.entry, chosen))
+        chosen, classifier = choose_engine(
+            job.entry.load(), job.entry.manifest.kind, job.entry.path, first, engine, say
+        )
+        out = open_output(job.out, output_format(job.entry, chosen), part_key(job.entry, chosen))
         kept = run(classifier, rows, out, progress)
     counts = out.finish()
     bad.write()
     labels = {name: counts[name] for name in job.workspace.task.label_names}
-    return Predicted(
+    return PredictResult(
         job.out,
         job.entry.id,
         chosen.name,
@@ -116,7 +118,7 @@ def peek(rows: Windows) -> tuple[list[str], Windows]:
     return ([], rows) if first is None else (list(first.texts), itertools.chain([first], rows))
 
 
-def run(classifier: Classifier, rows: Windows, out: Out, progress: Say) -> int:
+def run(classifier: Classifier, rows: Windows, out: Output, progress: Say) -> int:
     """Predict window after window; the next one is read and tokenised meanwhile. Returns the rows kept."""
     done = kept = 0
     for window, prepared in _ahead(

@@ -21,11 +21,11 @@ from typing import Any
 from tutelage.core.errors import StudentError
 from tutelage.core.files import write_text
 from tutelage.training.prediction.engines.engine_table import RAY
-from tutelage.training.prediction.engines.selection import Chosen, Say, choose, classifier_on
-from tutelage.training.prediction.job import Job, key, style
-from tutelage.training.prediction.outputs import STANDARD, Format, Parts
+from tutelage.training.prediction.engines.selection import ChosenEngine, Say, choose_engine, classifier_on
+from tutelage.training.prediction.job import PredictionJob, output_format, part_key
+from tutelage.training.prediction.outputs import STANDARD, OutputFormat, PartFiles
 from tutelage.training.prediction.windows import Window
-from tutelage.training.registry import find
+from tutelage.training.registry import find_student
 
 WINDOWS_A_ROUND = 256
 """How many windows lie on disk at once: about four million short rows."""
@@ -37,19 +37,19 @@ class Plan:
 
     students: Path
     student: str
-    chosen: Chosen
+    chosen: ChosenEngine
     out: Path
-    style: Format
+    style: OutputFormat
     key: str
 
-    def parts(self) -> Parts:
+    def parts(self) -> PartFiles:
         """Where parts are written."""
-        return Parts(self.out, self.style, self.key)
+        return PartFiles(self.out, self.style, self.key)
 
 
 def predict_on_ray(
-    job: Job, first: list[str], rows: Iterator[Window], say: Say, progress: Say
-) -> tuple[Chosen, Parts, int]:
+    job: PredictionJob, first: list[str], rows: Iterator[Window], say: Say, progress: Say
+) -> tuple[ChosenEngine, PartFiles, int]:
     """Predict all windows on the cluster; returns the engine, the parts, and the rows that were kept.
 
     Raises
@@ -65,8 +65,8 @@ def predict_on_ray(
         if chosen.agreement is not None:
             say(f"{chosen.name}: the same label as torch on {chosen.agreement:.1%} of {chosen.sample} texts")
         chosen = replace(chosen, name=f"{RAY}, {chosen.name}")
-        out, about = Path(job.out).resolve(), style(job.entry, chosen)
-        plan = Plan(students, job.entry.id, chosen, out, about, key(job.entry, chosen))
+        out, about = Path(job.out).resolve(), output_format(job.entry, chosen)
+        plan = Plan(students, job.entry.id, chosen, out, about, part_key(job.entry, chosen))
         parts = plan.parts()
         return chosen, parts, _run(ray, plan, parts, rows, progress)
 
@@ -112,13 +112,13 @@ def _workers(ray: Any) -> int:
     return max(1, int(resources.get("GPU") or resources.get("CPU", 1)))
 
 
-def _choose_there(students: Path, student: str, texts: list[str]) -> Chosen:
+def _choose_there(students: Path, student: str, texts: list[str]) -> ChosenEngine:
     """Choose on a machine of the cluster, which may have other processors than the driver's."""
-    entry = find(students, student)
-    return choose(entry.load(), entry.manifest.kind, entry.path, texts, "auto", lambda _words: None)[0]
+    entry = find_student(students, student)
+    return choose_engine(entry.load(), entry.manifest.kind, entry.path, texts, "auto", lambda _words: None)[0]
 
 
-def _run(ray: Any, plan: Plan, parts: Parts, rows: Iterator[Window], progress: Say) -> int:
+def _run(ray: Any, plan: Plan, parts: PartFiles, rows: Iterator[Window], progress: Say) -> int:
     """Round after round: lay windows down, predict those without a part, take the parts. Returns the rows kept."""
     done = kept = 0
     while round_ := list(islice(rows, WINDOWS_A_ROUND)):
@@ -132,7 +132,7 @@ def _run(ray: Any, plan: Plan, parts: Parts, rows: Iterator[Window], progress: S
     return kept
 
 
-def _lay_down(parts: Parts, window: Window) -> str:
+def _lay_down(parts: PartFiles, window: Window) -> str:
     path = parts.part(window).with_suffix(".rows")
     write_text(path, json.dumps([window.number, window.ids, window.texts]))
     return str(path)
@@ -153,7 +153,7 @@ class Worker:
     """A process on the cluster that holds the student on the chosen engine."""
 
     def __init__(self, plan: Plan) -> None:
-        entry = find(plan.students, plan.student)
+        entry = find_student(plan.students, plan.student)
         self._parts = plan.parts()
         self._classifier = classifier_on(entry.load(), entry.manifest.kind, entry.path, plan.chosen.engine)
 

@@ -20,14 +20,14 @@ from typing import Any
 
 from tutelage.core.arrays import Floats
 from tutelage.core.errors import StudentError
-from tutelage.training.prediction.batching import Batches, FullError
+from tutelage.training.prediction.batching import BatchQueue, QueueFullError
 from tutelage.training.prediction.engines.engine import Classifier
-from tutelage.training.prediction.engines.selection import Chosen
+from tutelage.training.prediction.engines.selection import ChosenEngine
 from tutelage.training.registry import Entry
 
 
 @dataclass(frozen=True)
-class Limits:
+class RequestLimits:
     """What a request may hold: bytes of body, texts, characters of a text."""
 
     body: int = 4_000_000
@@ -36,14 +36,14 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Question:
+class ParsedRequest:
     """A request that was understood."""
 
     texts: list[str]
     top_k: int | None
 
 
-class RefusedError(Exception):
+class RequestError(Exception):
     """A request that is not answered: HTTP status and why."""
 
     def __init__(self, status: int, why: str) -> None:
@@ -94,24 +94,24 @@ def check_installed() -> None:
             raise StudentError(f"{name} is not installed; install it with: pip install 'tutelage[serve]'")
 
 
-def make_app(entry: Entry, chosen: Chosen, classifier: Classifier, limits: Limits) -> Any:
+def make_app(entry: Entry, chosen: ChosenEngine, classifier: Classifier, limits: RequestLimits) -> Any:
     """The ASGI application."""
     from starlette.applications import Starlette
     from starlette.responses import JSONResponse
     from starlette.routing import Route
 
     names = list(entry.manifest.labels)
-    batches = Batches(classifier)
+    batches = BatchQueue(classifier)
 
     async def predict(request: Any) -> Any:
         try:
-            question = read(await _body(request, limits.body), limits)
+            question = parse_request(await _body(request, limits.body), limits)
             probs = await batches.answer(question.texts)
-        except RefusedError as refused:
+        except RequestError as refused:
             return JSONResponse({"error": refused.why}, refused.status)
-        except FullError:
+        except QueueFullError:
             return JSONResponse({"error": "busy; ask again in a second"}, 503, {"Retry-After": "1"})
-        return JSONResponse(answer(probs, names, question.top_k))
+        return JSONResponse(ranked_labels(probs, names, question.top_k))
 
     async def health(_request: Any) -> Any:
         about = {"status": "ok", "student": entry.id, "engine": chosen.name, "labels": names}
@@ -131,11 +131,11 @@ async def _body(request: Any, most: int) -> bytes:
     async for piece in request.stream():
         body += piece
         if len(body) > most:
-            raise RefusedError(413, f"the body has more than {most} bytes; send fewer texts at once")
+            raise RequestError(413, f"the body has more than {most} bytes; send fewer texts at once")
     return body
 
 
-def read(body: bytes, limits: Limits) -> Question:
+def parse_request(body: bytes, limits: RequestLimits) -> ParsedRequest:
     """Understand a request's body.
 
     Raises
@@ -146,23 +146,23 @@ def read(body: bytes, limits: Limits) -> Question:
     try:
         data = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise RefusedError(400, f"the body is not JSON: {error}") from None
+        raise RequestError(400, f"the body is not JSON: {error}") from None
     if not isinstance(data, dict) or "inputs" not in data:
-        raise RefusedError(422, 'expected {"inputs": "text"} or {"inputs": ["text", ...]}')
-    return Question(_texts(data["inputs"], limits), _top_k(data.get("parameters")))
+        raise RequestError(422, 'expected {"inputs": "text"} or {"inputs": ["text", ...]}')
+    return ParsedRequest(_texts(data["inputs"], limits), _top_k(data.get("parameters")))
 
 
-def _texts(inputs: Any, limits: Limits) -> list[str]:
+def _texts(inputs: Any, limits: RequestLimits) -> list[str]:
     texts = [inputs] if isinstance(inputs, str) else inputs
     if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
-        raise RefusedError(422, '"inputs" must be a text or a list of texts')
+        raise RequestError(422, '"inputs" must be a text or a list of texts')
     if len(texts) > limits.texts:
-        raise RefusedError(422, f'"inputs" holds {len(texts)} texts; at most {limits.texts} in a request')
+        raise RequestError(422, f'"inputs" holds {len(texts)} texts; at most {limits.texts} in a request')
     for number, text in enumerate(texts):
         if len(text) > limits.length:
-            raise RefusedError(422, f"text {number} has {len(text)} characters; at most {limits.length}")
+            raise RequestError(422, f"text {number} has {len(text)} characters; at most {limits.length}")
         if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
-            raise RefusedError(422, f"text {number} holds half a surrogate pair")
+            raise RequestError(422, f"text {number} holds half a surrogate pair")
     return texts
 
 
@@ -170,19 +170,19 @@ def _top_k(parameters: Any) -> int | None:
     if parameters is None:
         return None
     if not isinstance(parameters, dict):
-        raise RefusedError(422, '"parameters" must be an object')
+        raise RequestError(422, '"parameters" must be an object')
     unknown = {name for name, value in parameters.items() if value is not None} - {"top_k", "function_to_apply"}
     if unknown:
-        raise RefusedError(422, f'"parameters" holds {", ".join(sorted(unknown))}; only top_k is known')
+        raise RequestError(422, f'"parameters" holds {", ".join(sorted(unknown))}; only top_k is known')
     if parameters.get("function_to_apply") not in {None, "softmax"}:
-        raise RefusedError(422, '"function_to_apply" can only be softmax')
+        raise RequestError(422, '"function_to_apply" can only be softmax')
     top_k = parameters.get("top_k")
     if top_k is not None and (not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1):
-        raise RefusedError(422, '"top_k" must be a whole number above 0')
+        raise RequestError(422, '"top_k" must be a whole number above 0')
     return top_k
 
 
-def answer(probs: Floats, names: Sequence[str], top_k: int | None) -> list[list[dict[str, Any]]]:
+def ranked_labels(probs: Floats, names: Sequence[str], top_k: int | None) -> list[list[dict[str, Any]]]:
     """What the pipeline would say: for each text its labels with scores, the best first."""
     best = (-probs).argsort(axis=1, kind="stable")[:, :top_k]
     return [

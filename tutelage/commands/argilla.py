@@ -12,7 +12,7 @@ import click
 from tutelage.commands.console import Console, command
 
 if TYPE_CHECKING:
-    from tutelage.feedback.push import Pushed
+    from tutelage.feedback.push import PushResult
     from tutelage.feedback.server.lifecycle import Server
     from tutelage.project.loop import Loop
 
@@ -56,7 +56,7 @@ def push_command(console: Console) -> None:
         console.result(data, _push_words(console, pushed) + f"\n{dataset.queue_link}")
 
 
-def _counts(pushed: Pushed) -> dict[str, int]:
+def _counts(pushed: PushResult) -> dict[str, int]:
     return {
         "sent": pushed.sent,
         "metadata_only": pushed.metadata_only,
@@ -65,7 +65,7 @@ def _counts(pushed: Pushed) -> dict[str, int]:
     }
 
 
-def _push_words(console: Console, pushed: Pushed) -> str:
+def _push_words(console: Console, pushed: PushResult) -> str:
     rejected = f", {len(pushed.rejected)} rejected (see {console.workspace.rejects})" if pushed.rejected else ""
     return f"{pushed.sent} sent, {pushed.metadata_only} metadata only, {pushed.unchanged} unchanged{rejected}"
 
@@ -122,9 +122,9 @@ def _write_ranks(loop: Loop, out: Path) -> None:
 def pull_command(console: Console, *, push_to_hub: str, public: bool) -> None:
     """Bring people's answers home and freeze them in a snapshot."""
     if push_to_hub:
-        from tutelage.training.hub.upload import check_name
+        from tutelage.training.hub.upload import check_repository_name
 
-        check_name(push_to_hub)
+        check_repository_name(push_to_hub)
     with _loop(console) as loop:
         snapshot, is_new, fetched = loop.pull()
         manifest = snapshot.manifest

@@ -11,7 +11,7 @@ import click
 from tutelage.commands.console import Console, command
 
 if TYPE_CHECKING:
-    from tutelage.project.demo import Demo, Measured
+    from tutelage.project.demo import DemoResult, Measured
     from tutelage.project.status import Status
 
 
@@ -36,11 +36,11 @@ def status_command(console: Console) -> None:
 def demo_command(console: Console, *, folder: Path) -> None:
     """Show the whole loop on the shipped sample; a person goes on at the printed link."""
     from tutelage.commands.argilla import sign_in_words
-    from tutelage.feedback.server.lifecycle import down, find, free_port, up
+    from tutelage.feedback.server.lifecycle import down, find_server, free_port, up
     from tutelage.project.demo import make_workspace, run_demo
 
     console.say("This is a sample: sentences about companies that do not exist, with made-up votes and reasons.")
-    found = find()
+    found = find_server()
     server = found or up(port=free_port(), on_progress=console.say)
     stays = bool(found) or sys.stdout.isatty()
     try:
@@ -84,7 +84,7 @@ def _spent(row: dict[str, Any]) -> str:
     return words + (f", {row['cost']:.4f} USD, {row['cost'] / row['priced']:.6f} a record" if row["priced"] else "")
 
 
-def _demo_table(demo: Demo) -> str:
+def _demo_table(demo: DemoResult) -> str:
     """Before and after, for people."""
     from tutelage.commands.tables import columns
 

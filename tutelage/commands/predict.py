@@ -12,7 +12,7 @@ from tutelage.training.prediction.engines.engine_table import CHOICES, RAY
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tutelage.training.prediction.predict import Predicted
+    from tutelage.training.prediction.predict import PredictResult
 
 _WHICH = click.option(
     "--student", default="", metavar="ID|champion", help="Which one (default: the champion, else the newest)."
@@ -52,12 +52,14 @@ def predict_command(
     ends in .parquet, .csv or .jsonl, or is - for JSON lines on standard output.
     """
     from tutelage.loaders.sources import Source
-    from tutelage.training.prediction.job import Job
+    from tutelage.training.prediction.job import PredictionJob
     from tutelage.training.prediction.predict import predict
-    from tutelage.training.registry import find
+    from tutelage.training.registry import find_student
 
     workspace = console.workspace
-    job = Job(workspace, find(workspace.students, student), Source(source, encoding, split), out, text, id_)
+    job = PredictionJob(
+        workspace, find_student(workspace.students, student), Source(source, encoding, split), out, text, id_
+    )
     done = predict(job, engine, say=console.say, progress=console.progress)
     words = _summary(done, workspace.rejects)
     if out == "-":
@@ -68,7 +70,7 @@ def predict_command(
         raise SystemExit(1)
 
 
-def _summary(done: Predicted, rejects: Path) -> str:
+def _summary(done: PredictResult, rejects: Path) -> str:
     counts = ", ".join(f"{count} {name}" for name, count in done.labels.items())
     words = f"{done.rows} rows ({counts}) by {done.student} with {done.engine} in {done.wall_s:.1f} s"
     words += f"; {done.kept} of them kept from an earlier run" if done.kept else ""
@@ -94,15 +96,15 @@ def serve_student_command(
     console: Console, *, student: str, engine: str, host: str, port: int, max_body: int, max_texts: int, max_length: int
 ) -> None:
     """Answer over HTTP like the Hub's text-classification pipeline, until interrupted."""
-    from tutelage.training.prediction.batching import ready
-    from tutelage.training.prediction.serve import Limits, check_installed, listen, make_app, serve, url_of
-    from tutelage.training.registry import find
+    from tutelage.training.prediction.batching import ready_student
+    from tutelage.training.prediction.serve import RequestLimits, check_installed, listen, make_app, serve, url_of
+    from tutelage.training.registry import find_student
 
     check_installed()
     with listen(host, port) as listening:
-        entry = find(console.workspace.students, student)
-        chosen, classifier = ready(console.workspace, entry, engine, console.say)
-        app = make_app(entry, chosen, classifier, Limits(max_body, max_texts, max_length))
+        entry = find_student(console.workspace.students, student)
+        chosen, classifier = ready_student(console.workspace, entry, engine, console.say)
+        app = make_app(entry, chosen, classifier, RequestLimits(max_body, max_texts, max_length))
         url = url_of(listening)
         where = {"url": url, "student": entry.id, "engine": chosen.name}
         console.result(where, f"{entry.id} with {chosen.name} answers on {url}; Ctrl-C ends it")

@@ -10,7 +10,7 @@ import click
 from tutelage.commands.console import Console, command
 
 if TYPE_CHECKING:
-    from tutelage.loaders.load import Columns, Loaded
+    from tutelage.loaders.load import Columns, LoadResult
     from tutelage.loaders.sources import Source
 
 
@@ -107,7 +107,7 @@ def _load(console: Console, source: Source, columns: Columns) -> None:
     console.result(loaded, _summary(loaded, workspace.rejects))
 
 
-def _summary(loaded: Loaded, rejects: Path) -> str:
+def _summary(loaded: LoadResult, rejects: Path) -> str:
     words = f"{loaded.rows} rows: {loaded.new} new records, {loaded.known} known, {loaded.rejected} rejected"
     words += f" (see {rejects})" if loaded.rejected else ""
     if loaded.answers or loaded.abstentions:

@@ -1,4 +1,4 @@
-"""``train``, ``evaluate``, ``promote``, ``rollback``: students, from a snapshot to the champion."""
+"""``train``, ``evaluate``, ``promote_student``, ``rollback_champion``: students, from a snapshot to the champion."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tutelage.commands.console import Console, command
 
 if TYPE_CHECKING:
     from tutelage.core.workspace import Workspace
-    from tutelage.training.train import Trained
+    from tutelage.training.train import TrainResult
 
 
 @command("train")
@@ -50,9 +50,9 @@ def train_command(
     from tutelage.training.train import train
 
     if push_to_hub:
-        from tutelage.training.hub.upload import check_name
+        from tutelage.training.hub.upload import check_repository_name
 
-        check_name(push_to_hub)
+        check_repository_name(push_to_hub)
     workspace = console.workspace
     trained = train(workspace, student, snapshot=snapshot, options=options, progress=console.progress)
     if not is_main():
@@ -65,12 +65,12 @@ def train_command(
 
 def _push(workspace: Workspace, student: str, repo: str, *, public: bool) -> str:
     from tutelage.training.hub.upload import push_student
-    from tutelage.training.registry import find
+    from tutelage.training.registry import find_student
 
-    return push_student(find(workspace.students, student), repo, private=not public)
+    return push_student(find_student(workspace.students, student), repo, private=not public)
 
 
-def _summary(trained: Trained) -> str:
+def _summary(trained: TrainResult) -> str:
     left_out = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in trained.left_out.items() if count)
     words = f"auto: {trained.why}\n" if trained.why else ""
     words += "trained" if trained.is_new else "already trained (nothing to do):"
@@ -122,21 +122,24 @@ def evaluate_command(
     from tutelage.commands.tables import describe_evaluation, describe_teachers
     from tutelage.loaders.sources import Source
     from tutelage.training.evaluation.evaluate import evaluate, write_report
-    from tutelage.training.evaluation.gold_set import SheetColumns, from_file, from_holdout
+    from tutelage.training.evaluation.gold_set import GoldColumns, load_gold_set, load_holdout
     from tutelage.training.evaluation.learning_curve import SHARES, learning_curve
     from tutelage.training.evaluation.teacher_comparison import compare_teachers
-    from tutelage.training.registry import find
+    from tutelage.training.registry import find_student
 
     workspace = console.workspace
-    columns = SheetColumns(text, gold, id_, votes)
-    sheet = from_file(workspace, Source(file, encoding, split), columns) if file else from_holdout(workspace)
+    columns = GoldColumns(text, gold, id_, votes)
+    sheet = load_gold_set(workspace, Source(file, encoding, split), columns) if file else load_holdout(workspace)
     if sheet.rejected:
         console.say(f"{sheet.rejected} rows of {sheet.name} could not be used; see {workspace.rejects}")
     if teachers:
         table = compare_teachers(workspace, sheet)
         console.result(table, describe_teachers(table))
         return
-    entry, second = find(workspace.students, student), find(workspace.students, against) if against else None
+    entry, second = (
+        find_student(workspace.students, student),
+        find_student(workspace.students, against) if against else None,
+    )
     if second and second.id == entry.id:
         raise click.UsageError(f"--against {against}: is the same student, {entry.id}; name another")
     found = evaluate(workspace, entry, sheet, against=second, margin=margin)
@@ -158,10 +161,10 @@ def evaluate_command(
 @click.argument("student")
 def promote_command(console: Console, *, student: str) -> None:
     """Make a student the champion: the one that predict, rank and serve use."""
-    from tutelage.training.registry import champion_id, promote
+    from tutelage.training.registry import champion_id, promote_student
 
     before = champion_id(console.workspace.students)
-    entry = promote(console.workspace.students, student, why="promote")
+    entry = promote_student(console.workspace.students, student, why="promote")
     already = " already" if entry.id == before else ""
     console.result({"champion": entry.id}, f"the champion is{already} {entry.id}")
 
@@ -169,7 +172,7 @@ def promote_command(console: Console, *, student: str) -> None:
 @command("rollback")
 def rollback_command(console: Console) -> None:
     """Make the champion before this one the champion again."""
-    from tutelage.training.registry import rollback
+    from tutelage.training.registry import rollback_champion
 
-    entry = rollback(console.workspace.students)
+    entry = rollback_champion(console.workspace.students)
     console.result({"champion": entry.id}, f"the champion is {entry.id} again")

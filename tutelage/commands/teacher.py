@@ -13,7 +13,7 @@ from tutelage.commands.console import Console, command
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tutelage.loaders.teacher.annotate import Annotated
+    from tutelage.loaders.teacher.annotate import AnnotateResult
     from tutelage.loaders.teacher.plan import PlannedPanel
     from tutelage.loaders.teacher.session import Session
 
@@ -62,10 +62,10 @@ def _run(console: Console, session: Session, budget: float | None) -> None:
     console.result(done, _summary(done))
 
 
-def _progress(console: Console) -> Callable[[Annotated, int], None]:
+def _progress(console: Console) -> Callable[[AnnotateResult, int], None]:
     began = time.monotonic()
 
-    def show(done: Annotated, missing: int) -> None:
+    def show(done: AnnotateResult, missing: int) -> None:
         rate = done.votes / max(time.monotonic() - began, 1e-9)
         left = max(0, missing - done.votes - done.saved) / rate
         console.progress(
@@ -76,7 +76,7 @@ def _progress(console: Console) -> Callable[[Annotated, int], None]:
     return show
 
 
-def _summary(done: Annotated) -> str:
+def _summary(done: AnnotateResult) -> str:
     words = f"{done.votes} votes on {done.records} records, {done.abstentions} abstentions"
     words += f"; {done.tokens_in} tokens in, {done.tokens_out} out, {done.cost:.4f} USD"
     words += f"; {done.early_stops} early stops saved {done.saved} votes" if done.early_stops else ""

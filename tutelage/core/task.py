@@ -51,7 +51,7 @@ class Example(Strict):
     reason: str = ""
 
 
-class Argilla(Strict):
+class ArgillaSettings(Strict):
     """Where people answer. ``min_submitted`` responses complete a record."""
 
     workspace: NonEmpty = "tutelage"
@@ -96,7 +96,7 @@ class Task(Strict):
     guidelines: str = ""
     examples: tuple[Example, ...] = ()
     teachers: tuple[Teacher, ...] = ()
-    argilla: Argilla = Argilla()
+    argilla: ArgillaSettings = ArgillaSettings()
     queue: Annotated[int, Field(ge=1)] = 500
     student: NonEmpty = DEFAULT_STUDENT
     holdout: Holdout = Holdout()

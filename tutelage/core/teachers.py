@@ -39,7 +39,7 @@ class Prompt(Strict):
     max_tokens: Tokens | None = None
 
 
-class Limits(Strict):
+class RateLimits(Strict):
     """What an endpoint allows: requests and tokens a minute, calls at once; ``timeout`` in seconds for a whole call."""
 
     rpm: Annotated[float, Field(gt=0)] | None = None
@@ -63,7 +63,7 @@ class Escalate(Strict):
     agreement_below: Fraction = 0.7
 
 
-class Local(Strict):
+class LocalSettings(Strict):
     """How a model runs in this process; ``batch`` is how many answers are written at once."""
 
     device: str = "auto"
@@ -97,9 +97,9 @@ class Teacher(Strict):
     extra_body: dict[str, Any] = Field(default_factory=dict)
     early_stop: bool = False
     escalate: Escalate | None = None
-    limits: Limits = Limits()
+    limits: RateLimits = RateLimits()
     prices: tuple[Price, ...] = ()
-    local: Local = Local()
+    local: LocalSettings = LocalSettings()
 
     @field_validator("prompts", mode="before")
     @classmethod

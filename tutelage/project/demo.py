@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from tutelage.core.files import write_text
 from tutelage.core.rejects import Rejects
 from tutelage.core.workspace import Workspace
-from tutelage.feedback.annotator import Annotator
-from tutelage.feedback.client import Argilla, Dataset
+from tutelage.feedback.client import ArgillaClient, Dataset
+from tutelage.feedback.scripted_annotator import ScriptedAnnotator
 from tutelage.feedback.snapshot import Snapshot
 from tutelage.loaders.gold import add_gold, read_gold
 from tutelage.loaders.ledger import Ledger
@@ -42,7 +42,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Demo:
+class DemoResult:
     """What the demo did; ``before`` and ``after`` the review."""
 
     directory: str
@@ -68,9 +68,9 @@ def make_workspace(directory: Path) -> Workspace:
     return Workspace(root)
 
 
-def run_demo(workspace: Workspace, server: Server, say: Say) -> Demo:
+def run_demo(workspace: Workspace, server: Server, say: Say) -> DemoResult:
     """Import, push, rank, review, pull, train, measure."""
-    owner = Argilla(server.url, server.api_key, annotator=server.annotator)
+    owner = ArgillaClient(server.url, server.api_key, annotator=server.annotator)
     with Ledger(workspace.db) as ledger, owner as argilla:
         loop = Loop(workspace, ledger, argilla)
         _import(workspace, ledger, say)
@@ -83,7 +83,7 @@ def run_demo(workspace: Workspace, server: Server, say: Say) -> Demo:
         snapshot = loop.pull()[0]
         say(f"pull: snapshot {snapshot.id} with {snapshot.manifest['by_source']['human']} labels from people")
         after = _measure(workspace, snapshot, say)
-        return Demo(
+        return DemoResult(
             directory=str(workspace.root),
             records=int(snapshot.manifest["records"]),
             holdout=before.student.rows,
@@ -120,8 +120,8 @@ def _review(workspace: Workspace, server: Server, dataset: Dataset) -> dict[str,
     """Answer the worst tenth as the annotator, with gold; one answer in ten is wrong, as people's are."""
     gold, chance = read_gold(workspace.gold), random.Random(0)
     answers = {}
-    with Argilla(server.url, server.annotator_api_key) as signed_in:
-        annotator = Annotator(signed_in.remote, dataset)
+    with ArgillaClient(server.url, server.annotator_api_key) as signed_in:
+        annotator = ScriptedAnnotator(signed_in.remote, dataset)
         for record in annotator.queue(round(REVIEWED_SHARE * dataset.count())):
             right = gold[record["external_id"]]
             others = [label for label in workspace.task.label_names if label != right]
@@ -132,13 +132,13 @@ def _review(workspace: Workspace, server: Server, dataset: Dataset) -> dict[str,
 
 def _measure(workspace: Workspace, snapshot: Snapshot, say: Say) -> Measured:
     from tutelage.training.evaluation.evaluate import evaluate
-    from tutelage.training.evaluation.gold_set import from_holdout
-    from tutelage.training.registry import find
+    from tutelage.training.evaluation.gold_set import load_holdout
+    from tutelage.training.registry import find_student
     from tutelage.training.train import train
 
     trained = train(workspace, "linear", snapshot=snapshot.id)
     say(f"train: {trained.id} on {trained.rows} records")
-    found = evaluate(workspace, find(workspace.students, trained.id), from_holdout(workspace))
+    found = evaluate(workspace, find_student(workspace.students, trained.id), load_holdout(workspace))
     gold = read_gold(workspace.gold)
     frame = snapshot.frame()
     right = frame["label"] == frame["id"].map(gold)

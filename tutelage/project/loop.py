@@ -13,16 +13,16 @@ from tutelage.core.records import Rank, Record
 from tutelage.core.rejects import Reject, Rejects
 from tutelage.core.settings import Settings
 from tutelage.core.workspace import Workspace
-from tutelage.feedback.client import Argilla, Dataset
+from tutelage.feedback.client import ArgillaClient, Dataset
 from tutelage.feedback.curate import Curated, curate
 from tutelage.feedback.pull import Fetched, by_record, fetch
-from tutelage.feedback.push import Push, Pushed
+from tutelage.feedback.push import Push, PushResult
 from tutelage.feedback.snapshot import Snapshot, write_snapshot
 from tutelage.loaders.holdout import HeldOut, held_out
 from tutelage.loaders.ledger import Ledger
 
 
-def sign_in(settings: Settings, data_dir: Path | None = None) -> Argilla:
+def sign_in(settings: Settings, data_dir: Path | None = None) -> ArgillaClient:
     """Connect to the Argilla that the environment names, else to the embedded one.
 
     Raises
@@ -30,18 +30,18 @@ def sign_in(settings: Settings, data_dir: Path | None = None) -> Argilla:
     ServerError
         When there is none, it does not answer, or it refuses the key.
     """
-    from tutelage.feedback.server.lifecycle import find
+    from tutelage.feedback.server.lifecycle import find_server
 
     if settings.argilla_api_url:
         if settings.argilla_api_key is None:
             raise ServerError("ARGILLA_API_URL is set but ARGILLA_API_KEY is not; set both, in the environment or .env")
-        return Argilla(settings.argilla_api_url, settings.argilla_api_key.get_secret_value())
-    server = find(data_dir)
+        return ArgillaClient(settings.argilla_api_url, settings.argilla_api_key.get_secret_value())
+    server = find_server(data_dir)
     if server is None:
         raise ServerError(
             "no Argilla is running; start one with: tutelage up (or set ARGILLA_API_URL, ARGILLA_API_KEY)"
         )
-    return Argilla(server.url, server.api_key, annotator=server.annotator)
+    return ArgillaClient(server.url, server.api_key, annotator=server.annotator)
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Loop:
 
     workspace: Workspace
     ledger: Ledger
-    argilla: Argilla | None = None
+    argilla: ArgillaClient | None = None
     progress: Callable[[str], None] = field(default=lambda _words: None)
 
     def records(self) -> list[Record]:
@@ -81,13 +81,13 @@ class Loop:
 
     # Push
 
-    def push(self) -> tuple[Pushed, Dataset, bool]:
+    def push(self) -> tuple[PushResult, Dataset, bool]:
         """Make the dataset if it is missing and send what changed; also says whether it was made now."""
         records = self.records()
         dataset, is_new = self._argilla.ensure_dataset(self.workspace.task)
         return self._send(dataset, records), dataset, is_new
 
-    def _send(self, dataset: Dataset, records: list[Record]) -> Pushed:
+    def _send(self, dataset: Dataset, records: list[Record]) -> PushResult:
         pushing = Push(self.ledger, dataset, self.workspace.task, lambda done: self.progress(f"{done} records sent"))
         pushed = pushing.run(iter(records), self.ledger.ranks())
         Rejects(self.workspace.rejects).add(
@@ -96,7 +96,7 @@ class Loop:
         return pushed
 
     @property
-    def _argilla(self) -> Argilla:
+    def _argilla(self) -> ArgillaClient:
         if self.argilla is None:
             raise ServerError("this step needs Argilla; start it with: tutelage up")
         return self.argilla
@@ -132,7 +132,7 @@ class Loop:
 
     # Rank
 
-    def rank(self, *, student: str = "linear", seed: int = 0) -> tuple[list[Rank], Pushed | None, Dataset | None]:
+    def rank(self, *, student: str = "linear", seed: int = 0) -> tuple[list[Rank], PushResult | None, Dataset | None]:
         """Rank what nobody has reviewed; with Argilla, look for new answers first and send the ranks after."""
         dataset = self._dataset() if self.argilla else None
         records, held = self._parted()
@@ -149,11 +149,11 @@ class Loop:
 
     def _rank(self, curated: list[Curated], student: str, seed: int) -> list[Rank]:
         from tutelage.core.pred_probs import read_pred_probs
-        from tutelage.feedback.ranking import rank
+        from tutelage.feedback.ranking import rank_records
 
         self._write_pred_probs(curated, student, seed)
         task = self.workspace.task
-        return rank(curated, task, read_pred_probs(self.workspace.pred_probs, task.label_names), seed=seed)
+        return rank_records(curated, task, read_pred_probs(self.workspace.pred_probs, task.label_names), seed=seed)
 
     def _write_pred_probs(self, curated: list[Curated], student: str, seed: int) -> None:
         """What the training room hands to the ranking, through a file."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tutelage.core.errors import SnapshotError
 from tutelage.core.workspace import Workspace
@@ -12,6 +12,9 @@ from tutelage.feedback.curate import curate
 from tutelage.feedback.pull import by_record
 from tutelage.feedback.snapshot import load_snapshot
 from tutelage.loaders.teacher.teacher_ledger import TeacherLedger
+
+if TYPE_CHECKING:
+    from tutelage.training.registry import Entry
 
 _OF_A_STUDENT = ("id", "kind", "model", "rows", "snapshot", "created_at")
 
@@ -46,7 +49,7 @@ def status(workspace: Workspace) -> Status:
     TutelageError
         When the task file or the ledger cannot be used.
     """
-    from tutelage.training.registry import champion_id, entries
+    from tutelage.training.registry import champion_id, list_students
 
     task = workspace.task
     with TeacherLedger(workspace.db) as ledger:
@@ -65,12 +68,14 @@ def status(workspace: Workspace) -> Status:
         ranked=len(ranks),
         by_status=dict(Counter(item.status for item in curated)),
         snapshot=_newest_snapshot(workspace),
-        students=[
-            {name: getattr(entry.manifest, name) for name in _OF_A_STUDENT} for entry in entries(workspace.students)
-        ],
+        students=[_about(entry) for entry in list_students(workspace.students)],
         champion=champion_id(workspace.students),
         spent=spent,
     )
+
+
+def _about(entry: Entry) -> dict[str, Any]:
+    return {name: getattr(entry.manifest, name) for name in _OF_A_STUDENT}
 
 
 def _newest_snapshot(workspace: Workspace) -> str | None:

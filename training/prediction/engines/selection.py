@@ -38,7 +38,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenEngine:
     """The engine, its name with the type it computes in, and the share of ``sample`` texts with torch's label."""
 
     engine: str
@@ -47,9 +47,9 @@ class Chosen:
     sample: int = 0
 
 
-def choose(
+def choose_engine(
     student: Student, kind: str, folder: Path, texts: Sequence[str], wanted: str, say: Say
-) -> tuple[Chosen, Classifier]:
+) -> tuple[ChosenEngine, Classifier]:
     """The engine ``wanted``, or for ``auto`` the first that can be made and agrees with torch on a sample of ``texts``.
 
     An engine that does not agree is passed over with a word, one that was asked for by name too. One that
@@ -64,7 +64,7 @@ def choose(
     if network is None:
         if wanted not in {"auto", REFERENCE}:
             raise StudentError(f"--engine {wanted}: a {kind} student runs by itself; leave --engine out")
-        return Chosen(REFERENCE, kind), PlainClassifier(student, kind)
+        return ChosenEngine(REFERENCE, kind), PlainClassifier(student, kind)
     sample = list(texts[:: max(1, len(texts) // SAMPLE)])[:SAMPLE]
     return _Choice(network, sample, say).first(_candidates(wanted, network, texts), wanted)
 
@@ -97,15 +97,15 @@ class _Choice:
     sample: list[str]
     say: Say
 
-    def first(self, names: Sequence[str], wanted: str) -> tuple[Chosen, Classifier]:
+    def first(self, names: Sequence[str], wanted: str) -> tuple[ChosenEngine, Classifier]:
         """The first of these that can be made and agrees; the reference needs no check."""
         for name in names[:-1]:
             chosen = self._checked(name, needed=name == wanted)
             if chosen is not None:
                 return chosen
-        return Chosen(REFERENCE, self._reference.name), self._reference
+        return ChosenEngine(REFERENCE, self._reference.name), self._reference
 
-    def _checked(self, name: str, *, needed: bool) -> tuple[Chosen, Classifier] | None:
+    def _checked(self, name: str, *, needed: bool) -> tuple[ChosenEngine, Classifier] | None:
         try:
             classifier = EngineClassifier(self.network, _make(name, self.network))
             agreement = self._agreement(classifier)
@@ -123,7 +123,7 @@ class _Choice:
             self.say(f"{words}; that is under {ENOUGH_AGREEMENT:.0%}, the next engine is taken")
             return None
         self.say(words)
-        return Chosen(name, classifier.name, agreement, len(self.sample)), classifier
+        return ChosenEngine(name, classifier.name, agreement, len(self.sample)), classifier
 
     @cached_property
     def _reference(self) -> EngineClassifier:

@@ -23,7 +23,7 @@ _WORST_FIRST = {
 
 
 @dataclass(frozen=True)
-class Annotator:
+class ScriptedAnnotator:
     """Signed in by the connection's API key."""
 
     remote: Remote
