@@ -235,4 +235,13 @@ def _vote(row: Sequence[Any], task: Task, voters: dict[tuple[str, str, int], Vot
 
 def _response(row: Sequence[Any]) -> Response:
     record_id, user_id, annotator, status, label, reason, at, state = row
-    return Response(record_id, user_id, annotator, status, label, reason, datetime.fromisoformat(at), state)
+    return Response(
+        record_id=record_id,
+        user_id=user_id,
+        annotator=annotator,
+        status=status,
+        label=label,
+        reason=reason,
+        updated_at=datetime.fromisoformat(at),
+        state=state,
+    )

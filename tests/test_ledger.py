@@ -28,7 +28,15 @@ def filled(path: Path) -> None:
 
 
 def response(record: str, user: str, label: str, at: int = 1) -> Response:
-    return Response(record, user, user, "submitted", label, "", datetime(2024, 1, at, tzinfo=UTC))
+    return Response(
+        record_id=record,
+        user_id=user,
+        annotator=user,
+        status="submitted",
+        label=label,
+        reason="",
+        updated_at=datetime(2024, 1, at, tzinfo=UTC),
+    )
 
 
 def test_what_goes_in_comes_out(tmp_path: Path) -> None:

@@ -133,12 +133,12 @@ def test_votes_on_the_command_line_spare_prompts_at_temperature_0(make_task: Cal
 @pytest.mark.parametrize(
     ("keys", "complaint"),
     [
-        ("api_key_env: hf_abcDEF123", "never the key itself"),
-        ("base_url: 'https://me:secret@host/v1'", "must hold no key"),
-        ("base_url: 'https://host/v1?key=secret'", "must hold no key"),
+        ("api_key_env: hf_abcDEF123", "not the key itself"),
+        ("base_url: 'https://me:secret@host/v1'", "must contain no key"),
+        ("base_url: 'https://host/v1?key=secret'", "must contain no key"),
         ("base_url: localhost", "http://"),
-        ("temperature: 0", "say the same"),
-        ("prompts: [cot, cot]", "stands twice"),
+        ("temperature: 0", "all answers are the same"),
+        ("prompts: [cot, cot]", "is listed twice"),
         ("limits: {rqm: 3}", "unknown key.*rpm"),
         ("api_key: secret", "unknown key"),
     ],

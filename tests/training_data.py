@@ -47,7 +47,10 @@ def records(rows: Sequence[tuple[str, str]], wrong: float = 0.1, seed: int = 1) 
     made = []
     for number, (text, gold) in enumerate(rows):
         said = [rng.choice(labels) if rng.random() < wrong else gold for _ in VOTERS]
-        votes = tuple(Vote(voter, label, label, "because") for voter, label in zip(VOTERS, said, strict=True))
+        votes = tuple(
+            Vote(voter=voter, raw=label, label=label, reason="because")
+            for voter, label in zip(VOTERS, said, strict=True)
+        )
         made.append(Record(f"r{number}", text, None, votes))
     return made
 
