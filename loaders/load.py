@@ -1,4 +1,4 @@
-"""From rows to records: ids, checks, votes; what cannot be used goes to ``rejects.jsonl``."""
+"""From rows to records: ids, checks, votes; rows that cannot be used go to ``rejects.jsonl``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import islice
-from typing import NamedTuple
 
 from tutelage.core.errors import SourceError
 from tutelage.core.records import Record, Voter
@@ -20,7 +19,8 @@ from tutelage.loaders.sources import Source
 _BATCH = 1000
 
 
-class VoteColumn(NamedTuple):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoteColumn:
     """A column of votes, and the column of their reasons ('' for none)."""
 
     voter: Voter
@@ -28,9 +28,9 @@ class VoteColumn(NamedTuple):
     reason: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Columns:
-    """Which column holds what; an empty name means that there is none."""
+    """Names of a source's columns; an empty name stands for none."""
 
     text: str
     id: str = ""
@@ -39,17 +39,17 @@ class Columns:
     votes: tuple[VoteColumn, ...] = ()
 
     def names(self) -> list[str]:
-        """All columns that must be there."""
+        """All columns that are required."""
         votes = (name for vote in self.votes for name in (vote.label, vote.reason))
         return [name for name in (self.text, self.id, self.given, self.gold, *votes) if name]
 
 
-@dataclass
+@dataclass(kw_only=True)
 class LoadResult:
-    """What a load did, row by row and answer by answer.
+    """Counts of a load's rows and votes.
 
-    ``differing`` counts the source's votes that were loaded before with another label, which stays;
-    ``abstentions`` counts the source's votes, ``given_unread`` its given labels, that name no label.
+    ``differing`` counts votes that were loaded before with another label, which is kept;
+    ``abstentions`` counts votes, ``given_unread`` given labels, that name none of the task's labels.
     """
 
     rows: int = 0
@@ -62,7 +62,7 @@ class LoadResult:
     given_unread: int = 0
 
     def __post_init__(self) -> None:
-        # Gold labels by record id: no field, so that they are in nothing that is printed of a load.
+        # Gold labels by record id: not a field, so that they are never printed.
         self.gold: dict[str, str] = {}
 
 
@@ -75,31 +75,31 @@ def load(
     names_label: Callable[[str], object] = bool,
     progress: Callable[[int], None] = lambda _rows: None,
 ) -> LoadResult:
-    """Stream a source into the ledger; good rows go in, bad rows to ``rejects``.
+    """Stream a source into the ledger; rows that cannot be used go to ``rejects``.
 
     Parameters
     ----------
     names_label
-        Whether what a vote or a given label says names a label; what does not is kept and counted.
+        Whether the text of a vote or a given label names a label; one that does not is kept and counted.
     progress
-        Called with the number of rows done, after each batch.
+        Called with the number of rows read, after each batch.
 
     Raises
     ------
     SourceError
-        When the source or a column is missing, or the file is in another encoding.
+        When the source or a column is missing, or the file has another encoding.
     """
     source.require(columns.names())
-    loaded = LoadResult()
+    result = LoadResult()
     identify = _Identifier(columns)
     rows = source.rows()
     while batch := list(islice(rows, _BATCH)):
-        bad = _take(batch, columns, identify, ledger, loaded, names_label)
+        bad = _load_batch(batch, columns, identify, ledger, result, names_label)
         rejects.add([_reject(source, row, why, columns) for row, why in bad])
-        loaded.rejected += len(bad)
-        loaded.rows += len(batch)
-        progress(loaded.rows)
-    return loaded
+        result.rejected += len(bad)
+        result.rows += len(batch)
+        progress(result.rows)
+    return result
 
 
 def _reject(source: Source, row: Row, why: str, columns: Columns) -> Reject:
@@ -107,36 +107,36 @@ def _reject(source: Source, row: Row, why: str, columns: Columns) -> Reject:
     return Reject(source=source.name, row=row.number, reason=why, values=values)
 
 
-def _take(
+def _load_batch(
     batch: Sequence[Row],
     columns: Columns,
     identify: _Identifier,
     ledger: Ledger,
-    loaded: LoadResult,
+    result: LoadResult,
     names_label: Callable[[str], object],
 ) -> list[tuple[Row, str]]:
     """Put a batch into the ledger in one transaction; returns the rows that cannot be used, with the reason."""
-    good, bad = _sift(batch, columns, identify, ledger)
+    good, bad = _split_batch(batch, columns, identify, ledger)
     records = [
         Record(record_id, row.cell(columns.text), row.cell(columns.given).strip() or None) for record_id, row in good
     ]
     answers = [answer for record_id, row in good for answer in _answers(record_id, row, columns)]
     added, answered = ledger.add(records, answers)
-    loaded.new += added.new
-    loaded.known += added.known
-    loaded.answers += answered.new
-    loaded.differing += answered.differing
-    loaded.abstentions += sum(1 for answer in answers if not names_label(answer.said))
-    loaded.given_unread += sum(1 for record in records if record.given and not names_label(record.given))
+    result.new += added.new
+    result.known += added.known
+    result.answers += answered.new
+    result.differing += answered.differing
+    result.abstentions += sum(1 for answer in answers if not names_label(answer.label_text))
+    result.given_unread += sum(1 for record in records if record.given and not names_label(record.given))
     gold = ((record_id, row.cell(columns.gold).strip()) for record_id, row in good)
-    loaded.gold.update((record_id, label) for record_id, label in gold if label)
+    result.gold.update((record_id, label) for record_id, label in gold if label)
     return bad
 
 
-def _sift(
+def _split_batch(
     batch: Sequence[Row], columns: Columns, identify: _Identifier, ledger: Ledger
 ) -> tuple[list[tuple[str, Row]], list[tuple[Row, str]]]:
-    """The good rows with their ids, and the bad ones with what is wrong."""
+    """The usable rows with their ids, and the others with the reason."""
     problems = [(row, _problem(row, columns)) for row in batch]
     named = [(identify(row), row) for row, problem in problems if not problem]
     texts = ledger.text_of([record_id for record_id, _ in named])
@@ -146,7 +146,7 @@ def _sift(
         if normalised(texts.setdefault(record_id, text)) == normalised(text):
             good.append((record_id, row))
         else:
-            bad.append((row, f"id {record_id!r} was seen with another text"))
+            bad.append((row, f"id {record_id!r} already has another text"))
     return good, bad
 
 
@@ -157,13 +157,18 @@ def _problem(row: Row, columns: Columns) -> str:
     if length > TEXT_MAX_LENGTH:
         return f"text of {length} characters is too long for Argilla (at most {TEXT_MAX_LENGTH})"
     if any("\0" in row.cell(name) for name in columns.names()):  # SQLite and PostgreSQL do not take it
-        return "holds a NUL character"
+        return "contains a NUL character"
     return ""
 
 
 def _answers(record_id: str, row: Row, columns: Columns) -> Iterator[Answer]:
     for column in columns.votes:
-        yield Answer(record_id, column.voter, row.cell(column.label), row.cell(column.reason))
+        yield Answer(
+            record_id=record_id,
+            voter=column.voter,
+            label_text=row.cell(column.label),
+            reason=row.cell(column.reason),
+        )
 
 
 class _Identifier:
@@ -182,19 +187,21 @@ class _Identifier:
 
 
 def vote_columns(specs: Iterable[str], source: Source, teacher: str) -> tuple[VoteColumn, ...]:
-    """Read ``LABELCOL[:REASONCOL]`` and ``vote__*``; what the star matched is a teacher of its own."""
-    there = source.columns()
-    found: list[VoteColumn] = []
+    """Parse ``LABELCOL[:REASONCOL]`` and ``vote__*``; each column that a star matches is a teacher of its own."""
+    available = source.columns()
+    votes: list[VoteColumn] = []
     for spec in specs:
-        if "*" in spec and spec not in there:
-            matches = [name for name in there if fnmatchcase(name, spec)]
+        if "*" in spec and spec not in available:
+            matches = [name for name in available if fnmatchcase(name, spec)]
             if not matches:
-                raise SourceError(f"{source.name}: no column matches --vote {spec!r}; it has: {', '.join(there)}")
-            found += [VoteColumn(Voter(_starred(name, spec), name), name) for name in matches]
+                raise SourceError(
+                    f"{source.name}: no column matches --vote {spec!r}; its columns: {', '.join(available)}"
+                )
+            votes += [VoteColumn(voter=Voter(_starred(name, spec), name), label=name) for name in matches]
         else:
-            label, reason = (spec, "") if spec in there else _split(spec)
-            found.append(VoteColumn(Voter(teacher, label), label, reason))
-    return tuple(found)
+            label, reason = (spec, "") if spec in available else _split(spec)
+            votes.append(VoteColumn(voter=Voter(teacher, label), label=label, reason=reason))
+    return tuple(votes)
 
 
 def _split(spec: str) -> tuple[str, str]:

@@ -154,7 +154,7 @@ def test_a_holdout_file_without_id_and_text_says_so(tmp_path: Path) -> None:
     fill(workspace, made, {})
     freeze(workspace, made)
     (tmp_path / "gold.csv").write_text("key\nr0\n", "utf-8")
-    with pytest.raises(Exception, match="needs a column 'id' or 'text'; it has: key"):
+    with pytest.raises(Exception, match="needs a column 'id' or 'text'; its columns: key"):
         quietly(workspace)
 
 

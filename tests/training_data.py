@@ -66,7 +66,11 @@ def make_workspace(root: Path, **keys: Any) -> Workspace:
 
 def fill(workspace: Workspace, made: Sequence[Record], gold: Mapping[str, str]) -> None:
     """Put records, their votes and gold labels into the task."""
-    answers = [Answer(record.id, vote.voter, vote.raw, vote.reason) for record in made for vote in record.votes]
+    answers = [
+        Answer(record_id=record.id, voter=vote.voter, label_text=vote.raw, reason=vote.reason)
+        for record in made
+        for vote in record.votes
+    ]
     with Ledger(workspace.db) as ledger:
         ledger.add(made, answers)
     add_gold(workspace.gold, gold)

@@ -43,7 +43,7 @@ def load_command(console: Console, source: str, *, text: str, id_: str, gold: st
     from tutelage.loaders.load import Columns
     from tutelage.loaders.sources import Source
 
-    _load(console, Source(source, encoding, split), Columns(text, id_, gold=gold))
+    _load(console, Source(source, encoding, split), Columns(text=text, id=id_, gold=gold))
 
 
 @command("import")
@@ -83,7 +83,9 @@ def import_command(
     from tutelage.loaders.sources import Source
 
     source = Source(file, encoding, split)
-    _load(console, source, Columns(text, id_, given, gold, vote_columns(votes, source, teacher)))
+    _load(
+        console, source, Columns(text=text, id=id_, given=given, gold=gold, votes=vote_columns(votes, source, teacher))
+    )
 
 
 def _load(console: Console, source: Source, columns: Columns) -> None:

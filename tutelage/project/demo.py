@@ -102,7 +102,7 @@ def _changed(taught: Snapshot, answers: dict[str, str]) -> int:
 
 def _import(workspace: Workspace, ledger: Ledger, say: Say) -> None:
     source = Source(str(SAMPLE / "sample.csv"))
-    columns = Columns("text", "id", gold="gold", votes=vote_columns(VOTES, source, "sample-teacher"))
+    columns = Columns(text="text", id="id", gold="gold", votes=vote_columns(VOTES, source, "sample-teacher"))
     loaded = load(source, columns, ledger, Rejects(workspace.rejects), names_label=workspace.task.read_label)
     add_gold(workspace.gold, loaded.gold)
     say(f"import: {loaded.new} sample sentences with {loaded.answers} votes, {loaded.abstentions} of them abstentions")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from tutelage.core.errors import SnapshotError
@@ -53,7 +53,7 @@ def status(workspace: Workspace) -> Status:
 
     task = workspace.task
     with TeacherLedger(workspace.db) as ledger:
-        spent = [row._asdict() for row in ledger.spent()]
+        spent = [asdict(row) for row in ledger.spent()]
         dataset, ranks = ledger.latest_dataset(), ledger.ranks()
         responses = by_record(ledger.responses(dataset)) if dataset else {}
         curated = curate(ledger.records(task), responses, ranks)
