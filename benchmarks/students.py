@@ -109,7 +109,9 @@ def training_set(data: Data, plan: Plan, rows: Ints) -> TrainingSet:
     rows, labels = rows[keep], labels[keep]
     texts = tuple(data.texts[i] for i in rows)
     targets = one_hot(labels, len(data.names))
-    return TrainingSet(tuple(map(str, rows)), texts, labels, weights / weights.mean(), targets)
+    return TrainingSet(
+        ids=tuple(map(str, rows)), texts=texts, labels=labels, weights=weights / weights.mean(), targets=targets
+    )
 
 
 def run(data: Data, plan: Plan, train: Ints, test: Ints) -> dict[str, Any]:

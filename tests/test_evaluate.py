@@ -157,7 +157,9 @@ def equal_rows(entry: Entry) -> list[dict[str, str]]:
 
 def test_a_student_without_its_list_of_texts_is_not_measured(workspace: Workspace) -> None:
     (find_student(workspace.students).path / SEEN).unlink()
-    with pytest.raises(StudentError, match=r"seen\.json: cannot be read, so nobody knows .* train a student here"):
+    with pytest.raises(
+        StudentError, match=r"seen\.json: cannot be read, so the training texts of .* train a student here"
+    ):
         measured(workspace)
 
 

@@ -23,7 +23,7 @@ from tutelage.loaders.holdout import LOCK, HeldOut, held_out
 from tutelage.training.evaluation.gold_set import load_holdout
 from tutelage.training.evaluation.learning_curve import growing, learning_curve
 from tutelage.training.registry import find_student
-from tutelage.training.students.finetune import last_whole_checkpoint, row_weights, weighted_cross_entropy
+from tutelage.training.students.finetune import last_complete_checkpoint, sample_weights, weighted_cross_entropy
 from tutelage.training.students.fit import FEW, choose_recipe, fit
 from tutelage.training.students.kinds import KINDS, SETFIT
 from tutelage.training.students.recipe import Recipe, parse_student, student_id
@@ -44,7 +44,13 @@ def training_set(count: int, seed: int = 0) -> TrainingSet:
     rows = sentences(count, seed)
     labels = np.array([NAMES.index(label) for _, label in rows])
     ids = tuple(map(str, range(count)))
-    return TrainingSet(ids, tuple(text for text, _ in rows), labels, np.ones(count), one_hot(labels, 3))
+    return TrainingSet(
+        ids=ids,
+        texts=tuple(text for text, _ in rows),
+        labels=labels,
+        weights=np.ones(count),
+        targets=one_hot(labels, 3),
+    )
 
 
 @pytest.mark.parametrize("kind", ["frozen", "setfit"])
@@ -85,7 +91,7 @@ def test_setfit_of_one_label_says_that_label(tmp_path: Path, tiny: str) -> None:
     one = rows.take(np.flatnonzero(rows.labels == 2))
     student = fit(parse_student(f"{tiny}:setfit", **FAST), one, NAMES, tmp_path, said.append).student
     np.testing.assert_allclose(student.predict_proba(["anything"]), [[0, 0, 1]])
-    assert "not tuned" in said[0]
+    assert "not fine-tuned" in said[0]
 
 
 # auto
@@ -95,10 +101,10 @@ def test_auto_takes_setfit_for_few_labels_and_the_encoder_for_many() -> None:
     few, many = np.repeat([0, 1], FEW - 1), np.repeat([0, 1], FEW)
     recipe, why = choose_recipe(few, "some/encoder", {"seed": 7})
     assert (recipe.kind, recipe.model, recipe.seed) == ("setfit", KINDS[SETFIT].model, 7)
-    assert f"{FEW - 1} labels a class are under {FEW}" in why
+    assert f"{FEW - 1} labels per class are fewer than {FEW}" in why
     recipe, why = choose_recipe(many, "some/encoder", {})
     assert (recipe.kind, recipe.model) == ("encoder", "some/encoder")
-    assert f"{FEW} labels a class" in why
+    assert f"{FEW} labels per class" in why
     for no_encoder in ("auto", "linear", "some/encoder:frozen"):
         assert choose_recipe(many, no_encoder, {})[0].model == "FacebookAI/roberta-base"
 
@@ -164,10 +170,10 @@ def _frame(workspace: Workspace):  # type: ignore[no-untyped-def]  # noqa: ANN20
 
 def test_class_weights_make_labels_weigh_the_same() -> None:
     rows = training_set(60)
-    weights = row_weights(rows, balanced=True)
+    weights = sample_weights(rows, balanced=True)
     sums = [weights[rows.labels == k].sum() for k in range(3)]
     np.testing.assert_allclose(sums, 20)
-    assert (row_weights(rows, balanced=False) == 1).all()
+    assert (sample_weights(rows, balanced=False) == 1).all()
 
 
 def test_the_loss_is_the_weighted_mean_whatever_the_accumulation() -> None:
@@ -197,11 +203,11 @@ def test_accumulation_does_what_a_larger_batch_does(tmp_path: Path, tiny: str) -
 def test_validation_is_drawn_by_text_and_in_proportion() -> None:
     rows = training_set(100)
     twice = TrainingSet(
-        (*rows.ids, *(f"twin{i}" for i in rows.ids)),
-        (*rows.texts, *(f" {text}" for text in rows.texts)),
-        np.tile(rows.labels, 2),
-        np.ones(200),
-        np.tile(rows.targets, (2, 1)),
+        ids=(*rows.ids, *(f"twin{i}" for i in rows.ids)),
+        texts=(*rows.texts, *(f" {text}" for text in rows.texts)),
+        labels=np.tile(rows.labels, 2),
+        weights=np.ones(200),
+        targets=np.tile(rows.targets, (2, 1)),
     )
     train_rows, validation = split_validation(twice, 0.1, 0)
     assert validation is not None
@@ -290,7 +296,7 @@ def test_a_killed_training_goes_on_and_ends_the_same(tmp_path: Path, tiny: str) 
     process.send_signal(signal.SIGKILL)
     assert process.communicate()[0] == b"", "it was killed before it was done"
     (work,) = killed.students.glob(".work-*")
-    checkpoint = last_whole_checkpoint(work)
+    checkpoint = last_complete_checkpoint(work)
     assert checkpoint is not None
     (work / "checkpoint-9999").mkdir()  # as if cut short
     for workspace in (killed, whole):

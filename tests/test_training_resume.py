@@ -105,11 +105,11 @@ def test_stopped_without_validation_nothing_is_trained_again(tmp_path: Path, tin
 def test_what_killed_runs_took_counts(tmp_path: Path) -> None:
     with Meter(tmp_path) as meter:
         sum(range(2_000_000))
-    first = meter.took()
+    first = meter.total()
     with Meter(tmp_path) as meter:
         pass
-    assert meter.took().cpu_s >= first.cpu_s > 0
-    assert meter.took().wall_s >= first.wall_s > 0
+    assert meter.total().cpu_s >= first.cpu_s > 0
+    assert meter.total().wall_s >= first.wall_s > 0
 
 
 def test_a_kill_loses_only_what_comes_after_the_last_note(tmp_path: Path, tiny: Path) -> None:
@@ -129,11 +129,11 @@ def test_processes_and_their_gpus_add_up(tmp_path: Path) -> None:
     for rank, wall in enumerate((3000.0, 3600.0)):
         spent = {"wall_s": wall, "cpu_s": 1800.0, "gpu_s": wall}
         (tmp_path / f"took-{rank}.json").write_text(json.dumps(spent), "utf-8")
-    took = Meter(tmp_path).took()
+    took = Meter(tmp_path).total()
     assert took == estimate_cost(3600, 3600, gpu_s=6600)
     assert took.cost_usd == pytest.approx(0.05 + 0.6 * 6600 / 3600)
     assert took.energy_kwh == pytest.approx(0.01 + 0.3 * 6600 / 3600)
-    assert "0.6 $ a GPU hour" in took.basis
+    assert "0.6 $ per GPU hour" in took.basis
 
 
 # The hardware
@@ -183,8 +183,8 @@ def test_short_memory_halves_the_batches_and_adds_them_up(
     words = list[str]()
     short = trained(small_task(tmp_path / "short"), tiny, words, epochs=2)
     assert [line for line in words if "memory" in line] == [
-        "the GPU's memory is short: --batch-size 8 --accumulate 2",
-        "the GPU's memory is short: --batch-size 4 --accumulate 4",
+        "out of GPU memory: continuing with --batch-size 8 --accumulate 2",
+        "out of GPU memory: continuing with --batch-size 4 --accumulate 4",
     ]
     assert same(short, asked)
 
@@ -193,7 +193,7 @@ def test_memory_for_no_batch_at_all_says_what_to_do(
     tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     too_much_above(0, monkeypatch)
-    with pytest.raises(StudentError, match=r"--batch-size 1: too much .* --accumulate .* --max-length"):
+    with pytest.raises(StudentError, match=r"--batch-size 1: out of GPU memory.* --accumulate .* --max-length"):
         trained(small_task(tmp_path), tiny)
 
 

@@ -68,7 +68,7 @@ def test_of_two_calls_at_once_the_second_waits_and_finds_the_student(
         assert is_training.wait(30)
         second = calls.submit(train, workspace, "linear", progress=listen)
     name = first.result().id
-    assert said == [f"waiting for another call that is training {name}"]
+    assert said == [f"waiting for another call that trains {name}"]
     assert (first.result().is_new, second.result().is_new) == (True, False)
     assert second.result().id == name
     assert list(workspace.students.iterdir()) == [workspace.students / name]
@@ -243,7 +243,7 @@ def test_no_snapshot_and_nothing_to_learn_from_say_so(tmp_path: Path) -> None:
     with pytest.raises(SnapshotError, match="tutelage pull"):
         quietly(workspace)
     freeze(workspace, [])
-    with pytest.raises(SnapshotError, match="nothing to learn from"):
+    with pytest.raises(SnapshotError, match="no rows to train on"):
         quietly(workspace)
 
 
