@@ -39,7 +39,7 @@ from tutelage.training.cost import CPU_WATTS_PER_CORE, GRID_KG_CO2_PER_KWH, USD_
 from tutelage.training.prediction.engines.network import network_of  # noqa: E402
 from tutelage.training.prediction.engines.selection import ENGINES, classifier_on  # noqa: E402
 from tutelage.training.students.encoder import EncoderStudent  # noqa: E402
-from tutelage.training.students.fit import fit  # noqa: E402
+from tutelage.training.students.fit import fit_student  # noqa: E402
 from tutelage.training.students.recipe import parse_student  # noqa: E402
 from tutelage.training.students.training_set import TrainingSet  # noqa: E402
 
@@ -89,7 +89,7 @@ def minilm(folder: Path, epochs: int) -> tuple[str, ...]:
         )
         recipe = parse_student(str(get_model_path()), learning_rate=1e-4, epochs=epochs)
         with tempfile.TemporaryDirectory() as work:
-            student, _, _ = fit(recipe, training_set, names, Path(work), lambda _words: None)
+            student = fit_student(recipe, training_set, names, Path(work), lambda _words: None).student
         folder.mkdir(parents=True, exist_ok=True)
         student.save(folder)
     return names

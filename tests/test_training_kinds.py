@@ -21,10 +21,10 @@ from tutelage.core.workspace import Workspace
 from tutelage.feedback.snapshot import load_snapshot
 from tutelage.loaders.holdout import LOCK, HeldOut, held_out
 from tutelage.training.evaluation.gold_set import load_holdout
-from tutelage.training.evaluation.learning_curve import growing, learning_curve
+from tutelage.training.evaluation.learning_curve import learning_curve, stratified_order
 from tutelage.training.registry import find_student
 from tutelage.training.students.finetune import last_complete_checkpoint, sample_weights, weighted_cross_entropy
-from tutelage.training.students.fit import FEW, choose_recipe, fit
+from tutelage.training.students.fit import FEW, choose_recipe, fit_student
 from tutelage.training.students.kinds import KINDS, SETFIT
 from tutelage.training.students.recipe import Recipe, parse_student, student_id
 from tutelage.training.students.training_set import SnapshotRows, TrainingSet, split_validation
@@ -75,7 +75,9 @@ def test_setfit_changes_the_encoder_and_frozen_does_not(tmp_path: Path, tiny: st
 
     before = load_file(Path(tiny) / "model.safetensors")
     for kind, changes in (("frozen", False), ("setfit", True)):
-        student = fit(parse_student(f"{tiny}:{kind}"), training_set(12), NAMES, tmp_path, lambda _words: None).student
+        student = fit_student(
+            parse_student(f"{tiny}:{kind}"), training_set(12), NAMES, tmp_path, lambda _words: None
+        ).student
         folder = tmp_path / kind
         folder.mkdir()
         student.save(folder)
@@ -89,7 +91,7 @@ def test_setfit_of_one_label_says_that_label(tmp_path: Path, tiny: str) -> None:
     rows = training_set(40)
     said: list[str] = []
     one = rows.take(np.flatnonzero(rows.labels == 2))
-    student = fit(parse_student(f"{tiny}:setfit", **FAST), one, NAMES, tmp_path, said.append).student
+    student = fit_student(parse_student(f"{tiny}:setfit", **FAST), one, NAMES, tmp_path, said.append).student
     np.testing.assert_allclose(student.predict_proba(["anything"]), [[0, 0, 1]])
     assert "not fine-tuned" in said[0]
 
@@ -195,7 +197,9 @@ def test_accumulation_does_what_a_larger_batch_does(tmp_path: Path, tiny: str) -
     probs = []
     for batch, accumulate in ((16, 1), (8, 2)):
         recipe = parse_student(tiny, learning_rate=1e-3, epochs=1, batch_size=batch, accumulate=accumulate)
-        fitted = fit(replace(recipe, validation=0.0), training_set(64), NAMES, tmp_path / str(batch), lambda _: None)
+        fitted = fit_student(
+            replace(recipe, validation=0.0), training_set(64), NAMES, tmp_path / str(batch), lambda _: None
+        )
         probs.append(fitted.student.predict_proba(texts))
     np.testing.assert_allclose(probs[0], probs[1], atol=0.02)
 
@@ -224,7 +228,7 @@ def test_validation_is_drawn_by_text_and_in_proportion() -> None:
 
 def test_training_stops_early_and_keeps_the_best_epoch(tmp_path: Path, tiny: str) -> None:
     recipe = parse_student(tiny, learning_rate=5e-3, epochs=40, patience=2)
-    fitted = fit(recipe, training_set(150), NAMES, tmp_path, lambda _words: None)
+    fitted = fit_student(recipe, training_set(150), NAMES, tmp_path, lambda _words: None)
     student, validation, story = fitted.student, fitted.validation, fitted.training
     scores = story["validation_macro_f1"]
     assert validation is not None
@@ -252,12 +256,12 @@ def test_a_part_of_the_curve_that_lacks_a_label_is_left_out(tmp_path: Path) -> N
     entry = find_student(workspace.students, trained.id)
     points = learning_curve(workspace, entry, sheet, shares=(2 / trained.rows, 3 / trained.rows), progress=said.append)
     assert [point.rows for point in points] == [3]
-    assert said[0] == "learning curve: left out 2 rows, which lack a label"
+    assert said[0] == "learning curve: skipped 2 rows, which do not have every label"
 
 
 def test_each_beginning_of_the_curves_rows_has_the_labels_in_proportion() -> None:
     labels = np.repeat([0, 1, 2], [2, 40, 158])
-    order = growing(labels, seed=1)
+    order = stratified_order(labels, seed=1)
     assert sorted(order) == list(range(200))
     assert [np.bincount(labels[order[:count]]).tolist() for count in (3, 20, 100)] == [
         [1, 1, 1],

@@ -151,7 +151,7 @@ SCORES = {
 
 
 def test_the_card_is_read_by_the_hub_and_nothing_in_it_acts(tmp_path: Path) -> None:
-    evaluation = {"sheet": "the holdout", "sheet_digest": "d1", "scores": {"encoder-1": SCORES}}
+    evaluation = {"gold_set": "the holdout", "gold_set_digest": "d1", "scores": {"encoder-1": SCORES}}
     write_card(tmp_path, ENCODER, [evaluation])
     card = ModelCard.load(tmp_path / "README.md")
     assert card.data.base_model == "FacebookAI/roberta-base"

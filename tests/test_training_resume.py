@@ -20,7 +20,7 @@ from tutelage.training.cost import Meter, estimate_cost
 from tutelage.training.registry import Entry, find_student, list_students
 from tutelage.training.students import finetune, setfit
 from tutelage.training.students.encoder import usable_length
-from tutelage.training.students.fit import fit
+from tutelage.training.students.fit import fit_student
 from tutelage.training.students.recipe import Recipe, parse_student
 from tutelage.training.train import train
 
@@ -266,5 +266,5 @@ def test_setfit_takes_its_share_of_a_batch(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setattr(setfit, "tuned_body", lambda recipe, *_: taken.append(recipe))
     monkeypatch.setattr(setfit.frozen, "with_head", Mock())
-    fit(parse_student("setfit"), Mock(labels=np.array([0, 1])), ("a", "b"), tmp_path, [].append)
+    fit_student(parse_student("setfit"), Mock(labels=np.array([0, 1])), ("a", "b"), tmp_path, [].append)
     assert [recipe.batch_size for recipe in taken] == [8]

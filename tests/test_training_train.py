@@ -22,7 +22,7 @@ from tutelage.loaders.holdout import held_out
 from tutelage.loaders.rows import normalised, text_key
 from tutelage.training.registry import find_student, list_students
 from tutelage.training.students.encoder import EncoderStudent
-from tutelage.training.students.fit import fit
+from tutelage.training.students.fit import fit_student
 from tutelage.training.students.recipe import parse_student
 from tutelage.training.train import TrainResult, train
 
@@ -56,13 +56,13 @@ def test_of_two_calls_at_once_the_second_waits_and_finds_the_student(
     def slow_fit(*given: Any) -> Any:
         is_training.set()
         is_waiting.wait(5)
-        return fit(*given)
+        return fit_student(*given)
 
     def listen(words: str) -> None:
         said.append(words)
         is_waiting.set()
 
-    monkeypatch.setattr("tutelage.training.train.fit", slow_fit)
+    monkeypatch.setattr("tutelage.training.train.fit_student", slow_fit)
     with ThreadPoolExecutor() as calls:
         first = calls.submit(quietly, workspace)
         assert is_training.wait(30)
@@ -80,7 +80,7 @@ def test_after_a_call_that_failed_the_next_one_trains(tmp_path: Path, monkeypatc
 
     workspace = small_task(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr("tutelage.training.train.fit", interrupted)
+        patch.setattr("tutelage.training.train.fit_student", interrupted)
         with pytest.raises(KeyboardInterrupt):
             quietly(workspace)
     trained = quietly(workspace)

@@ -23,7 +23,7 @@ from tutelage.training.hub.model_card import write_card
 from tutelage.training.manifest import StudentManifest, make_manifest
 from tutelage.training.measures.calibration import fit_temperature
 from tutelage.training.registry import SEEN, Entry, find_student, list_students, write_student
-from tutelage.training.students.fit import choose_recipe, fit
+from tutelage.training.students.fit import choose_recipe, fit_student
 from tutelage.training.students.kinds import KINDS, LINEAR
 from tutelage.training.students.recipe import Recipe, parse_student, student_id
 from tutelage.training.students.training_set import Fitted, LeftOut, Progress, SnapshotRows, TrainingSet
@@ -180,7 +180,7 @@ def _train(workspace: Workspace, plan: _Plan, progress: Progress) -> Entry:
 
     try:
         with meter:
-            fitted = fit(plan.recipe, plan.training_set, task.label_names, work, step)
+            fitted = fit_student(plan.recipe, plan.training_set, task.label_names, work, step)
     except ModuleNotFoundError as error:
         raise StudentError(f"{error.name} is not installed; install it with: pip install 'tutelage[train]'") from None
     temperature = _temperature(fitted)

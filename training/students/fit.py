@@ -22,7 +22,7 @@ FEW = 50
 """Mean number of labels per class under which ``auto`` chooses SetFit over fine-tuning."""
 
 
-def fit(
+def fit_student(
     recipe: Recipe, training_set: TrainingSet, label_names: tuple[str, ...], work: Path, progress: Progress
 ) -> Fitted:
     """Train a student; the same arguments give the same student.

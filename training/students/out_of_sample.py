@@ -11,7 +11,7 @@ import numpy as np
 
 from tutelage.core.arrays import NO_LABEL, Floats, Ints, one_hot
 from tutelage.loaders.rows import normalised
-from tutelage.training.students.fit import fit
+from tutelage.training.students.fit import fit_student
 from tutelage.training.students.recipe import parse_student
 from tutelage.training.students.student import Predictor
 from tutelage.training.students.training_set import TrainingSet
@@ -71,7 +71,7 @@ def fit_of(student: str, label_names: tuple[str, ...], *, seed: int, progress: C
     def fit_fold(texts: Sequence[str], labels: Ints) -> Predictor:
         with TemporaryDirectory() as work:
             rows = _training_set(texts, labels, len(label_names))
-            return fit(recipe, rows, label_names, Path(work), progress).student
+            return fit_student(recipe, rows, label_names, Path(work), progress).student
 
     return fit_fold
 

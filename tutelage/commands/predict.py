@@ -58,7 +58,12 @@ def predict_command(
 
     workspace = console.workspace
     job = PredictionJob(
-        workspace, find_student(workspace.students, student), Source(source, encoding, split), out, text, id_
+        workspace=workspace,
+        entry=find_student(workspace.students, student),
+        source=Source(source, encoding, split),
+        out=out,
+        text=text,
+        id=id_,
     )
     done = predict(job, engine, say=console.say, progress=console.progress)
     words = _summary(done, workspace.rejects)
@@ -104,7 +109,7 @@ def serve_student_command(
     with listen(host, port) as listening:
         entry = find_student(console.workspace.students, student)
         chosen, classifier = ready_student(console.workspace, entry, engine, console.say)
-        app = make_app(entry, chosen, classifier, RequestLimits(max_body, max_texts, max_length))
+        app = make_app(entry, chosen, classifier, RequestLimits(body=max_body, texts=max_texts, length=max_length))
         url = url_of(listening)
         where = {"url": url, "student": entry.id, "engine": chosen.name}
         console.result(where, f"{entry.id} with {chosen.name} answers on {url}; Ctrl-C ends it")

@@ -128,7 +128,7 @@ def evaluate_command(
     from tutelage.training.registry import find_student
 
     workspace = console.workspace
-    columns = GoldColumns(text, gold, id_, votes)
+    columns = GoldColumns(text=text, gold=gold, id=id_, votes=votes)
     sheet = load_gold_set(workspace, Source(file, encoding, split), columns) if file else load_holdout(workspace)
     if sheet.rejected:
         console.say(f"{sheet.rejected} rows of {sheet.name} could not be used; see {workspace.rejects}")

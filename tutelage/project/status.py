@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _OF_A_STUDENT = ("id", "kind", "model", "rows", "snapshot", "created_at")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Status:
     """Counts of the records and of what machines and people said of them; the newest snapshot; the students.
 
