@@ -25,31 +25,31 @@ def change_task(shop: Shop, **keys: Any) -> None:
 def test_a_push_makes_the_dataset_with_all_that_people_need(shop: Shop) -> None:
     change_task(shop, question="Which mood?", guidelines="Read twice.", argilla={"min_submitted": 2})
     with shop.loop() as loop:
-        pushed, dataset, is_new = loop.push()
-    assert (pushed.sent, is_new) == (3, True)
+        pushed = loop.push()
+    assert (pushed.sent, pushed.created) == (3, True)
     call = shop.owner.call
-    made = call("GET", f"/datasets/{dataset.id}")
+    made = call("GET", f"/datasets/{pushed.dataset}")
     assert (made["name"], made["status"]) == (shop.workspace.task.name, "ready")
     assert made["guidelines"].startswith("Read twice.")
     assert made["distribution"] == {"strategy": "overlap", "min_submitted": 2}
     assert made["allow_extra_metadata"] is False
-    fields = call("GET", f"/datasets/{dataset.id}/fields")["items"]
+    fields = call("GET", f"/datasets/{pushed.dataset}/fields")["items"]
     assert [(f["name"], f["required"], f["settings"]["use_markdown"]) for f in fields] == [
         ("text", True, False),
         ("votes", False, False),
     ]
-    label, reason = call("GET", f"/datasets/{dataset.id}/questions")["items"]
+    label, reason = call("GET", f"/datasets/{pushed.dataset}/questions")["items"]
     assert (label["name"], label["title"], label["required"]) == ("label", "Which mood?", True)
     assert [option["value"] for option in label["settings"]["options"]] == ["positive", "negative", "neutral"]
     assert (reason["name"], reason["required"], reason["settings"]["use_markdown"]) == ("reason", False, False)
-    metadata = call("GET", f"/me/datasets/{dataset.id}/metadata-properties")["items"]
+    metadata = call("GET", f"/me/datasets/{pushed.dataset}/metadata-properties")["items"]
     assert {m["name"]: m["settings"]["type"] for m in metadata} == {
         "suspect_rank": "integer",
         "label_quality": "float",
         "tie": "terms",
     }
-    assert dataset.queue_link == (
-        f"{shop.server.url}/dataset/{dataset.id}/annotation-mode?status=pending&sort=metadata.suspect_rank.asc"
+    assert pushed.link == (
+        f"{shop.server.url}/dataset/{pushed.dataset}/annotation-mode?status=pending&sort=metadata.suspect_rank.asc"
     )
 
 
@@ -159,7 +159,7 @@ def test_500_records_go_in_a_request(shops: Callable[..., Shop]) -> None:
         assert shop.counts(proxy.url) == (0, 0, 1003, 0)
         assert {method for method, _ in proxy.seen[seen:]} == {"GET"}
     with shop.loop() as loop:
-        assert len(list(loop._dataset().records())) == 1003
+        assert len(list(loop.dataset().records())) == 1003
 
 
 def test_the_holdout_is_never_shown(shops: Callable[..., Shop]) -> None:
@@ -231,7 +231,7 @@ def test_what_only_the_server_refuses_is_found_by_halving(shops: Callable[..., S
             put(payloads)
 
         object.__setattr__(dataset, "put", refusing)
-        pushed = loop._send(dataset, loop.records())
+        pushed = loop._send(dataset, loop._parted()[0])
     assert pushed.sent == 30
     assert "found fields values for non configured fields" in pushed.rejected["wrong"]
     assert refused[0] == 31

@@ -14,6 +14,7 @@ from tutelage.core.compute import is_main, process_count, wait_for_all
 from tutelage.core.errors import StudentError
 from tutelage.core.files import write_text
 from tutelage.core.locks import locked
+from tutelage.core.records import Progress, ProgressCallback, unreported
 from tutelage.core.workspace import Workspace
 from tutelage.feedback.snapshot import Snapshot, load_snapshot
 from tutelage.loaders.holdout import held_out
@@ -26,7 +27,7 @@ from tutelage.training.registry import SEEN, Entry, find_student, list_students,
 from tutelage.training.students.fit import choose_recipe, fit
 from tutelage.training.students.kinds import KINDS, LINEAR
 from tutelage.training.students.recipe import Recipe, parse_student, student_id
-from tutelage.training.students.training_set import Fitted, LeftOut, Progress, SnapshotRows, TrainingSet
+from tutelage.training.students.training_set import Fitted, LeftOut, SnapshotRows, TrainingSet
 
 AUTO = "auto"
 """In place of a student: the kind that suits what there is to learn from."""
@@ -80,7 +81,7 @@ def train(
     *,
     snapshot: str | None = None,
     options: Mapping[str, Any] | None = None,
-    progress: Progress = lambda _words: None,
+    progress: ProgressCallback = unreported,
 ) -> TrainResult:
     """Train a student on a snapshot.
 
@@ -149,13 +150,13 @@ def _plan(workspace: Workspace, recipe: Recipe | None, options: Mapping[str, Any
 
 
 @contextmanager
-def _alone(students: Path, name: str, progress: Progress) -> Iterator[None]:
+def _alone(students: Path, name: str, progress: ProgressCallback) -> Iterator[None]:
     """Keep other calls from training this student meanwhile; of several processes the main one does it for all."""
 
     def wait(_holder: str) -> None:
         if process_count() > 1:  # the others of this launch do not wait
             raise StudentError(f"{name} is being trained by another call; run this again when that one has ended")
-        progress(f"waiting for another call that is training {name}")
+        progress(Progress(f"waiting for another call that is training {name}"))
 
     if not is_main():
         yield
@@ -167,15 +168,15 @@ def _alone(students: Path, name: str, progress: Progress) -> Iterator[None]:
         lock.unlink(missing_ok=True)  # only now that the student is finished: whoever waits for this file finds it
 
 
-def _train(workspace: Workspace, plan: _Plan, progress: Progress) -> Entry:
+def _train(workspace: Workspace, plan: _Plan, progress: ProgressCallback) -> Entry:
     task = workspace.task
     work = workspace.students / f".work-{plan.name}"
     work.mkdir(parents=True, exist_ok=True)
     meter = Meter(work)
 
-    def step(words: str) -> None:
+    def step(state: Progress) -> None:
         meter.keep()
-        progress(words)
+        progress(state)
 
     try:
         with meter:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,7 +11,7 @@ import click
 from tutelage.commands.console import Console, command
 
 if TYPE_CHECKING:
-    from tutelage.core.workspace import Workspace
+    from tutelage.training.evaluation.evaluate import Evaluation
     from tutelage.training.train import TrainResult
 
 
@@ -44,30 +46,22 @@ def train_command(
     console: Console, *, student: str, snapshot: str | None, push_to_hub: str, public: bool, **options: Any
 ) -> None:
     """Train a student on a snapshot, without the holdout."""
-    from dataclasses import asdict
-
     from tutelage.core.compute import is_main
-    from tutelage.training.train import train
 
     if push_to_hub:
         from tutelage.training.hub.upload import check_repository_name
 
         check_repository_name(push_to_hub)
-    workspace = console.workspace
-    trained = train(workspace, student, snapshot=snapshot, options=options, progress=console.progress)
+    trained = console.project.train(student, snapshot=snapshot, **options)
     if not is_main():
         return
     if trained.idle_options:
         console.say(f"without effect on this student: --{', --'.join(trained.idle_options).replace('_', '-')}")
-    address = _push(workspace, trained.id, push_to_hub, public=public) if push_to_hub else ""
-    console.result(asdict(trained) | {"hub": address}, _summary(trained) + (f"\n{address}" if address else ""))
-
-
-def _push(workspace: Workspace, student: str, repo: str, *, public: bool) -> str:
-    from tutelage.training.hub.upload import push_student
-    from tutelage.training.registry import find_student
-
-    return push_student(find_student(workspace.students, student), repo, private=not public)
+    data, words = asdict(trained) | {"hub": ""}, _summary(trained)
+    if push_to_hub:
+        data["hub"] = console.project.push_student_to_hub(push_to_hub, student=trained.id, private=not public)
+        words += f"\n{data['hub']}"
+    console.result(data, words)
 
 
 def _summary(trained: TrainResult) -> str:
@@ -117,62 +111,43 @@ def evaluate_command(
 
     FILE is CSV, JSONL, Parquet or hf://owner/name; without one, the task's own holdout.
     """
-    from dataclasses import asdict, replace
-
     from tutelage.commands.tables import describe_evaluation, describe_teachers
-    from tutelage.loaders.sources import Source
-    from tutelage.training.evaluation.evaluate import evaluate, write_report
-    from tutelage.training.evaluation.gold_set import GoldColumns, load_gold_set, load_holdout
-    from tutelage.training.evaluation.learning_curve import SHARES, learning_curve
-    from tutelage.training.evaluation.teacher_comparison import compare_teachers
-    from tutelage.training.registry import find_student
 
-    workspace = console.workspace
-    columns = GoldColumns(text, gold, id_, votes)
-    sheet = load_gold_set(workspace, Source(file, encoding, split), columns) if file else load_holdout(workspace)
-    if sheet.rejected:
-        console.say(f"{sheet.rejected} rows of {sheet.name} could not be used; see {workspace.rejects}")
+    project, source = console.project, {"text": text, "gold": gold, "id": id_, "split": split, "encoding": encoding}
     if teachers:
-        table = compare_teachers(workspace, sheet)
+        table = project.compare_teachers(file, votes=votes, **source)
         console.result(table, describe_teachers(table))
         return
-    entry, second = (
-        find_student(workspace.students, student),
-        find_student(workspace.students, against) if against else None,
+    measured = project.evaluate(
+        file, votes=votes, student=student, against=against, margin=margin, curve=curve, **source
     )
-    if second and second.id == entry.id:
-        raise click.UsageError(f"--against {against}: is the same student, {entry.id}; name another")
-    found = evaluate(workspace, entry, sheet, against=second, margin=margin)
-    for name in found.only_equal:
-        console.say(
-            f"the snapshot of {name} is gone or damaged: near-duplicates of its training texts were not looked for"
-        )
-    as_json, as_png = write_report(workspace, found)
-    if curve:
-        found = replace(found, curve=tuple(learning_curve(workspace, entry, sheet, progress=console.progress)))
-        as_json, as_png = write_report(workspace, found)
-        if len(found.curve) < len(SHARES):
-            console.say(f"learning curve: {len(SHARES) - len(found.curve)} parts lack a label and are left out")
-    data = asdict(found) | {"report": str(as_json), "figure": str(as_png)}
-    console.result(data, f"{describe_evaluation(found)}\n\n{as_json}\n{as_png}")
+    evaluation = measured.evaluation
+    for warning in _warnings(evaluation, curve=curve):
+        console.say(warning)
+    data = asdict(evaluation) | {"report": str(measured.report), "figure": str(measured.figure)}
+    console.result(data, f"{describe_evaluation(evaluation)}\n\n{measured.report}\n{measured.figure}")
+
+
+def _warnings(evaluation: Evaluation, *, curve: bool) -> Iterator[str]:
+    from tutelage.training.evaluation.learning_curve import SHARES
+
+    for name in evaluation.only_equal:
+        yield f"the snapshot of {name} is gone or damaged: near-duplicates of its training texts were not looked for"
+    if curve and len(evaluation.curve) < len(SHARES):
+        yield f"learning curve: {len(SHARES) - len(evaluation.curve)} parts lack a label and are left out"
 
 
 @command("promote")
 @click.argument("student")
 def promote_command(console: Console, *, student: str) -> None:
     """Make a student the champion: the one that predict, rank and serve use."""
-    from tutelage.training.registry import champion_id, promote_student
-
-    before = champion_id(console.workspace.students)
-    entry = promote_student(console.workspace.students, student, why="promote")
-    already = " already" if entry.id == before else ""
-    console.result({"champion": entry.id}, f"the champion is{already} {entry.id}")
+    change = console.project.promote(student)
+    already = " already" if change.champion == change.before else ""
+    console.result({"champion": change.champion}, f"the champion is{already} {change.champion}")
 
 
 @command("rollback")
 def rollback_command(console: Console) -> None:
     """Make the champion before this one the champion again."""
-    from tutelage.training.registry import rollback_champion
-
-    entry = rollback_champion(console.workspace.students)
-    console.result({"champion": entry.id}, f"the champion is {entry.id} again")
+    change = console.project.rollback()
+    console.result({"champion": change.champion}, f"the champion is {change.champion} again")
