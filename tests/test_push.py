@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -13,6 +15,9 @@ from shop import Shop
 from tutelage.core.errors import ServerError, SettingsError
 from tutelage.core.records import Rank, Record, Voter
 from tutelage.core.workspace import Workspace
+from tutelage.feedback import payload
+from tutelage.loaders import consensus
+from tutelage.loaders.consensus import suggest
 from tutelage.loaders.ledger import Answer, Ledger
 
 
@@ -87,6 +92,25 @@ def test_only_what_changed_is_sent(shop: Shop) -> None:
     assert {name: item for name, item in after.items() if name in ("r1", "r2")} == {
         name: before[name] for name in ("r1", "r2")
     }
+
+
+def test_consensus_and_best_reason_are_found_once_for_all_that_is_done_with_them(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: Counter[str] = Counter()
+
+    def count(module: ModuleType, name: str) -> None:
+        function = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *given: calls.update([name]) or function(*given))
+
+    count(consensus, "consensus")
+    count(payload, "best_reason")
+    shop.push()
+    assert calls == {"consensus": 3, "best_reason": 4}, "three records; two of them with votes for two labels each"
+    with shop.loop() as loop:
+        ranks, pushed, _ = loop.rank()
+    assert (len(ranks), pushed and pushed.metadata_only) == (3, 3)
+    assert calls == {"consensus": 6, "best_reason": 8}
 
 
 def test_ranks_are_sent_as_metadata_only_and_taken_away_again(shop: Shop) -> None:
@@ -231,7 +255,7 @@ def test_what_only_the_server_refuses_is_found_by_halving(shops: Callable[..., S
             put(payloads)
 
         object.__setattr__(dataset, "put", refusing)
-        pushed = loop._send(dataset, loop.records())
+        pushed = loop._send(dataset, ((record, suggest(record)) for record in loop.records()))
     assert pushed.sent == 30
     assert "found fields values for non configured fields" in pushed.rejected["wrong"]
     assert refused[0] == 31

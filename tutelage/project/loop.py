@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,8 +16,9 @@ from tutelage.core.workspace import Workspace
 from tutelage.feedback.client import ArgillaClient, Dataset
 from tutelage.feedback.curate import Curated, curate
 from tutelage.feedback.pull import Fetched, by_record, fetch
-from tutelage.feedback.push import Push, PushResult
+from tutelage.feedback.push import Push, PushResult, Suggested
 from tutelage.feedback.snapshot import Snapshot, write_snapshot
+from tutelage.loaders.consensus import suggest
 from tutelage.loaders.holdout import HeldOut, held_out
 from tutelage.loaders.ledger import Ledger
 
@@ -85,11 +86,11 @@ class Loop:
         """Make the dataset if it is missing and send what changed; also says whether it was made now."""
         records = self.records()
         dataset, is_new = self._argilla.ensure_dataset(self.workspace.task)
-        return self._send(dataset, records), dataset, is_new
+        return self._send(dataset, ((record, suggest(record)) for record in records)), dataset, is_new
 
-    def _send(self, dataset: Dataset, records: list[Record]) -> PushResult:
+    def _send(self, dataset: Dataset, suggested: Iterable[Suggested]) -> PushResult:
         pushing = Push(self.ledger, dataset, self.workspace.task, lambda done: self.progress(f"{done} records sent"))
-        pushed = pushing.run(iter(records), self.ledger.ranks())
+        pushed = pushing.run(suggested, self.ledger.ranks())
         Rejects(self.workspace.rejects).add(
             Reject(source="push", id=record_id, reason=why) for record_id, why in pushed.rejected.items()
         )
@@ -141,7 +142,8 @@ class Loop:
         curated = self._curated(records, dataset.id if dataset else self.ledger.latest_dataset())
         ranks = self._rank(curated, student, seed)
         self.ledger.set_ranks(ranks)
-        return ranks, self._send(dataset, records) if dataset else None, dataset
+        suggested = ((item.record, item.suggestion) for item in curated)
+        return ranks, self._send(dataset, suggested) if dataset else None, dataset
 
     def _curated(self, records: list[Record], dataset: str | None) -> list[Curated]:
         responses = by_record(self.ledger.responses(dataset)) if dataset else {}
