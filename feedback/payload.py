@@ -19,6 +19,13 @@ from tutelage.loaders.consensus import agent_of, best_reason
 TEXT, VOTES = "text", "votes"
 LABEL, REASON = "label", "reason"
 SUSPECT_RANK, LABEL_QUALITY, TIE = "suspect_rank", "label_quality", "tie"
+PROPERTIES = {
+    SUSPECT_RANK: ("Suspect rank", "integer"),
+    LABEL_QUALITY: ("Label quality", "float"),
+    TIE: ("Tie", "terms"),
+}
+"""The metadata that a record may have: the title that people read, and Argilla's kind of value."""
+
 QUALITY_STEP = 0.01
 GUIDELINES_MAX_LENGTH = 10_000
 

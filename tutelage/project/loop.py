@@ -142,8 +142,10 @@ class Loop:
         curated = self._curated(records, dataset.id if dataset else self.ledger.latest_dataset())
         ranks = self._rank(curated, student, seed)
         self.ledger.set_ranks(ranks)
-        suggested = ((item.record, item.suggestion) for item in curated)
-        return ranks, self._send(dataset, suggested) if dataset else None, dataset
+        if dataset is None:
+            return ranks, None, None
+        self._argilla.refresh(dataset, self.workspace.task)
+        return ranks, self._send(dataset, ((item.record, item.suggestion) for item in curated)), dataset
 
     def _curated(self, records: list[Record], dataset: str | None) -> list[Curated]:
         responses = by_record(self.ledger.responses(dataset)) if dataset else {}
