@@ -117,6 +117,11 @@ class Shop:
             there[item["external_id"]] = item
         return there
 
+    def properties(self) -> dict[str, str]:
+        """The dataset's metadata properties: their ids by name."""
+        items = self.owner.call("GET", f"/me/datasets/{self.dataset.id}/metadata-properties")["items"]
+        return {item["name"]: item["id"] for item in items}
+
     def dataset_records(self) -> list[dict[str, Any]]:
         """All pages of them."""
         with self.loop() as loop:

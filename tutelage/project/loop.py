@@ -15,8 +15,9 @@ from tutelage.core.workspace import Workspace
 from tutelage.feedback.client import ArgillaClient, Dataset
 from tutelage.feedback.curate import Curated, curate
 from tutelage.feedback.pull import Fetched, by_record, fetch
-from tutelage.feedback.push import Push, PushResult
+from tutelage.feedback.push import Push, PushResult, Suggested
 from tutelage.feedback.snapshot import write_snapshot
+from tutelage.loaders.consensus import suggest
 from tutelage.loaders.holdout import HeldOut, held_out
 from tutelage.loaders.ledger import Ledger
 from tutelage.project.results import Pulled, Pushed, Ranked
@@ -75,13 +76,13 @@ class Loop:
         """Make the dataset if it is missing and send what changed."""
         records, _ = self._parted()
         dataset, created = self._argilla.ensure_dataset(self.workspace.task)
-        return self._send(dataset, records, created=created)
+        return self._send(dataset, [(record, suggest(record)) for record in records], created=created)
 
-    def _send(self, dataset: Dataset, records: list[Record], *, created: bool = False) -> Pushed:
+    def _send(self, dataset: Dataset, suggested: Sequence[Suggested], *, created: bool = False) -> Pushed:
         def report(done: int) -> None:
-            self.progress(Progress("sending to Argilla", done, len(records), "records"))
+            self.progress(Progress("sending to Argilla", done, len(suggested), "records"))
 
-        result = Push(self.ledger, dataset, self.workspace.task, report).run(iter(records), self.ledger.ranks())
+        result = Push(self.ledger, dataset, self.workspace.task, report).run(suggested, self.ledger.ranks())
         self._reject(result)
         return Pushed(
             sent=result.sent,
@@ -161,8 +162,12 @@ class Loop:
         curated = self._curated(records, dataset.id if dataset else self.ledger.latest_dataset())
         ranks = self._rank(curated, student, seed)
         self.ledger.set_ranks(ranks)
-        pushed = self._send(dataset, records) if dataset else None
+        pushed = self._send_ranked(dataset, curated) if dataset else None
         return Ranked(ranked=len(ranks), queue=min(len(ranks), self.workspace.task.queue), pushed=pushed)
+
+    def _send_ranked(self, dataset: Dataset, curated: list[Curated]) -> Pushed:
+        self._argilla.refresh(dataset, self.workspace.task)
+        return self._send(dataset, [(item.record, item.suggestion) for item in curated])
 
     def _curated(self, records: list[Record], dataset: str | None) -> list[Curated]:
         responses = by_record(self.ledger.responses(dataset)) if dataset else {}
