@@ -41,18 +41,18 @@ def agreement(label: str, labels: Sequence[str | None]) -> float | None:
 
 
 def suggest(record: Record) -> Suggestion | None:
-    """What to suggest for a record: the label it was given, else the consensus of its votes."""
+    """The suggestion for a record: its given label, else the consensus of its votes."""
     labels = [vote.label for vote in record.votes]
-    found = consensus(labels)
+    majority = consensus(labels)
     if record.given is not None:
-        return Suggestion(record.given, agreement(record.given, labels), GIVEN_AGENT, bool(found and found.tie))
-    if found is None:
+        return Suggestion(record.given, agreement(record.given, labels), GIVEN_AGENT, bool(majority and majority.tie))
+    if majority is None:
         return None
-    return Suggestion(found.label, agreement(found.label, labels), agent_of(record.votes), found.tie)
+    return Suggestion(majority.label, agreement(majority.label, labels), agent_of(record.votes), majority.tie)
 
 
 def agent_of(votes: Sequence[Vote]) -> str:
-    """The teachers' names in the characters that Argilla takes for an agent."""
+    """The teachers' names, in the characters that Argilla allows in an agent."""
     names = dict.fromkeys(re.sub(r"[^a-zA-Z0-9_:./-]+", "-", vote.voter.teacher) for vote in votes)
     joined = "_".join(names)[:AGENT_MAX_LENGTH]
     return joined if re.search(r"[a-zA-Z0-9]", joined) else "teacher"
@@ -62,17 +62,17 @@ _UNUSABLE = {"", "fail", "none", "null", "n/a", "nan"}
 
 
 def best_reason(votes: Sequence[Vote], label: str | None) -> str:
-    """The most typical reason among the votes for ``label``: it shares most words with the others.
+    """The most typical reason among the votes for ``label``: the medoid by Jaccard similarity of words.
 
-    Empty where no vote for the label gave one. Equally typical ones: the first.
+    Empty where no vote for the label has one. Of equally typical ones, the first.
     """
     reasons = [vote.reason.strip() for vote in votes if vote.label == label]
     usable = [reason for reason in reasons if reason.casefold() not in _UNUSABLE]
     words = [set(re.findall(r"\w+", reason.casefold())) for reason in usable]
-    shared = [sum(_overlap(mine, other) for other in words) for mine in words]
-    return usable[shared.index(max(shared))] if usable else ""
+    similarities = [sum(_jaccard(some, other) for other in words) for some in words]
+    return usable[similarities.index(max(similarities))] if usable else ""
 
 
-def _overlap(mine: set[str], other: set[str]) -> float:
+def _jaccard(first: set[str], second: set[str]) -> float:
     """Jaccard similarity of two sets of words, 0 to 1."""
-    return len(mine & other) / len(mine | other) if mine | other else 0.0
+    return len(first & second) / len(first | second) if first | second else 0.0

@@ -15,7 +15,7 @@ def add_gold(path: Path, gold: Mapping[str, str]) -> None:
 
 
 def read_gold(path: Path) -> dict[str, str]:
-    """Gold labels by record id. For measuring only: nothing may be pushed, ranked or trained with them."""
+    """Gold labels by record id. For evaluation only: nothing may be pushed, ranked or trained with them."""
     import pyarrow.parquet as pq
 
     table = pq.read_table(path)

@@ -1,4 +1,4 @@
-"""What is held out, for every step alike: nothing trains on it, shows it to people, or ranks by it."""
+"""The holdout, the same for every step: nothing trains on it, shows it to annotators, or ranks by it."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ LOCK = "holdout.lock.json"
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What must not be trained on: record ids, and texts by any of their ids."""
+    """What must not be trained on: record ids, and texts under any id."""
 
     ids: frozenset[str]
     texts: tuple[str, ...]
 
     @property
     def digest(self) -> str:
-        """SHA-256 over ids and texts, whatever their order."""
+        """SHA-256 over ids and texts, independent of their order."""
         content = json.dumps([sorted(self.ids), sorted(set(self.texts))], ensure_ascii=False)
         return hashlib.sha256(content.encode()).hexdigest()
 
     def __contains__(self, record: Record) -> bool:
-        """Whether it is one of the holdout, or has a text of the holdout."""
+        """Whether a record is in the holdout, or has the text of one that is."""
         return record.id in self.ids or normalised(record.text) in self._normalised
 
     @cached_property
@@ -48,13 +48,13 @@ class HeldOut:
 def held_out(workspace: Workspace) -> HeldOut:
     """The task's holdout: its share of the ledger, or its file, and what was locked earlier.
 
-    The share is drawn by the hash of the id; a file (CSV, JSONL or Parquet, its path relative to
+    The share is drawn by a hash of the id; a file (CSV, JSONL or Parquet, its path relative to
     the task directory, or hf://owner/name) names ids, texts or both.
 
     Raises
     ------
     TaskError
-        When the file has neither column, or a row that names nothing.
+        When the file has neither column, or a row with neither value.
     """
     task, root = workspace.task, workspace.root
     ids, texts = _from_file(task, root) if task.holdout.file else (set[str](), set[str]())
@@ -75,7 +75,7 @@ def _from_file(task: Task, root: Path) -> tuple[set[str], set[str]]:
     source = Source(name if name.startswith("hf://") else str(root / name))
     columns = source.columns()
     if not {"id", "text"} & set(columns):
-        raise TaskError(f"{name}: holdout.file needs a column 'id' or 'text'; it has: {', '.join(columns)}")
+        raise TaskError(f"{name}: holdout.file needs a column 'id' or 'text'; its columns: {', '.join(columns)}")
     ids, texts = set[str](), set[str]()
     for row in source.rows():
         row_id, text = _named(row, name)
@@ -95,20 +95,22 @@ def _named(row: Row, file: str) -> tuple[str, str]:
 
 
 def read_lock(root: Path) -> dict[str, Any]:
-    """``holdout.lock.json``: when it was first used, and per row id a hash of its text and gold label; or nothing."""
+    """``holdout.lock.json``: when it was locked, and a hash of text and gold label by row id; or empty."""
     path = root / LOCK
     try:
         lock: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.exists() else {}
     except ValueError as error:
-        raise StudentError(f"{path}: is damaged ({error}); restore it, or remove it to lock the holdout anew") from None
+        raise StudentError(
+            f"{path}: is damaged ({error}); restore it, or remove it to lock the holdout again"
+        ) from None
     return lock
 
 
 def lock_holdout(root: Path, rows: Iterable[tuple[str, str, str]]) -> frozenset[str]:
-    """Lock rows of id, text and gold label at the first call; later calls check them.
+    """Lock rows (id, text, gold label) at the first call; later calls check them.
 
-    Returns the ids that were locked: a row that came into the holdout later is not among them, so
-    that figures of today and of last month are of the same rows.
+    Returns the locked ids. Rows added to the holdout later are not among them, so that
+    evaluations of different dates are on the same rows.
 
     Raises
     ------
@@ -125,7 +127,7 @@ def lock_holdout(root: Path, rows: Iterable[tuple[str, str, str]]) -> frozenset[
     if changed:
         raise StudentError(
             f"{root / LOCK}: {len(changed)} of the {len(locked['rows'])} rows locked on {locked['locked_at'][:10]}"
-            f" are gone or changed (first: {changed[0]}), so figures would not compare with earlier ones;"
+            f" are missing or changed (first: {changed[0]}), so scores would not be comparable with earlier ones;"
             " restore them, or remove the lock file to start a new holdout"
         )
     return frozenset(locked["rows"])

@@ -1,7 +1,7 @@
 """``task.db``: the records and the append-only ledger of answers, in SQLite.
 
 Every method commits what it was given before it returns; a process killed at any point leaves a
-file that the next run goes on with.
+file that the next run continues with.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from tutelage.core.errors import LedgerError
 from tutelage.core.records import Rank, Record, Response, Vote, Voter
@@ -20,20 +21,22 @@ from tutelage.core.task import Task
 from tutelage.loaders.migrations import migrate
 
 COUNTS = "NOT EXISTS (SELECT 1 FROM panels p WHERE p.teacher = a.teacher AND p.prompt = a.prompt AND p.present = 0)"
-"""SQL: whether the answer ``a`` counts as a vote; an answer to a prompt that has since changed does not."""
+"""SQL: whether the answer ``a`` counts as a vote; answers to a prompt that has changed since do not."""
 
 
-class Answer(NamedTuple):
-    """What one voter said of one record, word for word."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One voter's answer on one record: the label and the reason, word for word."""
 
     record_id: str
     voter: Voter
-    said: str
+    label_text: str
     reason: str
 
 
-class Added(NamedTuple):
-    """Counts of what an ``add`` found new, what it knew already, and what of that said something else."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Added:
+    """Counts of an ``add``: what was new, what was known already, and known answers that differ."""
 
     new: int
     known: int
@@ -67,7 +70,7 @@ class Ledger:
 
     def __exit__(self, _kind: object, error: object, _traceback: object) -> None:
         self._db.close()
-        if type(error) in {sqlite3.DatabaseError, sqlite3.OperationalError}:  # what the file does, not what was asked
+        if type(error) in {sqlite3.DatabaseError, sqlite3.OperationalError}:  # errors of the file, not of the query
             raise LedgerError(f"{self.path}: {error}. Is it damaged, or its disk full?") from None
 
     @contextmanager
@@ -85,17 +88,17 @@ class Ledger:
     # Records and answers
 
     def text_of(self, ids: Sequence[str]) -> dict[str, str]:
-        """The texts that these ids have, for those that are known."""
+        """The texts of these ids, for those that are known."""
         return dict(self._db.execute(f"SELECT id, text FROM records WHERE id IN ({_marks(ids)})", list(ids)))
 
     def add(self, records: Sequence[Record], answers: Sequence[Answer] = ()) -> tuple[Added, Added]:
-        """Add records and answers in one transaction; those that are known stay as they are.
+        """Add records and answers in one transaction; known ones stay unchanged.
 
-        A record's ``given`` label is taken when the known record has none.
+        A record's ``given`` label is added where the known record has none.
         """
         with self._transaction() as db:
             ids = self.text_of([record.id for record in records])
-            said = self._said(sorted({answer.record_id for answer in answers}))
+            label_texts = self._label_texts(sorted({answer.record_id for answer in answers}))
             db.executemany(
                 "INSERT INTO records (id, text, given) VALUES (?, ?, ?)"
                 " ON CONFLICT (id) DO UPDATE SET given = coalesce(given, excluded.given)",
@@ -104,25 +107,25 @@ class Ledger:
             db.executemany(
                 "INSERT INTO answers (record, teacher, prompt, vote, said, reason) VALUES (?, ?, ?, ?, ?, ?)"
                 " ON CONFLICT DO NOTHING",
-                [(a.record_id, *_key(a.voter), a.said, a.reason) for a in answers],
+                [(a.record_id, *_key(a.voter), a.label_text, a.reason) for a in answers],
             )
         new_records = len({record.id for record in records} - set(ids))
-        differing, before = 0, len(said)
+        differing, before = 0, len(label_texts)
         for answer in answers:
-            first = said.setdefault((answer.record_id, *_key(answer.voter)), answer.said)
-            differing += first != answer.said
-        new_answers = len(said) - before
+            first = label_texts.setdefault((answer.record_id, *_key(answer.voter)), answer.label_text)
+            differing += first != answer.label_text
+        new_answers = len(label_texts) - before
         return (
-            Added(new_records, len(records) - new_records),
-            Added(new_answers, len(answers) - new_answers, differing),
+            Added(new=new_records, known=len(records) - new_records),
+            Added(new=new_answers, known=len(answers) - new_answers, differing=differing),
         )
 
-    def _said(self, ids: Sequence[str]) -> dict[tuple[str, str, str, int], str]:
-        """What each voter said of these records."""
+    def _label_texts(self, ids: Sequence[str]) -> dict[tuple[str, str, str, int], str]:
+        """The label that each voter gave on these records, word for word."""
         rows = self._db.execute(
             f"SELECT record, teacher, prompt, vote, said FROM answers WHERE record IN ({_marks(ids)})", list(ids)
         )
-        return {(record, teacher, prompt, vote): said for record, teacher, prompt, vote, said in rows}
+        return {tuple(voter): label_text for *voter, label_text in rows}
 
     @property
     def record_count(self) -> int:
@@ -130,10 +133,10 @@ class Ledger:
         return int(self._db.execute("SELECT count(*) FROM records").fetchone()[0])
 
     def records(self, task: Task) -> Iterator[Record]:
-        """All records in the order of their arrival, with the votes that count, as the task reads them.
+        """All records in order of insertion, with the votes that count, parsed by the task.
 
-        Imported votes always count; those that a teacher was asked for count while the last
-        ``annotate`` asked with the same prompt, model and parameters.
+        Imported votes always count; votes of ``annotate`` count as long as the latest ``annotate``
+        used the same prompt, model and parameters.
         """
         rows = self._db.execute(
             "SELECT r.id, r.text, r.given, a.teacher, a.prompt, a.vote, a.said, a.reason"
@@ -147,7 +150,7 @@ class Ledger:
     # Ranks
 
     def set_ranks(self, ranks: Iterable[Rank]) -> None:
-        """Replace all ranks by these."""
+        """Replace all ranks."""
         with self._transaction() as db:
             db.execute("DELETE FROM ranks")
             db.executemany(
@@ -155,24 +158,24 @@ class Ledger:
             )
 
     def ranks(self) -> dict[str, Rank]:
-        """The last ranking, by record id."""
+        """The latest ranking, by record id."""
         rows = self._db.execute("SELECT record, label_quality, suspect_rank FROM ranks")
         return {row[0]: Rank(*row) for row in rows}
 
-    # What Argilla was sent and what came back
+    # What was sent to Argilla, and the responses from it
 
     def pushed(self, dataset: str) -> dict[str, tuple[str, str]]:
-        """What the dataset was last sent, by record id: hash of the content, metadata as JSON."""
+        """What was last sent to the dataset, by record id: hash of the content, metadata as JSON."""
         rows = self._db.execute("SELECT record, content, metadata FROM pushed WHERE dataset = ?", [dataset])
         return {row[0]: (row[1], row[2]) for row in rows}
 
     def latest_dataset(self) -> str | None:
-        """The dataset that was pushed to last."""
+        """The id of the dataset of the latest push."""
         row = self._db.execute("SELECT dataset FROM pushed ORDER BY rowid DESC LIMIT 1").fetchone()
         return row[0] if row else None
 
     def set_pushed(self, dataset: str, sent: Mapping[str, tuple[str, str]]) -> None:
-        """Note that the dataset has taken these."""
+        """Record that the dataset has accepted these."""
         with self._transaction() as db:
             db.executemany(
                 "INSERT OR REPLACE INTO pushed VALUES (?, ?, ?, ?)",
@@ -180,12 +183,12 @@ class Ledger:
             )
 
     def forget_pushed(self, dataset: str, record_ids: Iterable[str]) -> None:
-        """Note that the dataset no longer has these."""
+        """Record that the dataset no longer has these."""
         with self._transaction() as db:
             db.executemany("DELETE FROM pushed WHERE dataset = ? AND record = ?", [(dataset, i) for i in record_ids])
 
     def set_responses(self, dataset: str, responses: Iterable[Response]) -> None:
-        """Keep these responses; a newer state of one replaces the older, none is ever removed."""
+        """Store these responses; a newer state replaces the older one, none is ever removed."""
         with self._transaction() as db:
             db.executemany(
                 "INSERT OR REPLACE INTO responses VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -215,7 +218,7 @@ class Ledger:
         return [_response(row) for row in rows]
 
     def response_counts(self) -> dict[str, int]:
-        """How many responses are kept of each dataset, by its uuid."""
+        """The number of stored responses, by dataset uuid."""
         return dict(self._db.execute("SELECT dataset, count(*) FROM responses GROUP BY dataset"))
 
 
@@ -228,11 +231,20 @@ def _key(voter: Voter) -> tuple[str, str, int]:
 
 
 def _vote(row: Sequence[Any], task: Task, voters: dict[tuple[str, str, int], Voter]) -> Vote:
-    teacher, prompt, number, said, reason = row
+    teacher, prompt, number, label_text, reason = row
     voter = voters.setdefault((teacher, prompt, number), Voter(teacher, prompt, number))
-    return task.vote(voter, said, reason)
+    return task.vote(voter, label_text, reason)
 
 
 def _response(row: Sequence[Any]) -> Response:
     record_id, user_id, annotator, status, label, reason, at, state = row
-    return Response(record_id, user_id, annotator, status, label, reason, datetime.fromisoformat(at), state)
+    return Response(
+        record_id=record_id,
+        user_id=user_id,
+        annotator=annotator,
+        status=status,
+        label=label,
+        reason=reason,
+        updated_at=datetime.fromisoformat(at),
+        state=state,
+    )

@@ -1,4 +1,4 @@
-"""From rows to records: ids, checks, votes; what cannot be used goes to ``rejects.jsonl``."""
+"""From rows to records: ids, checks, votes; rows that cannot be used go to ``rejects.jsonl``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
 from itertools import islice
-from typing import NamedTuple
 
 from tutelage.core.errors import SourceError
 from tutelage.core.records import Progress, ProgressCallback, Record, Voter, unreported
@@ -23,7 +22,8 @@ from tutelage.loaders.sources import Source
 _BATCH = 1000
 
 
-class VoteColumn(NamedTuple):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoteColumn:
     """A column of votes, and the column of their reasons ('' for none)."""
 
     voter: Voter
@@ -31,9 +31,9 @@ class VoteColumn(NamedTuple):
     reason: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Columns:
-    """Which column holds what; an empty name means that there is none."""
+    """Names of a source's columns; an empty name stands for none."""
 
     text: str
     id: str = ""
@@ -42,7 +42,7 @@ class Columns:
     votes: tuple[VoteColumn, ...] = ()
 
     def names(self) -> list[str]:
-        """All columns that must be there."""
+        """All columns that are required."""
         votes = (name for vote in self.votes for name in (vote.label, vote.reason))
         return [name for name in (self.text, self.id, self.given, self.gold, *votes) if name]
 
@@ -81,7 +81,7 @@ def load(
     Raises
     ------
     SourceError
-        When the source or a column is missing, or the file is in another encoding.
+        When the source or a column is missing, or the file has another encoding.
     """
     task, rejects = workspace.task, Rejects(workspace.rejects)
     source.require(columns.names())
@@ -112,7 +112,7 @@ class _Loading:
 
     def take(self, batch: Sequence[Row]) -> list[tuple[Row, str]]:
         """Put a batch into the ledger in one transaction; returns the rows that cannot be used, with the reason."""
-        good, bad = self._sift(batch)
+        good, bad = self._split(batch)
         columns = self._columns
         records = [
             Record(record_id, row.cell(columns.text), row.cell(columns.given).strip() or None)
@@ -134,12 +134,12 @@ class _Loading:
             rejected=rejected,
             answers=answered.new,
             differing=answered.differing,
-            abstentions=sum(1 for answer in answers if not read(answer.said)),
+            abstentions=sum(1 for answer in answers if not read(answer.label_text)),
             given_unread=sum(1 for record in records if record.given and not read(record.given)),
         )
 
-    def _sift(self, batch: Sequence[Row]) -> tuple[list[tuple[str, Row]], list[tuple[Row, str]]]:
-        """The good rows with their ids, and the bad ones with what is wrong."""
+    def _split(self, batch: Sequence[Row]) -> tuple[list[tuple[str, Row]], list[tuple[Row, str]]]:
+        """The usable rows with their ids, and the others with the reason."""
         problems = [(row, _problem(row, self._columns)) for row in batch]
         named = [(self._identify(row), row) for row, problem in problems if not problem]
         texts = self._ledger.text_of([record_id for record_id, _ in named])
@@ -149,7 +149,7 @@ class _Loading:
             if normalised(texts.setdefault(record_id, text)) == normalised(text):
                 good.append((record_id, row))
             else:
-                bad.append((row, f"id {record_id!r} was seen with another text"))
+                bad.append((row, f"id {record_id!r} already has another text"))
         return good, bad
 
 
@@ -160,13 +160,18 @@ def _problem(row: Row, columns: Columns) -> str:
     if length > TEXT_MAX_LENGTH:
         return f"text of {length} characters is too long for Argilla (at most {TEXT_MAX_LENGTH})"
     if any("\0" in row.cell(name) for name in columns.names()):  # SQLite and PostgreSQL do not take it
-        return "holds a NUL character"
+        return "contains a NUL character"
     return ""
 
 
 def _answers(record_id: str, row: Row, columns: Columns) -> Iterator[Answer]:
     for column in columns.votes:
-        yield Answer(record_id, column.voter, row.cell(column.label), row.cell(column.reason))
+        yield Answer(
+            record_id=record_id,
+            voter=column.voter,
+            label_text=row.cell(column.label),
+            reason=row.cell(column.reason),
+        )
 
 
 class _Identifier:
@@ -185,19 +190,21 @@ class _Identifier:
 
 
 def vote_columns(specs: Iterable[str], source: Source, teacher: str) -> tuple[VoteColumn, ...]:
-    """Read ``LABELCOL[:REASONCOL]`` and ``vote__*``; what the star matched is a teacher of its own."""
-    there = source.columns()
-    found: list[VoteColumn] = []
+    """Parse ``LABELCOL[:REASONCOL]`` and ``vote__*``; each column that a star matches is a teacher of its own."""
+    available = source.columns()
+    votes: list[VoteColumn] = []
     for spec in specs:
-        if "*" in spec and spec not in there:
-            matches = [name for name in there if fnmatchcase(name, spec)]
+        if "*" in spec and spec not in available:
+            matches = [name for name in available if fnmatchcase(name, spec)]
             if not matches:
-                raise SourceError(f"{source.name}: no column matches --vote {spec!r}; it has: {', '.join(there)}")
-            found += [VoteColumn(Voter(_starred(name, spec), name), name) for name in matches]
+                raise SourceError(
+                    f"{source.name}: no column matches --vote {spec!r}; its columns: {', '.join(available)}"
+                )
+            votes += [VoteColumn(voter=Voter(_starred(name, spec), name), label=name) for name in matches]
         else:
-            label, reason = (spec, "") if spec in there else _split(spec)
-            found.append(VoteColumn(Voter(teacher, label), label, reason))
-    return tuple(found)
+            label, reason = (spec, "") if spec in available else _split(spec)
+            votes.append(VoteColumn(voter=Voter(teacher, label), label=label, reason=reason))
+    return tuple(votes)
 
 
 def _split(spec: str) -> tuple[str, str]:

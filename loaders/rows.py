@@ -1,4 +1,4 @@
-"""Rows of a source: what makes two texts the same, and which rows cannot be used."""
+"""Rows of a source: when two texts are equal, and which rows cannot be used."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 TEXT_MAX_LENGTH = 100_000
-"""Characters. 500 records of this length stay below the 100 MB that Argilla's search takes in a request."""
+"""In characters. 500 records of this length stay below the 100 MB limit of a request to Argilla's search."""
 ID_MAX_LENGTH = 200
 
-_HALF_A_PAIR = re.compile("[\ud800-\udfff]")
-"""Half of a surrogate pair, which UTF-8 cannot hold."""
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+"""UTF-8 cannot encode it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,33 +25,33 @@ class Row:
     problem: str = ""
 
     def cell(self, column: str) -> str:
-        """The value in a column; empty where the row, or the source, has none."""
+        """The value in a column; empty where there is none."""
         return self.values.get(column, "")
 
 
 def problem_of(row: Row, text: str, id_: str = "", *, others: Iterable[str] = ()) -> str:
-    """Why a row cannot be used, empty where it can.
+    """Why a row cannot be used; empty where it can.
 
     Parameters
     ----------
     text, id_
-        The columns of its text and, if there is one, of its id.
+        The columns of the text and, if there is one, of the id.
     others
-        Further columns whose cells are kept.
+        Other columns whose cells are used.
     """
     if row.problem:
         return row.problem
     if not row.cell(text).strip():
         return "has no text"
-    if any(_HALF_A_PAIR.search(row.cell(name)) for name in (text, id_, *others) if name):
-        return "holds half a surrogate pair"
+    if any(_LONE_SURROGATE.search(row.cell(name)) for name in (text, id_, *others) if name):
+        return "contains a lone surrogate"
     if id_ and not 0 < len(row.cell(id_).strip()) <= ID_MAX_LENGTH:
         return f"id must have 1 to {ID_MAX_LENGTH} characters"
     return ""
 
 
 def normalised(text: str) -> str:
-    """The text in Unicode NFC with runs of white space as one space: what makes two texts the same."""
+    """The text in Unicode NFC with runs of white space as one space: texts that are equal so are the same text."""
     return re.sub(r"\s+", " ", unicodedata.normalize("NFC", text)).strip()
 
 

@@ -1,4 +1,4 @@
-"""Rows from files, standard input and the Hub, streamed: CSV, JSONL, Parquet, ``-``, ``hf://``."""
+"""Streams rows from files, standard input and the Hub: CSV, JSONL, Parquet, ``-``, ``hf://``."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ class Source:
         Raises
         ------
         SourceError
-            With the columns that there are, and ``advice``.
+            With the source's columns, and ``advice``.
         """
-        there = self.columns()
-        missing = ", ".join(repr(name) for name in names if name and name not in there)
+        available = self.columns()
+        missing = ", ".join(repr(name) for name in names if name and name not in available)
         if missing:
-            raise SourceError(f"{self.name}: no column {missing}; it has: {', '.join(there)}{advice}")
+            raise SourceError(f"{self.name}: no column {missing}; its columns: {', '.join(available)}{advice}")
 
     def rows(self, columns: Sequence[str] = ()) -> Iterator[Row]:
         """The rows, each value as text; missing values are empty.
 
-        ``columns`` are those that matter: of a Parquet file no others are read.
+        ``columns`` are those needed: of a Parquet file no others are read.
         """
         with _readable(self.name):
             yield from self._reader.rows(columns)
@@ -69,7 +69,7 @@ class Source:
             return _Hub(self.name.removeprefix("hf://"), self.split)
         path = Path(self.name)
         if not path.is_file():
-            raise SourceError(f"{path}: no such file; a dataset on the Hub is written hf://owner/name")
+            raise SourceError(f"{path}: no such file; write hf://owner/name for a dataset on the Hub")
         if path.suffix.lower() == ".parquet":
             return _Parquet(path)
         check_encoding(path, self.encoding)
@@ -109,24 +109,24 @@ class _Csv(_Reader):
         return open_text(self._path, self._encoding, newline="")
 
     def _parse(self, lines: Iterable[str]) -> Iterator[tuple[list[str], list[str]]]:
-        """The cells of each row, and its lines: several where a quoted cell holds line ends."""
-        own = list[str]()
+        """The cells of each row, and its lines: several where a quoted cell contains line breaks."""
+        row_lines = list[str]()
 
         def remembered() -> Iterator[str]:
             for line in lines:
-                own.append(line)
+                row_lines.append(line)
                 yield line
 
         for cells in self._reader(remembered()):
-            yield cells, own
-            own = []
+            yield cells, row_lines
+            row_lines = []
 
     def _reader(self, lines: Iterable[str], *, strict: bool = False) -> Any:
         delimiter = "\t" if self._path.suffix.lower() == ".tsv" else ","
         return csv.reader(lines, delimiter=delimiter, strict=strict)
 
-    def _is_astray(self, lines: list[str]) -> bool:
-        """Whether a stray quote made one row of these lines: it is not closed, or where no cell ends."""
+    def _has_stray_quote(self, lines: list[str]) -> bool:
+        """Whether a stray quote merged these lines into one row: it is not closed, or inside a cell."""
         if len(lines) == 1 and lines[0].count('"') % 2 == 0:
             return False
         try:
@@ -137,22 +137,22 @@ class _Csv(_Reader):
 
     def rows(self, _columns: Sequence[str] = ()) -> Iterator[Row]:
         with self._open() as file:
-            again = deque[str]()
-            rows = self._parse(_lines(file, again))
+            replayed = deque[str]()
+            rows = self._parse(_lines(file, replayed))
             next(rows)
             number = 0
             try:
-                while found := next(rows, None):
-                    cells, lines = found
+                while parsed := next(rows, None):
+                    cells, lines = parsed
                     number += bool(cells)
-                    if self._is_astray(lines):
-                        yield Row(number, {}, "opens a quote that is not closed, or not where a cell ends")
-                        again.extendleft(reversed(lines[1:]))
-                        rows = self._parse(_lines(file, again))
+                    if self._has_stray_quote(lines):
+                        yield Row(number, {}, "has a quote that is not closed, or is closed inside a cell")
+                        replayed.extendleft(reversed(lines[1:]))
+                        rows = self._parse(_lines(file, replayed))
                     elif cells:
                         yield self._row(number, cells)
             except csv.Error as error:
-                raise SourceError(f"{self._path}: row {number + 1}: {error}; correct the quotes of that row") from None
+                raise SourceError(f"{self._path}: row {number + 1}: {error}; fix the quotes of that row") from None
             except UnicodeError as error:
                 raise undecodable(self._path, self._encoding, error) from None
 
@@ -163,20 +163,20 @@ class _Csv(_Reader):
         return Row(number, values, undecoded(cells, self._encoding))
 
 
-def _lines(file: IO[str], again: deque[str]) -> Iterator[str]:
-    """The lines of ``again``, which are read once more, and those of the file."""
-    while line := again.popleft() if again else file.readline():
+def _lines(file: IO[str], replayed: deque[str]) -> Iterator[str]:
+    """The lines of ``replayed``, which are parsed once more, then those of the file."""
+    while line := replayed.popleft() if replayed else file.readline():
         yield line
 
 
 class _Jsonl(_Reader):
-    """Rows may leave keys out; the columns are those that the first thousand rows name."""
+    """Rows may omit keys; the columns are the keys of the first thousand rows."""
 
     def __init__(self, path: Path, encoding: str) -> None:
         self._path, self._encoding = path, encoding
         self.columns = list(dict.fromkeys(key for row in islice(self.rows(), 1000) for key in row.values))
         if not self.columns:
-            raise SourceError(f'{path}: expected one JSON object a line, such as {{"text": "..."}}')
+            raise SourceError(f'{path}: expected one JSON object per line, such as {{"text": "..."}}')
 
     def rows(self, _columns: Sequence[str] = ()) -> Iterator[Row]:
         with open_text(self._path, self._encoding) as file:
@@ -188,7 +188,7 @@ class _Jsonl(_Reader):
 
 
 class _StandardInput(_Reader):
-    """One JSON object a line, or plain lines, which are the column ``text``; can be read once."""
+    """One JSON object per line, or plain lines, which become the column ``text``; can be read once."""
 
     def __init__(self, encoding: str) -> None:
         check_codec(encoding)
@@ -249,11 +249,13 @@ class _Parquet(_Reader):
                 number += batch.num_rows
         except (pa.ArrowException, OSError) as error:
             reason = _first_line(error)
-            raise SourceError(f"{self._path}: cannot be read after row {number}: {reason}; write it again") from None
+            raise SourceError(
+                f"{self._path}: cannot be read after row {number}: {reason}; write the file again"
+            ) from None
 
 
 def _parquet_rows(batch: Any, number: int) -> list[Row]:
-    """The batch's rows, the first with this number; one by one where not all of them can be had."""
+    """The batch's rows, the first with this number; one by one where some of them cannot be read."""
     try:
         rows = batch.to_pylist()
     except (ValueError, OverflowError) as error:
@@ -293,7 +295,7 @@ class _Hub(_Reader):
             datasets.disable_progress_bars()
         try:
             self._data = datasets.load_dataset(name, split=split)
-        except Exception as error:  # the library raises many kinds for one cause: not found, no access, no such split
+        except Exception as error:  # the library raises many types for: not found, no access, no such split
             raise SourceError(
                 f"hf://{name}: cannot be loaded: {error}. Check the name, --split and HF_TOKEN."
             ) from None
@@ -306,7 +308,7 @@ class _Hub(_Reader):
 
 
 def _hub_value(value: Any, name_of: Any) -> str:
-    """A ClassLabel's integer becomes its name; -1 is how ``datasets`` says that there is none."""
+    """A ClassLabel's integer becomes its name; -1 is the missing value of ``datasets``."""
     if name_of is None or value is None:
         return _as_text(value)
     return str(name_of(value)) if value >= 0 else ""

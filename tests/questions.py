@@ -35,7 +35,7 @@ def teacher(url: str, **keys: Any) -> Teacher:
 
 def request(number: int, **parameters: Any) -> Request:
     prompt = f"Answer in JSON.\n<text>\ntext {number}\n</text>"
-    return Request(prompt, {"temperature": 0.5, "max_tokens": 100, **parameters}, LABELS)
+    return Request(prompt=prompt, parameters={"temperature": 0.5, "max_tokens": 100, **parameters}, labels=LABELS)
 
 
 class Asked:
@@ -44,18 +44,20 @@ class Asked:
     def __init__(self, who: Teacher, requests: Sequence[Request], key: str, budget: Budget, dialect: Dialect) -> None:
         self.learned: list[Dialect] = []
         self.outcomes: list[CallResult | BaseException] = []
-        self.troubles: Counter[str] = Counter()
+        self.errors: Counter[str] = Counter()
         asyncio.run(self._ask(who, requests, key, budget, dialect))
 
     async def _ask(self, who: Teacher, requests: Sequence[Request], key: str, budget: Budget, dialect: Dialect) -> None:
         endpoint = Endpoint(who, key, dialect=dialect, remember=self.learned.append)
-        asker = RetryingModel(who, endpoint, RateLimiter(who.limits), budget, PRICE)
+        asker = RetryingModel(
+            teacher=who, model=endpoint, rate_limiter=RateLimiter(who.limits), budget=budget, price=PRICE
+        )
         self.outcomes = await asyncio.gather(*map(asker.ask, requests), return_exceptions=True)
-        self.troubles, self.concurrency = asker.troubles, asker.gate.concurrency
+        self.errors, self.concurrency = asker.errors, asker.rate_limiter.concurrency
         await endpoint.close()
 
     @property
-    def heard(self) -> list[CallResult]:
+    def results(self) -> list[CallResult]:
         return [outcome for outcome in self.outcomes if isinstance(outcome, CallResult)]
 
     @property

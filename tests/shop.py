@@ -60,7 +60,12 @@ class Shop:
         """Records r0, r1, ... with these votes each (None: said nothing of use), each with a reason."""
         records = [Record(f"r{n}", f"text {n}", given) for n in range(start, start + len(votes))]
         answers = [
-            Answer(record.id, Voter("llm", "plain", i), label or "hm", f"{label} because {i}")
+            Answer(
+                record_id=record.id,
+                voter=Voter("llm", "plain", i),
+                label_text=label or "hm",
+                reason=f"{label} because {i}",
+            )
             for record, labels in zip(records, votes, strict=True)
             for i, label in enumerate([labels] if isinstance(labels, str) else labels, 1)
         ]
@@ -70,7 +75,9 @@ class Shop:
     def vote(self, record: str, label: str, reason: str = "", number: int = 9) -> None:
         """One more vote."""
         with Ledger(self.workspace.db) as ledger:
-            ledger.add([], [Answer(record, Voter("llm", "more", number), label, reason)])
+            ledger.add(
+                [], [Answer(record_id=record, voter=Voter("llm", "more", number), label_text=label, reason=reason)]
+            )
 
     # Steps
 

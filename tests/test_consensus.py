@@ -12,7 +12,7 @@ from tutelage.loaders.consensus import agent_of, agreement, best_reason, consens
 
 
 def vote(label: str | None, reason: str = "", teacher: str = "llm", number: int = 1) -> Vote:
-    return Vote(Voter(teacher, "plain", number), label or "?", label, reason)
+    return Vote(voter=Voter(teacher, "plain", number), raw=label or "?", label=label, reason=reason)
 
 
 def record(*labels: str | None, given: str | None = None) -> Record:

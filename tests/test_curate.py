@@ -14,11 +14,15 @@ NOW = datetime(2024, 1, 1, tzinfo=UTC)
 
 
 def answer(label: str | None = "a", user: str = "ann", status: Any = "submitted", **more: Any) -> Response:
-    return Response("r", user, user, status, label, "", NOW, **more)
+    return Response(
+        record_id="r", user_id=user, annotator=user, status=status, label=label, reason="", updated_at=NOW, **more
+    )
 
 
 def record(*labels: str, given: str | None = None) -> Record:
-    return Record("r", "text", given, tuple(Vote(Voter("t", "p", i), la, la) for i, la in enumerate(labels)))
+    return Record(
+        "r", "text", given, tuple(Vote(voter=Voter("t", "p", i), raw=la, label=la) for i, la in enumerate(labels))
+    )
 
 
 DISCARD = answer(None, "dan", "discarded")

@@ -218,9 +218,9 @@ def test_any_label_can_be_drawn(tmp_path: Path) -> None:
 
 def test_files_without_what_is_needed(workspace: Workspace, tmp_path: Path) -> None:
     source = write(tmp_path / "f.csv", [{"text": "profit", "gold": "sideways"}])
-    with pytest.raises(SourceError, match="no column 'truth'; it has: text, gold"):
+    with pytest.raises(SourceError, match="no column 'truth'; its columns: text, gold"):
         load_gold_set(workspace, source, GoldColumns("text", "truth"))
-    with pytest.raises(SourceError, match="no column 'v'; it has: text, gold"):
+    with pytest.raises(SourceError, match="no column 'v'; its columns: text, gold"):
         load_gold_set(workspace, source, GoldColumns("text", "gold", votes=("v",)))
     with pytest.raises(SourceError, match="no row with a text and a gold label"):
         load_gold_set(workspace, source, GoldColumns("text", "gold"))

@@ -146,7 +146,14 @@ def test_a_large_push_that_is_cut_off_goes_on_where_it_stopped(shops: Callable[.
     shop.push()
     with Ledger(shop.workspace.db) as ledger:
         voters = [Voter("llm", "more", 1), Voter("llm", "more", 2)]
-        ledger.add([], [Answer(f"r{n}", voter, "negative", "") for n in range(520) for voter in voters])
+        ledger.add(
+            [],
+            [
+                Answer(record_id=f"r{n}", voter=voter, label_text="negative", reason="")
+                for n in range(520)
+                for voter in voters
+            ],
+        )
     puts: list[str] = []
 
     def second_batch_fails(_number: int, method: str, path: str) -> Fault:

@@ -15,7 +15,7 @@ import pytest
 from tutelage.core.errors import LedgerError
 from tutelage.core.records import Rank, Record, Response, Voter
 from tutelage.core.task import parse_task
-from tutelage.loaders.ledger import Answer, Ledger
+from tutelage.loaders.ledger import Added, Answer, Ledger
 from tutelage.loaders.migrations import STEPS
 
 TASK = parse_task("name: n\nlabels: [a, b]\n")
@@ -24,11 +24,22 @@ VOTER = Voter("llm", "plain")
 
 def filled(path: Path) -> None:
     with Ledger(path) as ledger:
-        ledger.add([Record("r1", "text"), Record("r2", "more", given="b")], [Answer("r1", VOTER, "A.", "why")])
+        ledger.add(
+            [Record("r1", "text"), Record("r2", "more", given="b")],
+            [Answer(record_id="r1", voter=VOTER, label_text="A.", reason="why")],
+        )
 
 
 def response(record: str, user: str, label: str, at: int = 1) -> Response:
-    return Response(record, user, user, "submitted", label, "", datetime(2024, 1, at, tzinfo=UTC))
+    return Response(
+        record_id=record,
+        user_id=user,
+        annotator=user,
+        status="submitted",
+        label=label,
+        reason="",
+        updated_at=datetime(2024, 1, at, tzinfo=UTC),
+    )
 
 
 def test_what_goes_in_comes_out(tmp_path: Path) -> None:
@@ -46,9 +57,13 @@ def test_an_answer_that_is_there_is_not_replaced(tmp_path: Path) -> None:
     filled(tmp_path / "task.db")
     with Ledger(tmp_path / "task.db") as ledger:
         added = ledger.add(
-            [Record("r1", "other")], [Answer("r1", VOTER, "b", ""), Answer("r1", Voter("llm", "x"), "b", "")]
+            [Record("r1", "other")],
+            [
+                Answer(record_id="r1", voter=VOTER, label_text="b", reason=""),
+                Answer(record_id="r1", voter=Voter("llm", "x"), label_text="b", reason=""),
+            ],
         )
-        assert [tuple(counts) for counts in added] == [(0, 1, 0), (1, 1, 1)]
+        assert added == (Added(new=0, known=1), Added(new=1, known=1, differing=1))
         first = next(ledger.records(TASK))
         assert (first.text, [vote.raw for vote in first.votes]) == ("text", ["A.", "b"])
 
@@ -65,7 +80,7 @@ def test_nobody_can_change_or_remove_an_answer(tmp_path: Path, statement: str) -
 def test_answers_to_an_unknown_record_are_refused_and_nothing_of_the_batch_stays(tmp_path: Path) -> None:
     with Ledger(tmp_path / "task.db") as ledger:
         with pytest.raises(sqlite3.IntegrityError):
-            ledger.add([Record("r1", "text")], [Answer("ghost", VOTER, "a", "")])
+            ledger.add([Record("r1", "text")], [Answer(record_id="ghost", voter=VOTER, label_text="a", reason="")])
         assert ledger.record_count == 0
         ledger.add([Record("r1", "text")])
         assert ledger.record_count == 1
@@ -157,12 +172,13 @@ import sys
 from pathlib import Path
 from tutelage.loaders.ledger import Answer, Ledger
 from tutelage.core.records import Record, Voter
-path, name = Path(sys.argv[1]), sys.argv[2]
+path, voter = Path(sys.argv[1]), Voter(sys.argv[2], "p")
 sys.stdin.readline()
 with Ledger(path) as ledger:
     for batch in range(40):
         ids = [f"{batch}-{i}" for i in range(25)]
-        ledger.add([Record(i, i) for i in ids], [Answer(i, Voter(name, "p"), "a", "") for i in ids])
+        records = [Record(i, i) for i in ids]
+        ledger.add(records, [Answer(record_id=i, voter=voter, label_text="a", reason="") for i in ids])
 """
 
 

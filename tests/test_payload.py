@@ -19,7 +19,9 @@ TASK = parse_task("name: n\nlabels: [good, bad, so so]\nqueue: 10\n")
 
 
 def vote(label: str | None, reason: str = "", raw: str | None = None, number: int = 1) -> Vote:
-    return Vote(Voter("ll@m", "plain", number), raw if raw is not None else label or "?", label, reason)
+    return Vote(
+        voter=Voter("ll@m", "plain", number), raw=raw if raw is not None else label or "?", label=label, reason=reason
+    )
 
 
 def record(*votes: Vote, given: str | None = None, text: str = "a text") -> Record:

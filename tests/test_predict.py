@@ -274,7 +274,7 @@ def test_what_cannot_be_is_said_before_any_work(
         predict(job(workspace, source, tmp_path / "folder.csv"))
     with pytest.raises(SourceError, match=r"cannot be written into .*rows\.csv; give OUT another folder"):
         predict(job(workspace, source, source / "out.csv"))
-    with pytest.raises(SourceError, match=r"no column 'body'; it has: id, text.*--text"):
+    with pytest.raises(SourceError, match=r"no column 'body'; its columns: id, text.*--text"):
         predict(job(workspace, source, tmp_path / "out.csv", text="body"))
     with pytest.raises(StudentError, match="linear student runs by itself"):
         predict(job(workspace, source, tmp_path / "out.csv"), "onnx")

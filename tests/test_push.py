@@ -163,7 +163,7 @@ def test_a_suggestion_that_is_not_made_any_more_is_taken_away(shop: Shop) -> Non
     assert shop.suggestions("r0") == {"label": "positive", "reason": "positive because 1"}
     with Ledger(shop.workspace.db) as ledger:
         voters = [Voter("llm", "more", n) for n in range(3)]
-        ledger.add([], [Answer("r0", voter, "neutral", "") for voter in voters])
+        ledger.add([], [Answer(record_id="r0", voter=voter, label_text="neutral", reason="") for voter in voters])
     assert shop.counts() == (1, 0, 2, 0)
     assert shop.suggestions("r0") == {"label": "neutral"}, "no reason for another label stays"
     change_task(shop, labels=["positive", "negative", "neutral"], guidelines="same labels")
@@ -202,7 +202,10 @@ def test_labels_ids_and_texts_of_any_script_arrive(shops: Callable[..., Shop]) -
     with Ledger(shop.workspace.db) as ledger:
         ledger.add(
             [Record(f"{label}\t?#%&", f"{label}\n\ttext") for label in labels],
-            [Answer(f"{label}\t?#%&", Voter("ll+m@x 好", "p"), label, f"{label}!") for label in labels],
+            [
+                Answer(record_id=f"{label}\t?#%&", voter=Voter("ll+m@x 好", "p"), label_text=label, reason=f"{label}!")
+                for label in labels
+            ],
         )
     assert shop.counts() == (6, 0, 0, 0)
     annotator = shop.annotator()

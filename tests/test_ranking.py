@@ -176,12 +176,20 @@ def test_ties_are_broken_by_the_seed_and_not_by_the_order_of_the_file() -> None:
 
 
 def record(name: str, *labels: str | None, given: str | None = None) -> Record:
-    votes = tuple(Vote(Voter("llm", "p", n), label or "?", label) for n, label in enumerate(labels, 1))
+    votes = tuple(Vote(voter=Voter("llm", "p", n), raw=label or "?", label=label) for n, label in enumerate(labels, 1))
     return Record(name, f"text {name}", given, votes)
 
 
 def answered(name: str, user: str = "ann", status: Any = "submitted") -> Response:
-    return Response(name, user, user, status, "a", "", datetime(2024, 1, 1, tzinfo=UTC))
+    return Response(
+        record_id=name,
+        user_id=user,
+        annotator=user,
+        status=status,
+        label="a",
+        reason="",
+        updated_at=datetime(2024, 1, 1, tzinfo=UTC),
+    )
 
 
 def curated(records: list[Record], *responses: Response) -> list[Curated]:

@@ -24,15 +24,32 @@ NOW = datetime(2024, 5, 1, 12, 30, 15, 123456, tzinfo=UTC)
 
 
 def answer(record: str, label: str | None, user: str = "ann", status: Any = "submitted", **more: Any) -> Response:
-    return Response(record, f"id-{user}", user, status, label, "because", NOW, **more)
+    return Response(
+        record_id=record,
+        user_id=f"id-{user}",
+        annotator=user,
+        status=status,
+        label=label,
+        reason="because",
+        updated_at=NOW,
+        **more,
+    )
 
 
 RECORDS = [
-    Record("r1", "one", None, (Vote(Voter("llm", "p", 1), "A!", None, "hm"), Vote(Voter("llm", "p", 2), "b", "b"))),
+    Record(
+        "r1",
+        "one",
+        None,
+        (
+            Vote(voter=Voter("llm", "p", 1), raw="A!", label=None, reason="hm"),
+            Vote(voter=Voter("llm", "p", 2), raw="b", label="b"),
+        ),
+    ),
     Record("r2", "two", "a"),
-    Record("r3", "drei 😀\n", None, (Vote(Voter("llm", "p"), "a", "a", "so"),)),
+    Record("r3", "drei 😀\n", None, (Vote(voter=Voter("llm", "p"), raw="a", label="a", reason="so"),)),
     Record("r4", "four"),
-    Record("r5", "five", None, (Vote(Voter("llm", "p"), "a", "a"),)),
+    Record("r5", "five", None, (Vote(voter=Voter("llm", "p"), raw="a", label="a"),)),
 ]
 ANSWERS = {
     "r3": [answer("r3", "b")],
@@ -120,7 +137,7 @@ def test_votes_and_label_quality_change_the_id(tmp_path: Path) -> None:
     ranked, is_new = write_snapshot(tmp_path, TASK, curated(), {})
     assert is_new
     assert (unranked.id == ranked.id, load_snapshot(tmp_path).frame()["label_quality"][0]) == (False, 0.25)
-    more = replace(RECORDS[4], votes=(*RECORDS[4].votes, Vote(Voter("llm", "p", 2), "b", "b")))
+    more = replace(RECORDS[4], votes=(*RECORDS[4].votes, Vote(voter=Voter("llm", "p", 2), raw="b", label="b")))
     voted = curated([*RECORDS[:4], more])
     assert [item.label for item in voted] == [item.label for item in curated()]
     assert snapshot_id(TASK, voted) != ranked.id

@@ -62,7 +62,7 @@ def test_a_quote_that_is_never_closed_is_one_bad_row(tmp_path: Path) -> None:
     lines = ['1,"a ""quoted"" word"', '2,"two', 'lines"', '3,"Great 5 inch screen', "4,four", '5,"open', "6,six"]
     path = written(tmp_path / "a.csv", "id,text\n" + "\n".join(lines))
     found = [(row.number, row.cell("text"), row.problem) for row in rows_of(path)]
-    bad = "opens a quote that is not closed, or not where a cell ends"
+    bad = "has a quote that is not closed, or is closed inside a cell"
     assert found == [
         (1, 'a "quoted" word', ""),
         (2, "two\nlines", ""),
@@ -88,7 +88,7 @@ def test_a_csv_cell_may_be_longer_than_the_csv_module_likes(tmp_path: Path) -> N
 def test_a_file_in_another_encoding_names_the_option(tmp_path: Path) -> None:
     lines = "".join(f"{i},süßer Käse {i}\n" for i in range(50))
     path = written(tmp_path / "a.csv", ("id,text\n" + lines).encode("cp1252"))
-    with pytest.raises(SourceError, match=r"a\.csv: is not UTF-8; name its encoding, for example --encoding cp1252"):
+    with pytest.raises(SourceError, match=r"a\.csv: is not UTF-8; pass its encoding, for example --encoding cp1252"):
         Source(str(path)).columns()
     assert texts_of(path, encoding="cp1252")[7] == "süßer Käse 7"
 
@@ -179,7 +179,7 @@ def test_rows_of_jsonl_may_leave_keys_out(tmp_path: Path) -> None:
 
 
 def test_a_json_file_that_is_one_list_is_refused_with_the_way_out(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="one JSON object a line"):
+    with pytest.raises(SourceError, match="one JSON object per line"):
         Source(str(written(tmp_path / "a.json", '[{"text": "a"}, {"text": "b"}]\n'))).columns()
 
 
@@ -227,7 +227,7 @@ def test_a_damaged_parquet_file_is_an_error_that_names_the_row(tmp_path: Path) -
     content[start : start + 200] = b"\xff" * 200
     path.write_bytes(content)
     source, seen = Source(str(path)), 0
-    with pytest.raises(SourceError, match=r"a\.parquet: cannot be read after row 2000: [^\n]+; write it again$"):  # noqa: PT012
+    with pytest.raises(SourceError, match=r"a\.parquet: cannot be read after row 2000: [^\n]+; write the file again$"):  # noqa: PT012
         for row in source.rows():
             seen = row.number
     assert seen == 2000

@@ -27,7 +27,7 @@ def test_the_smallest_task_needs_a_name_and_two_labels() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (GOOD + "colour: red\n", "task.yaml:3: colour: unknown key; remove it or use one of: argilla, examples"),
         (GOOD + "argilla:\n  min_submited: 2\n", "task.yaml:4: argilla.min_submited: unknown key"),
@@ -35,30 +35,51 @@ def test_the_smallest_task_needs_a_name_and_two_labels() -> None:
         ("name: news\nlabels:\n  - name: a\n    defintion: x\n  - b\n", "task.yaml:4: labels.0.defintion: unknown key"),
         ("name: news\n", "task.yaml:1: labels: missing; add it"),
         ("labels: [a, b]\n", "task.yaml:1: name: missing; add it"),
-        ("name: news\n\nlabels: [only]\n", "task.yaml:3: labels: "),
-        (GOOD + "\nqueue: 0\n", "task.yaml:4: queue: "),
+        ("name: news\n\nlabels: [only]\n", "task.yaml:3: labels: needs at least 2 entries, has 1"),
+        (GOOD + "\nqueue: 0\n", "task.yaml:4: queue: must be at least 1, not `0`"),
         (GOOD + "argilla:\n  dataset: '*'\n", "task.yaml:4: argilla.dataset: use letters, digits"),
         (GOOD + "argilla:\n  workspace: my space\n", "task.yaml:4: argilla.workspace: use letters"),
-        (GOOD + "argilla:\n  min_submitted: 0\n", "task.yaml:4: argilla.min_submitted: "),
-        (GOOD + "holdout:\n  share: 1.0\n", "task.yaml:4: holdout.share: "),
+        (GOOD + "argilla:\n  min_submitted: 0\n", "task.yaml:4: argilla.min_submitted: must be at least 1, not `0`"),
+        (GOOD + "holdout:\n  share: 1.0\n", "task.yaml:4: holdout.share: must be less than 1, not `1.0`"),
         (GOOD + "holdout:\n  share: 0.5\n  file: gold.csv\n", "task.yaml:3: holdout: give either a share or a file"),
         (GOOD + "examples:\n  - text: x\n    label: ugly\n", "task.yaml:3: examples: 'ugly' is not one of the labels"),
-        (GOOD + "kind: tokens\n", "task.yaml:3: kind: "),
-        ("name: '*'\nlabels: [a, b]\n", "task.yaml:1: name: cannot serve as the name of an Argilla dataset"),
-        ("name: " + "n" * 201 + "\nlabels: [a, b]\n", "task.yaml:1: name: cannot serve"),
-        ("name: news\nlabels:\n  - a\n  - " + "b" * 201 + "\n", "task.yaml:4: labels.1.name: "),
-        ("name: news\nlabels:\n  - a\n  - '  '\n", "task.yaml:4: labels.1.name: "),
-        ("name: news\nlabels: [a, b]\nquestion: " + "why " * 200 + "\n", "task.yaml:3: question: "),
-        ("name: news\nlabels: [" + ", ".join(f"l{i}" for i in range(501)) + "]\n", "task.yaml:2: labels: "),
-        ("name: [news\nlabels: x\n", "not YAML"),
-        ("name: news\nlabels:\n - a\n  - b: [\n", "not YAML"),
+        (GOOD + "kind: tokens\n", "task.yaml:3: kind: must be 'classification', not `tokens`"),
+        (
+            "name: '*'\nlabels: [a, b]\n",
+            "task.yaml:1: name: is not a valid name for an Argilla dataset; set argilla.dataset",
+        ),
+        ("name: " + "n" * 201 + "\nlabels: [a, b]\n", "task.yaml:1: name: is not a valid name"),
+        (
+            "name: news\nlabels:\n  - a\n  - " + "b" * 201 + "\n",
+            "task.yaml:4: labels.1.name: is longer than 200 characters; shorten it",
+        ),
+        ("name: news\nlabels:\n  - a\n  - '  '\n", "task.yaml:4: labels.1.name: is blank; write a name"),
+        ("name: news\nlabels:\n  - a\n  - ''\n", "task.yaml:4: labels.1.name: is empty; write a value"),
+        ("name: news\nlabels:\n  - a\n  -\n", "task.yaml:4: labels.1.name: is empty; write a value"),
+        ("name: news\nlabels: [a, [b]]\n", "task.yaml:2: labels.1.name: must be text, not a list or a mapping"),
+        ("name: news\nlabels: a\n", "task.yaml:2: labels: must be a list, such as [a, b], not `a`"),
+        (GOOD + "holdout: x\n", "task.yaml:3: holdout: must be a mapping of 'key: value' lines, not `x`"),
+        (GOOD + "queue: many\n", "task.yaml:3: queue: must be an integer, not `many`"),
+        (GOOD + "question: no\n", 'task.yaml:3: question: `no` is a YAML boolean; write "no"'),
+        (GOOD + "teachers: [{name: t, license: 1}]\n", 'teachers.0.license: `1` is a YAML integer; write "1"'),
+        (GOOD + "teachers: [{name: t, license: x, prompts: [a b]}]\n", "prompts.0.name: use letters, digits, '.', '_'"),
+        (
+            "name: news\nlabels: [a, b]\nquestion: " + "why " * 200 + "\n",
+            "task.yaml:3: question: is longer than 500 characters; shorten it",
+        ),
+        (
+            "name: news\nlabels: [" + ", ".join(f"l{i}" for i in range(501)) + "]\n",
+            "task.yaml:2: labels: takes at most 500 entries, has 501",
+        ),
+        ("name: [news\nlabels: x\n", "invalid YAML"),
+        ("name: news\nlabels:\n - a\n  - b: [\n", "invalid YAML"),
         ("just words\n", "task.yaml:1: expected 'key: value' lines"),
         ("", "task.yaml:1: expected 'key: value' lines"),
-        ("name: a\x07b\n", "task.yaml: not YAML"),
+        ("name: a\x07b\n", "task.yaml: invalid YAML"),
     ],
 )
-def test_an_error_names_the_line_the_key_and_the_fix(text: str, said: str) -> None:
-    assert said in problem_of(text)
+def test_an_error_names_the_line_the_key_and_the_fix(text: str, message: str) -> None:
+    assert message in problem_of(text)
 
 
 def test_every_mistake_is_said_at_once_each_on_a_line() -> None:
@@ -67,10 +88,22 @@ def test_every_mistake_is_said_at_once_each_on_a_line() -> None:
     assert [line.split(":")[1] for line in said] == ["3", "4"]
 
 
-@pytest.mark.parametrize("written", ["yes", "no", "on", "true", "3", "1.5", "null", "2024-01-31"])
-def test_what_yaml_does_not_read_as_text_is_no_label_until_it_is_quoted(written: str) -> None:
+@pytest.mark.parametrize(
+    ("written", "kind"),
+    [
+        ("yes", "boolean"),
+        ("no", "boolean"),
+        ("on", "boolean"),
+        ("true", "boolean"),
+        ("3", "integer"),
+        ("1.5", "float"),
+        ("null", "null"),
+        ("2024-01-31", "date"),
+    ],
+)
+def test_what_yaml_does_not_read_as_text_is_no_label_until_it_is_quoted(written: str, kind: str) -> None:
     for text in (f"name: n\nlabels: [maybe, {written}]\n", f"name: n\nlabels:\n  - maybe\n  - name: {written}\n"):
-        assert "quotes" in problem_of(text)
+        assert problem_of(text).endswith(f'label `{written}` is a YAML {kind}; write "{written}"')
     assert parse_task(f"name: n\nlabels: [maybe, '{written}']\n").label_names == ("maybe", written)
 
 
@@ -87,7 +120,7 @@ def test_what_yaml_does_not_read_as_text_is_no_label_until_it_is_quoted(written:
     ],
 )
 def test_labels_and_aliases_that_could_be_taken_for_each_other_are_refused(labels: str) -> None:
-    assert "stands twice" in problem_of(f"name: n\nlabels: {labels}\n")
+    assert "is used twice" in problem_of(f"name: n\nlabels: {labels}\n")
 
 
 def test_an_alias_may_repeat_its_own_label() -> None:
@@ -170,7 +203,7 @@ def test_init_leaves_a_task_that_is_there_alone(tmp_path: Path) -> None:
 
 
 def test_init_refuses_labels_that_cannot_serve_and_writes_nothing(tmp_path: Path) -> None:
-    with pytest.raises(TaskError, match="stands twice"):
+    with pytest.raises(TaskError, match="is used twice"):
         init(tmp_path / "new", ["same", "Same"])
     assert not (tmp_path / "new").exists()
 

@@ -38,18 +38,18 @@ from tutelage.loaders.models.retrying import RetryingModel, Unanswered
 def test_every_fault_is_counted_and_every_text_is_answered_once(fault: dict[str, Any], kind: str) -> None:
     with running(vote, **fault) as (url, server):
         asked = ask(40, teacher(url, limits={"timeout": 0.4}))
-    assert len(asked.heard) == 40
-    assert set(asked.troubles) == {kind}
-    assert asked.troubles[kind] == sum(server.log.outcomes.values()) - 40 > 0
+    assert len(asked.results) == 40
+    assert set(asked.errors) == {kind}
+    assert asked.errors[kind] == sum(server.log.outcomes.values()) - 40 > 0
     assert set(server.log.answered().values()) == {1}
-    assert sum(heard.attempts for heard in asked.heard) == 40 + asked.troubles[kind]
+    assert sum(result.attempts for result in asked.results) == 40 + asked.errors[kind]
 
 
 def test_retry_after_is_waited_for() -> None:
     with running(vote, too_many=0.3, retry_after="0.7") as (url, server):
         began = time.monotonic()
         asked = ask(6, teacher(url))
-        assert asked.troubles["429"] > 0
+        assert asked.errors["429"] > 0
         assert time.monotonic() - began >= 0.7
     by_text = {text: [o for t, _, o in server.log.calls if t == text] for text, _, _ in server.log.calls}
     assert all(outcomes[-1] == "ok" for outcomes in by_text.values())
@@ -66,15 +66,15 @@ def test_retry_after_in_seconds_milliseconds_and_as_a_date_by_the_endpoints_cloc
     assert retry_after({}) is None
 
 
-def test_patience_ends_and_the_text_is_left_for_the_next_run() -> None:
+def test_retries_end_and_the_text_is_left_for_the_next_run() -> None:
     with running(vote, error_500=1.0) as (url, _):
         asked = ask(1, teacher(url, limits={"attempts": 2}))
     assert isinstance(asked.error, Unanswered)
-    assert asked.troubles == {"5xx": 2}
+    assert asked.errors == {"5xx": 2}
 
 
 def test_an_endpoint_that_answers_nobody_for_long_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tutelage.loaders.models.retrying._PATIENCE", 0.3)
+    monkeypatch.setattr("tutelage.loaders.models.retrying._MAX_OUTAGE", 0.3)
     with running(vote, too_many=1.0) as (url, server):
         asked = ask(3, teacher(url, limits={"timeout": 0.1, "attempts": 2}))
     assert isinstance(asked.error, TeacherError)
@@ -86,14 +86,14 @@ def test_an_endpoint_that_answers_nobody_for_long_ends_the_run(monkeypatch: pyte
 @pytest.mark.parametrize(
     ("behaviour", "key", "said"),
     [
-        ({"key": "another"}, KEY, r"refuses the key; check api_key_env or api_key_file \(401"),
-        ({"model": "another"}, KEY, r"knows no model 'm'; correct model or base_url \(404"),
-        ({"quota_after": 1}, KEY, "wants to be paid"),
-        ({"too_many": 1.0, "retry_after": "86400"}, KEY, "takes no calls for 86400 s"),
-        ({"refuses": "temperature"}, KEY, "refuses the request; check model, parameters"),
+        ({"key": "another"}, KEY, r"rejected the API key; check api_key_env or api_key_file \(401"),
+        ({"model": "another"}, KEY, r"has no model 'm'; correct model or base_url \(404"),
+        ({"quota_after": 1}, KEY, "has no credits left"),
+        ({"too_many": 1.0, "retry_after": "86400"}, KEY, "accepts no calls for 86400 s"),
+        ({"refuses": "temperature"}, KEY, "rejected the request; check model, parameters"),
     ],
 )
-def test_what_no_patience_mends_ends_at_once_with_one_message(behaviour: dict[str, Any], key: str, said: str) -> None:
+def test_what_no_retry_can_fix_ends_at_once_with_one_message(behaviour: dict[str, Any], key: str, said: str) -> None:
     with running(vote, **behaviour) as (url, _):
         asked = ask(30, teacher(url), key=key)
     assert isinstance(asked.error, TeacherError)
@@ -108,39 +108,45 @@ def test_a_wrong_key_costs_one_call_in_a_run() -> None:
         async def one() -> None:
             who = teacher(url)
             endpoint = Endpoint(who, KEY, dialect=Dialect())
-            asker = RetryingModel(who, endpoint, RateLimiter(who.limits), Budget(), PRICE)
+            asker = RetryingModel(
+                teacher=who, model=endpoint, rate_limiter=RateLimiter(who.limits), budget=Budget(), price=PRICE
+            )
             async with asyncio.TaskGroup() as group:
                 for number in range(30):
                     group.create_task(asker.ask(request(number)))
 
         with pytest.raises(ExceptionGroup) as caught:
             asyncio.run(one())
-    assert caught.group_contains(TeacherError, match="refuses the key")
+    assert caught.group_contains(TeacherError, match="rejected the API key")
     assert server.log.outcomes == {"401": 1}
 
 
 def test_nobody_at_the_address_is_said_after_a_few_attempts() -> None:
     asked = ask(1, teacher("http://127.0.0.1:9/v1"))
-    assert "nothing answers at http://127.0.0.1:9/v1; start it or correct base_url" in str(asked.error)
+    assert "cannot connect to http://127.0.0.1:9/v1; start the endpoint or correct base_url" in str(asked.error)
 
 
 def test_a_text_too_long_for_the_model_is_refused_and_the_others_are_answered() -> None:
     with running(vote, longest=60) as (url, _):
         who = teacher(url)
-        long = Request("Answer in JSON.\n<text>\n" + "x" * 100 + "\n</text>", {"max_tokens": 9}, LABELS)
+        long = Request(
+            prompt="Answer in JSON.\n<text>\n" + "x" * 100 + "\n</text>", parameters={"max_tokens": 9}, labels=LABELS
+        )
         asked = Asked(who, [long, *map(request, range(5))], KEY, Budget(), Dialect())
-    assert len(asked.heard) == 5
+    assert len(asked.results) == 5
     assert isinstance(asked.error, Refused)
     assert asked.error.kind == "context_overflow"
     assert "maximum context length" in str(asked.error)
-    assert all(heard.reply.structured == "json_schema" for heard in asked.heard)  # the refusal taught no humbler form
+    assert all(
+        result.reply.structured == "json_schema" for result in asked.results
+    )  # the refusal taught no simpler form
 
 
 def test_content_filters_refuse_a_text_with_an_error_or_with_an_empty_answer() -> None:
     with running(vote, filter_400=1.0) as (url, _):
         assert getattr(ask(1, teacher(url)).error, "kind", "") == "content_filter"
     with running(vote, content_filter=1.0) as (url, _):
-        reply = ask(1, teacher(url)).heard[0].reply
+        reply = ask(1, teacher(url)).results[0].reply
     assert (reply.text, reply.finish) == ("", "content_filter")
 
 
@@ -161,7 +167,7 @@ def test_the_form_an_endpoint_takes_is_found_out_once(takes: str, form: str, ref
         again = ask(5, teacher(url), dialect=first.learned[-1])
         assert server.log.outcomes["form"] == refused
     assert (first.learned[-1].form, first.learned[-1].settled) == (form, True)
-    assert [heard.reply.structured for heard in again.heard] == [form] * 5
+    assert [result.reply.structured for result in again.results] == [form] * 5
     assert again.learned == []
 
 
@@ -185,15 +191,18 @@ def test_an_endpoint_that_wants_another_name_for_the_length_gets_it() -> None:
 def test_without_logprobs_where_the_endpoint_refuses_them() -> None:
     with running(vote, refuses="logprobs") as (url, server):
         asked = ask(3, teacher(url, logprobs=True))
-    assert len(asked.heard) == 3
+    assert len(asked.results) == 3
     assert server.log.outcomes["refused"] == 1
-    assert asked.heard[0].reply.logprobs == ()
+    assert asked.results[0].reply.logprobs == ()
     with running(vote) as (url, _):
-        assert len(ask(1, teacher(url, logprobs=True)).heard[0].reply.logprobs) > 3
+        assert len(ask(1, teacher(url, logprobs=True)).results[0].reply.logprobs) > 3
 
 
 def test_votes_with_a_seed_are_votes_of_their_own() -> None:
-    bodies = [Dialect().body(Request("p", {"seed": 7}, (), n), model="m", logprobs=False) for n in (1, 2, 3)]
+    bodies = [
+        Dialect().body(Request(prompt="p", parameters={"seed": 7}, labels=(), number=n), model="m", logprobs=False)
+        for n in (1, 2, 3)
+    ]
     assert [body["seed"] for body in bodies] == [7, 8, 9]
 
 

@@ -40,7 +40,7 @@ def test_a_key_file_holds_the_key_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("sk-file\n", "utf-8")
     (tmp_path / "two").write_text("sk-one\nsk-two\n", "utf-8")
     assert key_of(teacher(api_key_file="key"), tmp_path) == "sk-file"
-    with pytest.raises(TeacherError, match="must hold the key and nothing else") as caught:
+    with pytest.raises(TeacherError, match="must contain the key and nothing else") as caught:
         key_of(teacher(api_key_file="two"), tmp_path)
     assert "sk-" not in str(caught.value)
 

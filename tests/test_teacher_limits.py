@@ -52,7 +52,7 @@ def pace(count: int, limits: dict[str, Any], latency: Callable[[int], float | No
                     seen.ends.append(now())
                     return gate.answered(took, expected=1, tokens=tokens)
                 seen.refused += 1
-                gate.troubled()
+                gate.failed()
             await asyncio.sleep(0.1)
 
     async def work() -> None:
@@ -104,7 +104,7 @@ def test_the_limits_hold_for_a_real_endpoint() -> None:
         began = time.monotonic()
         asked = ask(60, teacher(url, limits={"rpm": 1200, "concurrency": 5}))
         wall = time.monotonic() - began
-    assert len(asked.heard) == 60
+    assert len(asked.results) == 60
     assert 1 < server.log.most_active <= 5
     assert wall > 59 * 0.05 - 0.1
 
@@ -112,7 +112,7 @@ def test_the_limits_hold_for_a_real_endpoint() -> None:
 def test_a_real_endpoint_that_refuses_is_asked_less_at_once() -> None:
     with running(vote, latency=0.03, most_at_once=6, retry_after="") as (url, server):
         asked = ask(200, teacher(url, limits={"concurrency": 64}))
-    assert len(asked.heard) == 200
+    assert len(asked.results) == 200
     assert asked.concurrency < 64
     assert server.log.outcomes["429"] > 0
 
@@ -130,7 +130,7 @@ def test_a_budget_is_not_exceeded_with_calls_in_flight() -> None:
     assert isinstance(asked.error, BudgetReached)
     assert 0.002 < paid <= 0.003
     assert budget.spent == pytest.approx(paid, rel=0.02)
-    assert 0 < len(asked.heard) < 200
+    assert 0 < len(asked.results) < 200
 
 
 def test_lost_calls_count_against_the_budget_because_they_may_be_charged() -> None:

@@ -62,14 +62,14 @@ def teacher(model: str, **local: Any) -> Teacher:
 def ask(who: Teacher, requests: Sequence[Request], seen: list[int] | None = None) -> list[Reply]:
     async def run() -> list[Reply]:
         local = LocalModel(who)
-        write = local._write
+        write = local._generate
 
         def counted(batch: Any) -> Any:
             if seen is not None:
                 seen.append(len(batch))
             return write(batch)
 
-        local._write = counted  # type: ignore[method-assign]
+        local._generate = counted  # type: ignore[method-assign]
         try:
             return list(await asyncio.gather(*map(local.answer, requests)))
         finally:
@@ -79,7 +79,7 @@ def ask(who: Teacher, requests: Sequence[Request], seen: list[int] | None = None
 
 
 def request(prompt: str, temperature: float = 0.0, most: int = 8) -> Request:
-    return Request(prompt, {"temperature": temperature, "max_tokens": most})
+    return Request(prompt=prompt, parameters={"temperature": temperature, "max_tokens": most})
 
 
 def test_a_batch_writes_what_single_calls_write(model: str) -> None:
@@ -123,7 +123,7 @@ def test_an_answer_that_reaches_its_length_says_so(model: str) -> None:
 
 
 def test_a_text_too_long_for_the_model_is_refused(model: str) -> None:
-    with pytest.raises(Refused, match="do not fit into the model's 256"):
+    with pytest.raises(Refused, match="do not fit into the model's context of 256"):
         ask(teacher(model), [request("so " * 300)])
 
 

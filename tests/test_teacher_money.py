@@ -45,7 +45,7 @@ def test_a_budget_without_prices_is_refused(make_task: Make, tutelage: Run) -> N
     workspace = task_with(make_task, 1, teacher("http://127.0.0.1:9/v1"))
     done = tutelage("annotate", "--task", workspace.root, "--budget", 1, ok=False)
     assert done.returncode == 1
-    assert "--budget needs prices: give teacher 't'" in done.stderr
+    assert "--budget needs prices: set those of teacher 't'" in done.stderr
 
 
 def test_what_was_spent_is_known_by_teacher_prompt_and_vote(make_task: Make, tutelage: Run) -> None:
@@ -89,16 +89,16 @@ def test_an_endpoint_error_shows_no_key_and_no_traceback(make_task: Make, tutela
         workspace = task_with(make_task, 30, teacher(url, api_key_env="MY_KEY"))
         done = tutelage("annotate", "--task", workspace.root, env={"MY_KEY": "sk-Wrong99"}, ok=False)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
-    assert "refuses the key" in done.stderr
+    assert "rejected the API key" in done.stderr
     assert "Wrong99" not in done.stderr
     assert server.log.outcomes == {"401": 1}
 
 
 def test_without_a_teacher_or_texts_the_next_step_is_said(make_task: Make, tutelage: Run) -> None:
     done = tutelage("annotate", "--task", make_task(LABELS).root, ok=False)
-    assert "names no teacher to ask; give one a model" in done.stderr
+    assert "has no teacher with a model; add one" in done.stderr
     done = tutelage("annotate", "--task", make_task(LABELS, teachers=[teacher("http://h/v1")]).root, ok=False)
-    assert "no texts yet; tutelage load or import brings them" in done.stderr
+    assert "no texts yet; add some with: tutelage load or tutelage import" in done.stderr
 
 
 def test_votes_without_an_answer_are_left_for_the_next_run(make_task: Make, tutelage: Run) -> None:

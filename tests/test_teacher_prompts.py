@@ -75,10 +75,10 @@ def test_a_task_brings_its_own_prompt(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "complaint"),
     [
-        ("no place for it", "no place for the text"),
+        ("no place for it", "does not contain the text"),
         ("{{ text }}\n{{ oops }}", "mine.j2.*'oops' is undefined"),
         ("{{ text }}\n{% if %}", "mine.j2:2"),
-        ("{{ text | upper }}", "no place for the text"),
+        ("{{ text | upper }}", "does not contain the text"),
         ('{% set answer = "yaml" %}{{ text }}', "'yaml'"),
         ("{{ text.__class__.__mro__ }}{{ text }}", "unsafe"),
     ],
@@ -90,7 +90,7 @@ def test_a_prompt_that_cannot_be_used_is_named(source: str, complaint: str, tmp_
 
 
 def test_unknown_and_missing_prompts_are_named(tmp_path: Path) -> None:
-    with pytest.raises(TeacherError, match=r"'cott' is not shipped \(there are cot, plain\)"):
+    with pytest.raises(TeacherError, match=r"'cott' is not a shipped prompt \(cot, plain\)"):
         load_template(Prompt(name="cott"), task(), tmp_path)
     with pytest.raises(TeacherError, match=r"gone\.j2: prompt 'x' cannot be read"):
         load_template(Prompt(name="x", file="gone.j2"), task(), tmp_path)
@@ -133,12 +133,12 @@ def test_votes_on_the_command_line_spare_prompts_at_temperature_0(make_task: Cal
 @pytest.mark.parametrize(
     ("keys", "complaint"),
     [
-        ("api_key_env: hf_abcDEF123", "never the key itself"),
-        ("base_url: 'https://me:secret@host/v1'", "must hold no key"),
-        ("base_url: 'https://host/v1?key=secret'", "must hold no key"),
+        ("api_key_env: hf_abcDEF123", "not the key itself"),
+        ("base_url: 'https://me:secret@host/v1'", "must contain no key"),
+        ("base_url: 'https://host/v1?key=secret'", "must contain no key"),
         ("base_url: localhost", "http://"),
-        ("temperature: 0", "say the same"),
-        ("prompts: [cot, cot]", "stands twice"),
+        ("temperature: 0", "all answers are the same"),
+        ("prompts: [cot, cot]", "is listed twice"),
         ("limits: {rqm: 3}", "unknown key.*rpm"),
         ("api_key: secret", "unknown key"),
     ],

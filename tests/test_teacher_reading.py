@@ -10,7 +10,7 @@ TASK = parse_task("name: x\nlabels: [good, bad, 'so, so', {name: no opinion, ali
 
 def read(raw: str, task: Task = TASK) -> tuple[str | None, str]:
     reading = parse_answer(raw, task)
-    return task.read_label(reading.said), reading.reason
+    return task.read_label(reading.label_text), reading.reason
 
 
 @pytest.mark.parametrize(
@@ -71,12 +71,12 @@ def test_what_names_no_label_or_two_is_an_abstention(raw: str) -> None:
 
 
 def test_an_abstention_keeps_what_was_said() -> None:
-    assert parse_answer("good or bad", TASK).said == "good or bad"
-    assert parse_answer('{"reason": "hm", "label": "slightly good"}', TASK).said == "slightly good"
+    assert parse_answer("good or bad", TASK).label_text == "good or bad"
+    assert parse_answer('{"reason": "hm", "label": "slightly good"}', TASK).label_text == "slightly good"
 
 
 def test_an_alias_added_later_turns_an_abstention_into_a_vote() -> None:
-    said = parse_answer('{"reason": "hm", "label": "slightly good"}', TASK).said
+    said = parse_answer('{"reason": "hm", "label": "slightly good"}', TASK).label_text
     wiser = parse_task("name: x\nlabels: [{name: good, aliases: [slightly good]}, bad]\n")
     assert (TASK.read_label(said), wiser.read_label(said)) == (None, "good")
 

@@ -65,7 +65,7 @@ def test_votes_of_a_prompt_that_changed_stay_and_no_longer_count(make_task: Make
     with running(vote) as (url, server):
         workspace = task_with(make_task, 3, teacher(url, votes=1))
         with Ledger(workspace.db) as ledger:
-            ledger.add([], [Answer("r1", Voter("import", "column"), "bad", "")])
+            ledger.add([], [Answer(record_id="r1", voter=Voter("import", "column"), label_text="bad", reason="")])
         tutelage("annotate", "--task", workspace.root)
         assert voters(workspace)["r1"] == ["import:column:bad", "t:cot:good"]
         edit(workspace, temperature=0.2)

@@ -31,7 +31,7 @@ TWO_STAGES = panels(
 
 def votes(labels: str, panel: Panel) -> list[Vote]:
     """One vote a letter; '-' is an abstention."""
-    return [Vote(panel.voter(n), x, None if x == "-" else x) for n, x in enumerate(labels, 1)]
+    return [Vote(voter=panel.voter(n), raw=x, label=None if x == "-" else x) for n, x in enumerate(labels, 1)]
 
 
 @pytest.mark.parametrize("seen", [seen for n in range(4) for seen in product(LABELS, repeat=n)])
@@ -59,7 +59,9 @@ def test_early_stop_asks_only_for_votes_that_can_matter(seen: str, asked: list[i
 def test_early_stop_never_changes_the_majority_and_saves_calls(count: int) -> None:
     draw, panel, saved = random.Random(count), replace(ONE[0], votes=count), 0
     for _ in range(300):
-        all_votes = [Vote(panel.voter(n), "", draw.choice(["a", "a", "b", None])) for n in range(1, count + 1)]
+        all_votes = [
+            Vote(voter=panel.voter(n), raw="", label=draw.choice(["a", "a", "b", None])) for n in range(1, count + 1)
+        ]
         given: list[Vote] = []
         while ask := next_step(given, [panel]).ask:
             given += [all_votes[number - 1] for _, number in ask]
@@ -69,7 +71,7 @@ def test_early_stop_never_changes_the_majority_and_saves_calls(count: int) -> No
 
 
 def test_imported_votes_count_towards_what_is_settled() -> None:
-    imported = [Vote(Voter("old", "column", n), "a", "a") for n in range(1, 5)]
+    imported = [Vote(voter=Voter("old", "column", n), raw="a", label="a") for n in range(1, 5)]
     assert next_step(imported, ONE) == ((), ((ONE[0], 3),))
 
 
@@ -97,7 +99,7 @@ def test_votes_of_a_second_teacher_do_not_make_the_first_stage_sure() -> None:
 
 
 def test_a_panel_whose_context_overflows_is_not_asked_and_the_second_teacher_is() -> None:
-    seen = [Vote(TWO_STAGES[0].voter(1), "", None)]
+    seen = [Vote(voter=TWO_STAGES[0].voter(1), raw="", label=None)]
     step = next_step(seen, TWO_STAGES, {TWO_STAGES[0].key})
     assert [panel.teacher for panel, _ in step.ask] == ["big"]
 

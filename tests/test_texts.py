@@ -40,7 +40,7 @@ class Desk:
 
     def load(self, rows: Rows | Source, *, text: str = "text", votes: Sequence[str] = (), **columns: str) -> LoadResult:
         source = rows if isinstance(rows, Source) else self.source(rows)
-        return load(self.workspace, source, Columns(text, **columns, votes=vote_columns(votes, source, "llm")))
+        return load(self.workspace, source, Columns(text=text, **columns, votes=vote_columns(votes, source, "llm")))
 
     def records(self, task: Task | None = None) -> list[Record]:
         with Ledger(self.workspace.db) as ledger:
@@ -123,8 +123,8 @@ def test_an_id_seen_with_another_text_is_rejected(desk: Desk) -> None:
     assert (later.new, later.rejected) == (1, 1)
     assert {record.id: record.text for record in desk.records()} == {"1": "a", "2": "b", "3": "c"}
     assert [(r["row"], r["reason"]) for r in desk.rejects()] == [
-        (3, "id '1' was seen with another text"),
-        (1, "id '2' was seen with another text"),
+        (3, "id '1' already has another text"),
+        (1, "id '2' already has another text"),
     ]
 
 
@@ -154,9 +154,9 @@ def test_bad_rows_are_rejected_with_number_and_reason_and_the_good_rows_go_on(de
         (4, "has no text"),
         (5, "has no text"),
         (6, "text of 100001 characters is too long for Argilla (at most 100000)"),
-        (7, "holds a NUL character"),
-        (8, "holds a NUL character"),
-        (9, "holds half a surrogate pair"),
+        (7, "contains a NUL character"),
+        (8, "contains a NUL character"),
+        (9, "contains a lone surrogate"),
     ]
     assert desk.rejects()[6]["values"] == rows[7], "the row can be mended from what is kept of it"
     assert [len(record.text) for record in desk.records()] == [4, TEXT_MAX_LENGTH, 8]
@@ -220,7 +220,7 @@ def test_what_0_1_0_wrote_is_known_and_not_written_again(tmp_path: Path) -> None
 
 
 def test_a_missing_column_names_those_that_are_there(desk: Desk) -> None:
-    with pytest.raises(SourceError, match=r"no column 'body', 'key'; it has: text, vote"):
+    with pytest.raises(SourceError, match=r"no column 'body', 'key'; its columns: text, vote"):
         desk.load([{"text": "a", "vote": "b"}], text="body", id="key")
 
 
@@ -279,12 +279,12 @@ def test_a_star_takes_every_matching_column_as_a_teacher_of_its_own(desk: Desk) 
         ("llm", "vote"),
     ]
     assert len({column.voter for column in found}) == 3
-    with pytest.raises(SourceError, match=r"no column matches --vote 'x\*'; it has: text, vote__gpt"):
+    with pytest.raises(SourceError, match=r"no column matches --vote 'x\*'; its columns: text, vote__gpt"):
         vote_columns(["x*"], source, "llm")
 
 
 def test_a_vote_column_that_is_not_there_is_an_error(desk: Desk) -> None:
-    with pytest.raises(SourceError, match="no column 'r'; it has: text, v"):
+    with pytest.raises(SourceError, match="no column 'r'; its columns: text, v"):
         desk.load([{"text": "a", "v": "positive"}], votes=["v:r"])
 
 
@@ -359,6 +359,6 @@ def test_rows_are_committed_and_told_as_they_come(desk: Desk, monkeypatch: pytes
         told.append(len(taken))
         progress(state)
 
-    load(desk.workspace, source, Columns("text"), progress=told_and_taken)
+    load(desk.workspace, source, Columns(text="text"), progress=told_and_taken)
     assert seen == [(1000, 1000), (2000, 2000), (2500, 2500)]
     assert told == [1000, 2000, 2500], "no more of the file is held than a batch"

@@ -122,8 +122,25 @@ def signed_in(hub: hub_server.Hub, monkeypatch: pytest.MonkeyPatch) -> hub_serve
 def answered(workspace: Workspace, made: list[Record]) -> Snapshot:
     """A snapshot as ``pull`` makes it, with one answer of somebody who is there and one of somebody who left."""
     at = datetime(2026, 1, 1, tzinfo=UTC)
-    there = Response(made[1].id, "account-7", "Ann Smith", "submitted", "up", "", at)
-    gone = Response(made[2].id, "account-8", "Bob Jones", "submitted", "up", "", at, "user-deleted")
+    there = Response(
+        record_id=made[1].id,
+        user_id="account-7",
+        annotator="Ann Smith",
+        status="submitted",
+        label="up",
+        reason="",
+        updated_at=at,
+    )
+    gone = Response(
+        record_id=made[2].id,
+        user_id="account-8",
+        annotator="Bob Jones",
+        status="submitted",
+        label="up",
+        reason="",
+        updated_at=at,
+        state="user-deleted",
+    )
     fetched = Fetched({made[1].id: [there], made[2].id: [gone]}, 0, {})
     origin = {"server": "http://argilla.example:6900", "dataset": "uuid-9", "name": "moves", **fetched.summary}
     return write_snapshot(workspace.snapshots, workspace.task, curate(made, fetched.responses, {}), origin)[0]

@@ -256,7 +256,9 @@ def test_a_batch_that_the_processes_cannot_share_says_so(
     tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", "3")
-    with pytest.raises(StudentError, match="--batch-size 16: 3 processes cannot share it evenly; take 15 or 18"):
+    with pytest.raises(
+        StudentError, match="--batch-size 16: the global batch size must be divisible by the 3 processes; use 15 or 18"
+    ):
         train(small_task(tmp_path), parse_student(f"{tiny}{kind}"))
 
 

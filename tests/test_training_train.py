@@ -154,7 +154,7 @@ def test_a_holdout_file_without_id_and_text_says_so(tmp_path: Path) -> None:
     fill(workspace, made, {})
     freeze(workspace, made)
     (tmp_path / "gold.csv").write_text("key\nr0\n", "utf-8")
-    with pytest.raises(Exception, match="needs a column 'id' or 'text'; it has: key"):
+    with pytest.raises(Exception, match="needs a column 'id' or 'text'; its columns: key"):
         quietly(workspace)
 
 
@@ -164,8 +164,16 @@ def test_rows_without_label_are_left_out_and_a_human_label_counts(tmp_path: Path
     fill(workspace, made, {})
     at = datetime(2026, 1, 1, tzinfo=UTC)
     answers: dict[str, Sequence[Response]] = {
-        "r0": [Response("r0", "u", "ann", "discarded", None, "", at)],
-        "r1": [Response("r1", "u", "ann", "submitted", "down", "", at)],
+        "r0": [
+            Response(
+                record_id="r0", user_id="u", annotator="ann", status="discarded", label=None, reason="", updated_at=at
+            )
+        ],
+        "r1": [
+            Response(
+                record_id="r1", user_id="u", annotator="ann", status="submitted", label="down", reason="", updated_at=at
+            )
+        ],
     }
     freeze(workspace, made, answers)
     trained = quietly(workspace)

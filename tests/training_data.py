@@ -47,7 +47,10 @@ def records(rows: Sequence[tuple[str, str]], wrong: float = 0.1, seed: int = 1) 
     made = []
     for number, (text, gold) in enumerate(rows):
         said = [rng.choice(labels) if rng.random() < wrong else gold for _ in VOTERS]
-        votes = tuple(Vote(voter, label, label, "because") for voter, label in zip(VOTERS, said, strict=True))
+        votes = tuple(
+            Vote(voter=voter, raw=label, label=label, reason="because")
+            for voter, label in zip(VOTERS, said, strict=True)
+        )
         made.append(Record(f"r{number}", text, None, votes))
     return made
 
@@ -63,7 +66,11 @@ def make_workspace(root: Path, **keys: Any) -> Workspace:
 
 def fill(workspace: Workspace, made: Sequence[Record], gold: Mapping[str, str]) -> None:
     """Put records, their votes and gold labels into the task."""
-    answers = [Answer(record.id, vote.voter, vote.raw, vote.reason) for record in made for vote in record.votes]
+    answers = [
+        Answer(record_id=record.id, voter=vote.voter, label_text=vote.raw, reason=vote.reason)
+        for record in made
+        for vote in record.votes
+    ]
     with Ledger(workspace.db) as ledger:
         ledger.add(made, answers)
     add_gold(workspace.gold, gold)

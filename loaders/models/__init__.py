@@ -1,1 +1,1 @@
-"""How an LLM is asked: over HTTP or in this process, within its limits and a budget, with retries."""
+"""Calls to an LLM: over HTTP or in this process, with rate limits, retries and a budget."""

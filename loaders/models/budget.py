@@ -1,4 +1,4 @@
-"""What calls cost, and a budget that is not exceeded, calls in flight included."""
+"""The cost of calls, and a budget that is not exceeded, calls in flight included."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from tutelage.core.teachers import Price
 _MILLION = 1_000_000
 
 
-class BudgetReached(Exception):  # noqa: N818 - the end that the user asked for
+class BudgetReached(Exception):  # noqa: N818 - a planned stop, not an error
     """The next call could exceed the budget."""
 
 
 def cost_of(price: Price | None, tokens_in: int | None, tokens_out: int | None) -> float | None:
-    """US dollars for a call; None where the price or the tokens are not known."""
+    """US dollars for a call; None where the price or the token counts are unknown."""
     if price is None or tokens_in is None or tokens_out is None:
         return None
     return (tokens_in * price.input + tokens_out * price.output) / _MILLION
@@ -23,11 +23,11 @@ def cost_of(price: Price | None, tokens_in: int | None, tokens_out: int | None) 
 
 @dataclass
 class Budget:
-    """US dollars that a run may spend; ``limit`` None is without end.
+    """US dollars that a run may spend; ``limit`` None means no limit.
 
-    A call is counted at its worst before it starts and at its true cost when it has ended; one that
-    was lost on the way (timeout, dropped connection) stays counted at its worst, because the
-    endpoint may have charged for it.
+    A call reserves its maximum cost before it starts and settles its actual cost when it has ended.
+    A call that was lost (timeout, dropped connection) stays counted at its maximum cost, because
+    the endpoint may have charged for it.
     """
 
     limit: float | None = None
@@ -38,32 +38,32 @@ class Budget:
         self._reserved = 0.0
         self._changed = asyncio.Event()
 
-    async def reserve(self, worst: float) -> None:
-        """Count a call at its worst; waits for calls in flight where they may leave room.
+    async def reserve(self, most: float) -> None:
+        """Reserve a call's maximum cost; waits for calls in flight that may release enough.
 
         Raises
         ------
         BudgetReached
-            When there is no room and nothing in flight could make any.
+            When the budget does not suffice and no call in flight could release any.
         """
-        while self.limit is not None and self.spent + self.lost + self._reserved + worst > self.limit:
+        while self.limit is not None and self.spent + self.lost + self._reserved + most > self.limit:
             if not self._reserved:
                 raise BudgetReached
             self._changed.clear()
             await self._changed.wait()
-        self._reserved += worst
+        self._reserved += most
 
-    def settle(self, worst: float, cost: float) -> None:
-        """The call has ended and cost this much; 0 for a call that got no answer."""
+    def settle(self, most: float, cost: float) -> None:
+        """Replace a call's reservation with its actual cost; 0 for a call without an answer."""
         self.spent += cost
-        self._release(worst)
+        self._release(most)
 
-    def lose(self, worst: float) -> None:
-        """The call was lost on its way and may have been charged; settle it as well."""
-        self.lost += worst
+    def lose(self, most: float) -> None:
+        """Count a lost call, which may have been charged, at its maximum cost; settle it as well."""
+        self.lost += most
 
-    def _release(self, worst: float) -> None:
-        self._reserved = max(0.0, self._reserved - worst)
-        if self._reserved < 1e-12:  # sums of fractions leave dust
+    def _release(self, most: float) -> None:
+        self._reserved = max(0.0, self._reserved - most)
+        if self._reserved < 1e-12:  # rounding errors
             self._reserved = 0.0
         self._changed.set()

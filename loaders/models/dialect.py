@@ -1,4 +1,4 @@
-"""What an endpoint takes for a model: found out with the first calls, then remembered."""
+"""The request parameters that an endpoint supports for a model: detected in the first calls, then remembered."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _ABOUT_LENGTH = re.compile(r"max_completion_tokens", re.IGNORECASE)
 _ABOUT_SEED = re.compile(r"\bseed\b", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Dialect:
-    """``form`` is how the answer's form is asked for; ``settled`` says that an answer has confirmed it."""
+    """``form`` is the type of ``response_format``, '' for none; ``settled`` says that an answer has confirmed it."""
 
     form: str = _FORMS[0]
     settled: bool = False
@@ -28,11 +28,11 @@ class Dialect:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Dialect:
-        """The remembered dialect; what an older tutelage did not know is as new."""
+        """The stored dialect; fields that an older version did not store have their defaults."""
         return cls(**{name: data[name] for name in cls.__dataclass_fields__ if name in data})
 
     def to_json(self) -> dict[str, Any]:
-        """For remembering."""
+        """As a JSON object, to be stored."""
         return asdict(self)
 
     def body(self, request: Request, *, model: str, logprobs: bool) -> dict[str, Any]:
@@ -41,7 +41,7 @@ class Dialect:
         if "max_tokens" in body:
             body[self.length] = body.pop("max_tokens")
         if "seed" in body and self.seed:
-            body["seed"] += request.number - 1  # votes with one seed would be one vote
+            body["seed"] += request.number - 1  # with one seed all votes would be equal
         elif "seed" in body:
             del body["seed"]
         if logprobs and self.logprobs:
@@ -55,7 +55,7 @@ class Dialect:
         return {"response_format": {"type": self.form, **({"json_schema": schema} if self.form == _FORMS[0] else {})}}
 
     def without(self, complaint: str, request: Request) -> Dialect | None:
-        """A humbler dialect after the endpoint refused a request; None where nothing is left to do without."""
+        """A simpler dialect, after the endpoint rejected a request; None where nothing is left to drop."""
         if _ABOUT_LENGTH.search(complaint) and self.length == "max_tokens":
             return replace(self, length="max_completion_tokens")
         if _ABOUT_LOGPROBS.search(complaint) and self.logprobs:
@@ -66,13 +66,13 @@ class Dialect:
             return replace(self, form=_FORMS[_FORMS.index(self.form) + 1])
         return None
 
-    def confirmed(self, *, obeyed: bool) -> Dialect:
-        """After an answer: a form that it obeyed stays, one that it ignored is not asked for again."""
-        return replace(self, settled=True, form=self.form if obeyed else "")
+    def confirmed(self, *, followed: bool) -> Dialect:
+        """After an answer: keep a response format that it followed, drop one that it ignored."""
+        return replace(self, settled=True, form=self.form if followed else "")
 
 
 def vote_schema(labels: tuple[str, ...]) -> dict[str, Any]:
-    """JSON schema of a vote: the reason first, so that the label follows from it."""
+    """JSON schema of a vote: the reason first, so that the model reasons before it decides."""
     return {
         "type": "object",
         "properties": {"reason": {"type": "string"}, "label": {"type": "string", "enum": list(labels)}},

@@ -1,4 +1,4 @@
-"""A model behind an endpoint that speaks OpenAI's protocol. The one file that talks to it."""
+"""A model behind an endpoint with OpenAI's API. The only file that calls it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from tutelage.loaders.models.dialect import Dialect
 from tutelage.loaders.models.model import OVERFLOW, Busy, Refused, Reply, Request
 
 FILTERED = "content_filter"
-_COMPLAINTS = {400, 403, 413, 415, 422, 451, 501}  # the request is at fault: its text, or a parameter
-_LONGEST_WAIT = 900.0  # seconds that an endpoint may ask for before the run ends
-_QUOTES_MOST = 300  # characters of an endpoint's message that are shown
+_REQUEST_ERRORS = {400, 403, 413, 415, 422, 451, 501}  # the request is rejected: its text, or a parameter
+_LONGEST_WAIT = 900.0  # seconds of Retry-After above which the run ends
+_QUOTE_MAX_LENGTH = 300  # characters of an endpoint's message that are shown
 _OVERFLOWS = re.compile(
     r"context.?(length|window|size)|maximum (context|sequence|input)|too many (input )?tokens|prompt is too long"
     r"|input.{0,20}too long|exceeds?.{0,40}(context|tokens)",
@@ -29,7 +29,7 @@ _USED_UP = re.compile(r"insufficient_quota|exceeded your current quota|billing|c
 
 
 class Endpoint:
-    """Asks through the ``openai`` client, once a call: patience is the asker's, where it is counted."""
+    """Calls the endpoint through the ``openai`` client, without its retries: ``RetryingModel`` counts them."""
 
     def __init__(
         self, teacher: Teacher, key: str, *, dialect: Dialect, remember: Callable[[Dialect], None] = lambda _: None
@@ -49,94 +49,96 @@ class Endpoint:
         await self._client.close()
 
     async def answer(self, request: Request) -> Reply:
-        """One chat completion, in the dialect that the endpoint takes."""
+        """One chat completion, in the dialect that the endpoint supports."""
         while True:
             dialect = self._dialect
             try:
                 reply = await self._completion(request, dialect)
             except self._openai.APIStatusError as error:
-                self._judge(error, dialect, request)
-                continue  # in the humbler dialect
+                self._handle_status_error(error, dialect, request)
+                continue  # in the simpler dialect
             self._learn(reply, request, dialect)
             return reply
 
     async def _completion(self, request: Request, dialect: Dialect) -> Reply:
         body = dialect.body(request, model=self._teacher.model, logprobs=self._teacher.logprobs)
         try:
-            async with asyncio.timeout(self._teacher.limits.timeout):  # the client's own limit is for each read
-                # Its plain `post` takes half the time of `chat.completions.create`, and bodies that are no completion.
+            async with asyncio.timeout(self._teacher.limits.timeout):  # the client's own timeout is per read
+                # `post` takes half the time of `chat.completions.create`, and accepts bodies that are no completion.
                 content = await self._client.post("/chat/completions", cast_to=str, body=body)
         except (TimeoutError, self._openai.APITimeoutError):
             raise Busy("timeout", lost=True) from None
         except self._openai.APIConnectionError as error:
-            unheard = type(error.__cause__).__name__ == "ConnectError"
-            raise Busy("no connection" if unheard else "dropped", lost=not unheard) from None
+            unsent = type(error.__cause__).__name__ == "ConnectError"
+            raise Busy("no connection" if unsent else "dropped", lost=not unsent) from None
         return _reply(content, dialect.form if request.labels else "")
 
-    def _judge(self, error: Any, dialect: Dialect, request: Request) -> None:
-        """Raise what an HTTP error means; return where a humbler dialect may do."""
-        status, said = int(error.status_code), _said(error)
-        if status in _COMPLAINTS:
-            self._refuse_text(status, said)
-            if humbler := dialect.without(said, request):
-                self._adopt(dialect, humbler)
+    def _handle_status_error(self, error: Any, dialect: Dialect, request: Request) -> None:
+        """Raise the error that an HTTP status stands for; return where a simpler dialect may work."""
+        status, message = int(error.status_code), _message(error)
+        if status in _REQUEST_ERRORS:
+            self._check_refusal(status, message)
+            if simpler := dialect.without(message, request):
+                self._adopt(dialect, simpler)
                 return
-        self._raise(status, said, error)
+        self._raise(status, message, error)
 
-    def _refuse_text(self, status: int, said: str) -> None:
-        if _FILTERS.search(said):
-            raise Refused(FILTERED, self._quote(said))
-        if status == 413 or _OVERFLOWS.search(said):
-            raise Refused(OVERFLOW, self._quote(said))
+    def _check_refusal(self, status: int, message: str) -> None:
+        if _FILTERS.search(message):
+            raise Refused(FILTERED, self._quote(message))
+        if status == 413 or _OVERFLOWS.search(message):
+            raise Refused(OVERFLOW, self._quote(message))
 
-    def _raise(self, status: int, said: str, error: Any) -> None:
+    def _raise(self, status: int, message: str, error: Any) -> None:
         if status in {408, 409, 425, 429} or status >= 500:
-            raise Busy(_kind(status), after=self._wait(status, said, error.response.headers))
-        if status in _COMPLAINTS and self._answered:
-            raise Refused("bad_request", self._quote(said))
-        raise TeacherError(f"teacher {self._teacher.name!r}: {self._blame(status)} ({status}: {self._quote(said)})")
+            raise Busy(_kind(status), after=self._wait(status, message, error.response.headers))
+        if status in _REQUEST_ERRORS and self._answered:
+            raise Refused("bad_request", self._quote(message))
+        raise TeacherError(f"teacher {self._teacher.name!r}: {self._advice(status)} ({status}: {self._quote(message)})")
 
-    def _blame(self, status: int) -> str:
+    def _advice(self, status: int) -> str:
         where = self._teacher.base_url
         if status in {401, 403}:
-            return f"{where} refuses the key; check api_key_env or api_key_file"
+            return f"{where} rejected the API key; check api_key_env or api_key_file"
         if status == 402:
-            return f"{where} wants to be paid first; add credits there"
+            return f"{where} has no credits left for this account; add credits there"
         if status == 404:
-            return f"{where} knows no model {self._teacher.model!r}; correct model or base_url"
-        return f"{where} refuses the request; check model, parameters and extra_body"
+            return f"{where} has no model {self._teacher.model!r}; correct model or base_url"
+        return f"{where} rejected the request; check model, parameters and extra_body"
 
-    def _wait(self, status: int, said: str, headers: Any) -> float | None:
-        """Seconds that the endpoint wants to be left alone; None where it does not say."""
-        if status == 429 and _USED_UP.search(said):
-            raise TeacherError(f"teacher {self._teacher.name!r}: {self._blame(402)} ({status}: {self._quote(said)})")
+    def _wait(self, status: int, message: str, headers: Any) -> float | None:
+        """Seconds to wait, as the endpoint asks for; None where it does not say."""
+        if status == 429 and _USED_UP.search(message):
+            raise TeacherError(
+                f"teacher {self._teacher.name!r}: {self._advice(402)} ({status}: {self._quote(message)})"
+            )
         wait = retry_after(headers)
         if wait is not None and wait > _LONGEST_WAIT:
             raise TeacherError(
-                f"teacher {self._teacher.name!r}: {self._teacher.base_url} takes no calls for {wait:.0f} s;"
-                " what arrived is kept, run it again then"
+                f"teacher {self._teacher.name!r}: {self._teacher.base_url} accepts no calls for {wait:.0f} s;"
+                " all answers so far are kept, run it again then"
             )
         return wait
 
-    def _quote(self, said: str) -> str:
-        """The endpoint's words on one line, without the key."""
-        return " ".join(said.replace(self._key, "[key]").split())[:_QUOTES_MOST]
+    def _quote(self, message: str) -> str:
+        """The endpoint's message on one line, without the key."""
+        return " ".join(message.replace(self._key, "[key]").split())[:_QUOTE_MAX_LENGTH]
 
     def _learn(self, reply: Reply, request: Request, dialect: Dialect) -> None:
         self._answered = True
         if request.labels and not dialect.settled and reply.finish == "stop":
-            self._adopt(dialect, dialect.confirmed(obeyed=_is_vote(reply.text)))
+            self._adopt(dialect, dialect.confirmed(followed=_is_vote(reply.text)))
         if self._dialect != self._remembered:
             self._remembered = self._dialect
             self._remember(self._dialect)
 
     def _adopt(self, old: Dialect, new: Dialect) -> None:
-        if self._dialect == old:  # a call that ran beside this one may have learned it already
+        if self._dialect == old:  # else a concurrent call has changed it already
             self._dialect = new
 
 
-def _said(error: Any) -> str:
-    """Everything that the endpoint says about an error: its body as text."""
+def _message(error: Any) -> str:
+    """The whole body of an error response, as text."""
     body = error.body if error.body is not None else error.message
     return body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, default=str)
 
@@ -146,7 +148,7 @@ def _kind(status: int) -> str:
 
 
 def retry_after(headers: Any) -> float | None:
-    """Seconds from ``retry-after-ms`` or ``Retry-After``, which is seconds or a date (RFC 9110, 10.2.3)."""
+    """Seconds from ``retry-after-ms`` or ``Retry-After``, which holds seconds or a date (RFC 9110, 10.2.3)."""
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
             return max(0.0, float(headers[name]) * unit)
@@ -159,7 +161,7 @@ def retry_after(headers: Any) -> float | None:
 
 
 def _now(headers: Any) -> float:
-    """The endpoint's own clock where it shows it."""
+    """The endpoint's own time, where its response has a date."""
     return _timestamp(headers["date"]) if "date" in headers else time.time()
 
 
@@ -168,19 +170,25 @@ def _timestamp(date: str) -> float:
 
 
 def _reply(content: str, form: str) -> Reply:
-    """Read a completion's body; anything that is none is worth another attempt."""
+    """Parse a completion's body; one that is malformed is worth another attempt."""
     try:
         data = json.loads(content)
-        choices, usage = data["choices"], data.get("usage") or {}
+        choices, usage = data["choices"], dict(data.get("usage") or {})
         choice = choices[0] if choices else None
         message = choice["message"] if choice else {}
         text, finish = _content(message), str(choice.get("finish_reason") or "stop") if choice else ""
-        tokens = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
         raise Busy("garbage", lost=True) from None
     if choice is None:
         raise Busy("empty choices", lost=True)
-    return Reply(text, "refusal" if message.get("refusal") else finish, *tokens, form, _logprobs(choice))
+    return Reply(
+        text=text,
+        finish="refusal" if message.get("refusal") else finish,
+        tokens_in=_count(usage.get("prompt_tokens")),
+        tokens_out=_count(usage.get("completion_tokens")),
+        structured=form,
+        logprobs=_logprobs(choice),
+    )
 
 
 def _content(message: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Keys of endpoints: from the environment, the task directory's ``.env``, or a key file. Never stored, never shown."""
+"""API keys: from the environment, the task directory's ``.env``, or a key file. Never stored, never printed."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from tutelage.core.errors import TeacherError
 from tutelage.core.teachers import HUGGING_FACE, Teacher
 
 _OPENAI_HOST = "api.openai.com"
-_NO_KEY = "none"  # what endpoints that ask for no key are sent
+_NO_KEY = "none"  # sent to endpoints that need no key
 
 
 def key_of(teacher: Teacher, directory: Path) -> str:
-    """The key to send to a teacher's endpoint.
+    """The API key for a teacher's endpoint.
 
     Raises
     ------
     TeacherError
-        When the task names a variable or a file that holds none, or the endpoint needs one.
+        When the variable or file that the task names holds no key, or the endpoint needs one.
     """
     if teacher.api_key_file:
         return _from_file(directory / Path(teacher.api_key_file).expanduser(), teacher)
@@ -38,7 +38,7 @@ def _from_file(path: Path, teacher: Teacher) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise TeacherError(f"teacher {teacher.name!r}: key file {path} cannot be read: {error}") from None
     if not key or any(char.isspace() for char in key):
-        raise TeacherError(f"teacher {teacher.name!r}: key file {path} must hold the key and nothing else")
+        raise TeacherError(f"teacher {teacher.name!r}: key file {path} must contain the key and nothing else")
     return key
 
 
@@ -46,7 +46,7 @@ def _from_environment(name: str, teacher: Teacher, directory: Path) -> str:
     key = _lookup(name, directory)
     if not key:
         raise TeacherError(
-            f"teacher {teacher.name!r}: no key: set {name} in the environment or in {directory / '.env'}"
+            f"teacher {teacher.name!r}: no API key: set {name} in the environment or in {directory / '.env'}"
         )
     return key
 

@@ -15,16 +15,16 @@ from tutelage.loaders.models.model import OVERFLOW, Refused, Reply, Request
 _SAMPLING = {"temperature": "temperature", "top_p": "top_p", "max_tokens": "max_new_tokens"}
 
 
-class _Asked(NamedTuple):
+class _Pending(NamedTuple):
     tokens: list[int]
     options: dict[str, Any]
     reply: asyncio.Future[Reply]
 
 
 class LocalModel:
-    """Writes the answers that are asked for at the same time in batches, several votes on one text among them.
+    """Generates the answers to concurrent requests in batches.
 
-    Made inside the running event loop; the model computes in a thread beside it.
+    Create it inside the running event loop; the model runs in a thread of its own.
     """
 
     def __init__(self, teacher: Teacher) -> None:
@@ -40,26 +40,28 @@ class LocalModel:
             self._tokenizer = AutoTokenizer.from_pretrained(teacher.model, padding_side="left")
             model = AutoModelForCausalLM.from_pretrained(teacher.model, dtype=_dtype(teacher.local.dtype))
             self._model = model.to(self._device).eval()
-        except (OSError, ValueError, RuntimeError) as error:  # not found, no such kind of model, no room on the device
+        except (OSError, ValueError, RuntimeError) as error:  # not found, unsupported model, out of memory
             raise TeacherError(f"teacher {teacher.name!r}: model {teacher.model!r} cannot be loaded: {error}") from None
         if self._tokenizer.pad_token_id is None:
             self._tokenizer.pad_token = self._tokenizer.eos_token
         set_seed(teacher.local.seed)
-        self._queue: asyncio.Queue[_Asked] = asyncio.Queue()
+        self._queue: asyncio.Queue[_Pending] = asyncio.Queue()
         self._worker = asyncio.create_task(self._work())
 
     async def answer(self, request: Request) -> Reply:
-        """The model's answer; the chat template is the model's own, where it has one."""
+        """The model's answer; uses the model's chat template, where it has one."""
         tokens, options = self._tokens(request.prompt), _options(request.parameters)
         longest = getattr(self._model.config, "max_position_embeddings", None)
         if longest and len(tokens) + options["max_new_tokens"] > longest:
-            raise Refused(OVERFLOW, f"{len(tokens)} tokens and the answer do not fit into the model's {longest}")
+            raise Refused(
+                OVERFLOW, f"{len(tokens)} tokens and the answer do not fit into the model's context of {longest}"
+            )
         reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        await self._queue.put(_Asked(tokens, options, reply))
+        await self._queue.put(_Pending(tokens, options, reply))
         return await reply
 
     async def close(self) -> None:
-        """Stop working."""
+        """Stop the worker."""
         self._worker.cancel()
         with suppress(asyncio.CancelledError):
             await self._worker
@@ -75,44 +77,45 @@ class LocalModel:
         while True:
             batch = await self._next_batch()
             try:
-                replies = await asyncio.to_thread(self._write, batch)
-            except Exception as error:  # out of memory, a bug in a model's code: the asker shall hear of it
-                failure = TeacherError(f"the model failed: {error}; a smaller local.batch may help")
-                for asked in batch:
-                    _settle(asked.reply, failure)
+                replies = await asyncio.to_thread(self._generate, batch)
+            except Exception as error:  # such as out of memory: the callers get it
+                failure = TeacherError(f"generation failed: {error}; try a smaller local.batch")
+                for pending in batch:
+                    _settle(pending.reply, failure)
             else:
-                for asked, reply in zip(batch, replies, strict=True):
-                    _settle(asked.reply, reply)
+                for pending, reply in zip(batch, replies, strict=True):
+                    _settle(pending.reply, reply)
 
-    async def _next_batch(self) -> list[_Asked]:
-        """What is asked now, up to the batch size; answers with other options wait for the next batch."""
-        batch, later = [await self._queue.get()], list[_Asked]()
-        await asyncio.sleep(0)  # let those ask who are about to
+    async def _next_batch(self) -> list[_Pending]:
+        """The pending requests, up to the batch size; those with other options wait for the next batch."""
+        batch, later = [await self._queue.get()], list[_Pending]()
+        await asyncio.sleep(0)  # let concurrent callers enqueue first
         while len(batch) < self._batch and not self._queue.empty():
-            asked = self._queue.get_nowait()
-            (batch if asked.options == batch[0].options else later).append(asked)
-        for asked in later:
-            self._queue.put_nowait(asked)
+            pending = self._queue.get_nowait()
+            (batch if pending.options == batch[0].options else later).append(pending)
+        for pending in later:
+            self._queue.put_nowait(pending)
         return batch
 
-    def _write(self, batch: Sequence[_Asked]) -> list[Reply]:
-        padded = self._tokenizer.pad({"input_ids": [asked.tokens for asked in batch]}, return_tensors="pt")
+    def _generate(self, batch: Sequence[_Pending]) -> list[Reply]:
+        padded = self._tokenizer.pad({"input_ids": [pending.tokens for pending in batch]}, return_tensors="pt")
         inputs = {name: padded[name].to(self._device) for name in ("input_ids", "attention_mask")}
         with self._torch.inference_mode():
-            written = self._model.generate(**inputs, **batch[0].options, pad_token_id=self._tokenizer.pad_token_id)
-        answers = written[:, inputs["input_ids"].shape[1] :].tolist()
-        return [self._reply(asked, answer) for asked, answer in zip(batch, answers, strict=True)]
+            generated = self._model.generate(**inputs, **batch[0].options, pad_token_id=self._tokenizer.pad_token_id)
+        answers = generated[:, inputs["input_ids"].shape[1] :].tolist()
+        return [self._reply(pending, answer) for pending, answer in zip(batch, answers, strict=True)]
 
-    def _reply(self, asked: _Asked, answer: list[int]) -> Reply:
+    def _reply(self, pending: _Pending, answer: list[int]) -> Reply:
         ends = _ends(self._model.generation_config.eos_token_id) | {self._tokenizer.eos_token_id}
         length = next((at for at, token in enumerate(answer) if token in ends), None)
         text = self._tokenizer.decode(answer[:length], skip_special_tokens=True)
         finish = "length" if length is None else "stop"
-        return Reply(text, finish, len(asked.tokens), len(answer) if length is None else length + 1)
+        tokens_out = len(answer) if length is None else length + 1
+        return Reply(text=text, finish=finish, tokens_in=len(pending.tokens), tokens_out=tokens_out)
 
 
 def _options(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """OpenAI's parameters by the names of ``generate``; no temperature, or 0, means the likeliest answer."""
+    """OpenAI's parameters as arguments of ``generate``; no temperature, or 0, means greedy decoding."""
     options = {theirs: parameters[ours] for ours, theirs in _SAMPLING.items() if ours in parameters}
     if parameters.get("temperature"):
         return {**options, "do_sample": True}
@@ -130,7 +133,7 @@ def _ends(token_ids: int | list[int] | None) -> set[int | None]:
 
 
 def _settle(future: asyncio.Future[Reply], outcome: Reply | Exception) -> None:
-    if future.done():  # the asker has gone
+    if future.done():  # the caller was cancelled
         return
     if isinstance(outcome, Reply):
         future.set_result(outcome)

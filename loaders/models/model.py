@@ -1,8 +1,8 @@
-"""What a teacher's model can be asked, and how it answers or fails. One file implements it for each way to run one.
+"""The interface of a teacher's model: requests, replies and errors. One file implements it for each way to run one.
 
-TeacherError (tutelage/errors.py)   nothing can be asked: wrong key, unknown model; ends the run
-Busy                                try again, after ``after`` seconds where the endpoint said so
-Refused                             this text cannot be answered; the others can
+TeacherError (tutelage/core/errors.py)   no call can succeed: wrong key, unknown model; ends the run
+Busy                                     try again, after ``after`` seconds where the endpoint says so
+Refused                                  this text gets no answer; others do
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 OVERFLOW = "context_overflow"
-"""The finish of an answer to a text that is too long for the model: no other vote of the panel can do better."""
+"""Finish reason of a text that is too long for the model's context: further votes of the panel are not asked for."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One prompt, filled with one text. ``labels`` are given where the answer shall be JSON with one of them."""
+    """One filled prompt. ``labels`` asks for JSON with one of them; ``number`` is the vote's, from 1."""
 
     prompt: str
     parameters: Mapping[str, Any]
@@ -25,13 +25,13 @@ class Request:
     number: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """An answer as it came.
+    """An unparsed answer.
 
-    ``tokens_in`` and ``tokens_out`` are None where the endpoint does not count; ``logprobs`` are
-    pairs of token and natural logarithm of its probability; ``structured`` is how the answer's form
-    was asked for, '' for not at all.
+    ``tokens_in`` and ``tokens_out`` are None where the endpoint does not report usage; ``logprobs``
+    are pairs of token and natural log probability; ``structured`` is the type of
+    ``response_format`` that was asked for, '' for none.
     """
 
     text: str
@@ -42,8 +42,8 @@ class Reply:
     logprobs: tuple[tuple[str, float], ...] = field(default=(), repr=False)
 
 
-class Busy(Exception):  # noqa: N818 - asks for patience, is no error of anybody's
-    """No answer this time. ``kind`` is counted and shown; ``lost`` says that it may have cost money all the same."""
+class Busy(Exception):  # noqa: N818 - transient, retried
+    """No answer to this attempt. ``kind`` is counted and shown; ``lost`` says that it may have been charged."""
 
     def __init__(self, kind: str, *, after: float | None = None, lost: bool = False) -> None:
         super().__init__(kind)
@@ -51,7 +51,7 @@ class Busy(Exception):  # noqa: N818 - asks for patience, is no error of anybody
 
 
 class Refused(Exception):  # noqa: N818 - the endpoint's decision about one text
-    """The text gets no answer, however often it is asked. ``kind`` is the answer's finish in the ledger."""
+    """The text gets no answer, and retries cannot help. ``kind`` is stored as the finish reason."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
@@ -59,10 +59,10 @@ class Refused(Exception):  # noqa: N818 - the endpoint's decision about one text
 
 
 class Model(Protocol):
-    """A model that can be asked, many times at once."""
+    """A model that takes concurrent requests."""
 
     async def answer(self, request: Request) -> Reply:
-        """Ask once; raises Busy, Refused or TeacherError."""
+        """Make one attempt; raises Busy, Refused or TeacherError."""
 
     async def close(self) -> None:
-        """Let go of connections and memory."""
+        """Release connections and memory."""

@@ -1,8 +1,8 @@
-"""How many calls run at once, and how fast they start: the task's limits, and what the endpoint bears.
+"""Concurrency and rate of calls: the task's limits, and adaptation to what the endpoint can handle.
 
-Concurrency rises while answers come and falls when the endpoint says that it is too much (429,
-5xx, timeouts) or when latency has risen and nothing more gets done. It is judged once for each
-window of about as many calls as may run at once, so that a few unlucky calls change nothing.
+Concurrency rises while answers arrive and falls when the endpoint is overloaded (429, 5xx,
+timeouts) or when latency has risen without a gain in throughput. It is adjusted once per window of
+about as many calls as may run concurrently, so that a few failed calls change nothing.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from statistics import median
 from tutelage.core.teachers import RateLimits
 
 _FIRST = 16
-_TROUBLE = 0.2  # share of a window's calls
+_FAILURES = 0.2  # share of a window's calls
 _OVERLOAD = 0.5
 _SLOWER = 2.0  # times the best window's median latency
 _SHORTEST_WINDOW = 8
 
 
 class RateLimiter:
-    """Lets calls through; one for each teacher, made inside the running event loop."""
+    """Admits calls; one per teacher, created inside the running event loop."""
 
     def __init__(self, limits: RateLimits) -> None:
         self._most = limits.concurrency
@@ -39,7 +39,7 @@ class RateLimiter:
 
     @asynccontextmanager
     async def slot(self, tokens: int) -> AsyncIterator[None]:
-        """A place among the calls that run; ``tokens`` is how many the call is expected to take."""
+        """A slot for one call; ``tokens`` is the number it is expected to use."""
         await self._place()
         try:
             await self._pace(tokens)
@@ -57,7 +57,7 @@ class RateLimiter:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # the place was given and nobody takes it
+            if turn.done() and not turn.cancelled():  # the slot was granted, and its caller is gone
                 self._active -= 1
                 self._wake()
             raise
@@ -76,25 +76,25 @@ class RateLimiter:
             await asyncio.sleep(start - now)
 
     def answered(self, latency: float, *, expected: int, tokens: int) -> None:
-        """Note an answer after ``latency`` seconds that took ``tokens`` where ``expected`` were counted on."""
+        """Record an answer: its latency in seconds, the expected and the actual number of tokens."""
         self._tokens.correct(tokens - expected)
         self._window.latencies.append(latency)
-        self._judge()
+        self._adjust()
 
-    def troubled(self, *, after: float | None = None) -> None:
-        """Note that the endpoint had too much, and for how many seconds it wants to be left alone."""
+    def failed(self, *, after: float | None = None) -> None:
+        """Record a call that failed by overload, and the seconds that the endpoint asks to wait."""
         window = self._window
-        window.troubles += 1
-        if after and window.troubles > _OVERLOAD * max(window.calls, _SHORTEST_WINDOW):
+        window.failures += 1
+        if after and window.failures > _OVERLOAD * max(window.calls, _SHORTEST_WINDOW):
             self._closed_until = max(self._closed_until, asyncio.get_running_loop().time() + after)
-        self._judge()
+        self._adjust()
 
-    def _judge(self) -> None:
+    def _adjust(self) -> None:
         window = self._window
         if window.calls < max(self.concurrency, _SHORTEST_WINDOW):
             return
-        share, rate = window.troubles / window.calls, window.rate()
-        if share > _TROUBLE:
+        share, rate = window.failures / window.calls, window.rate()
+        if share > _FAILURES:
             self._slow_down(0.5 if share > _OVERLOAD else 0.7)
         elif self._is_saturated(rate):
             self._slow_down(0.8)
@@ -105,7 +105,7 @@ class RateLimiter:
         self._wake()
 
     def _is_saturated(self, rate: float) -> bool:
-        """Latency has risen, and more calls at once no longer get more done."""
+        """Whether latency has risen without a gain in throughput."""
         latency = median(self._window.latencies)
         self._best_latency = min(self._best_latency * 1.02 or latency, latency)
         return latency > _SLOWER * self._best_latency and rate < 1.05 * self._best_rate
@@ -120,33 +120,33 @@ class RateLimiter:
 
 
 class _Window:
-    """The calls since the concurrency was last judged."""
+    """The calls since concurrency was last adjusted."""
 
     def __init__(self) -> None:
         self.latencies: list[float] = []
-        self.troubles = 0
+        self.failures = 0
         self._since = asyncio.get_running_loop().time()
 
     @property
     def calls(self) -> int:
-        return len(self.latencies) + self.troubles
+        return len(self.latencies) + self.failures
 
     def rate(self) -> float:
-        """Answers a second."""
+        """Answers per second."""
         return len(self.latencies) / max(asyncio.get_running_loop().time() - self._since, 1e-3)
 
 
 class _Rate:
-    """So much a minute, evenly: the generic cell rate algorithm (ITU-T I.371) without a burst to begin with."""
+    """An even rate per minute: the generic cell rate algorithm (ITU-T I.371) without an initial burst."""
 
-    _CATCH_UP = 0.05  # seconds by which a late timer may be made good
+    _CATCH_UP = 0.05  # seconds of delay that may be made up for
 
     def __init__(self, per_minute: float | None) -> None:
         self._seconds_each = 60 / per_minute if per_minute else 0.0
         self._next = 0.0
 
     def take(self, amount: float, now: float) -> float:
-        """When ``amount`` may start, on the clock of ``now``."""
+        """The time, on the clock of ``now``, at which ``amount`` may start."""
         if not self._seconds_each:
             return now
         start = max(self._next, now - self._CATCH_UP)
@@ -154,5 +154,5 @@ class _Rate:
         return start
 
     def correct(self, amount: float) -> None:
-        """Take ``amount`` more, or less, than was counted on."""
+        """Correct the amount taken, by the difference to what was expected."""
         self._next += amount * self._seconds_each

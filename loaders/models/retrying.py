@@ -1,4 +1,4 @@
-"""Asking one teacher: patience with its endpoint, its limits, its price."""
+"""Calls to one teacher: retries, rate limits, and their cost."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import random
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from tutelage.core.errors import TeacherError
 from tutelage.core.teachers import Price, Teacher
@@ -16,20 +15,21 @@ from tutelage.loaders.models.model import Busy, Model, Reply, Request
 from tutelage.loaders.models.rate_limit import RateLimiter
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 30.0  # seconds
-_WAIT = "429"
-_NOT_OVERLOADED = {"garbage", "empty choices"}  # the endpoint has answered, if badly
-_UNREACHABLE = 3  # attempts that cannot connect, before any answer
-_PATIENCE = 300.0  # seconds without one answer
+_RATE_LIMITED = "429"
+_NOT_OVERLOADED = {"garbage", "empty choices"}  # the endpoint has answered, but malformed
+_UNREACHABLE = 3  # failed connections, before any answer
+_MAX_OUTAGE = 300.0  # seconds without an answer
 _BYTES_PER_TOKEN = 4
 _TEMPLATE_TOKENS = 50
 
 
-class Unanswered(Exception):  # noqa: N818 - counted, and asked again by the next run
+class Unanswered(Exception):  # noqa: N818 - counted, not fatal
     """All attempts failed; the next run asks again."""
 
 
-class CallResult(NamedTuple):
-    """A reply, its cost in US dollars, the latency of the attempt that brought it, in seconds, and its number."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallResult:
+    """A reply, its cost in US dollars, the latency of the successful attempt in seconds, and the number of attempts."""
 
     reply: Reply
     cost: float | None
@@ -37,20 +37,20 @@ class CallResult(NamedTuple):
     attempts: int
 
 
-@dataclass
+@dataclass(kw_only=True)
 class RetryingModel:
-    """Asks one teacher's model; made inside the running event loop. ``troubles`` counts what went wrong by kind."""
+    """Calls one teacher's model; created inside the running event loop. ``errors`` counts failed attempts by kind."""
 
     teacher: Teacher
     model: Model
-    gate: RateLimiter
+    rate_limiter: RateLimiter
     budget: Budget
     price: Price | None
-    troubles: Counter[str] = field(default_factory=Counter)
+    errors: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        self._met = False  # one call goes first and finds out whether there is any use in more
-        self._meeting = asyncio.Lock()
+        self._has_answered = False  # one call goes first, to see whether the endpoint works at all
+        self._first_call = asyncio.Lock()
         self._failing_since: float | None = None
 
     async def ask(self, request: Request) -> CallResult:
@@ -59,85 +59,86 @@ class RetryingModel:
         Raises
         ------
         TeacherError
-            When the teacher cannot be asked at all.
+            When no call to the teacher can succeed.
         Refused
-            When this text gets no answer from it.
+            When the model gives no answer to this text.
         Unanswered
             When all attempts failed.
         BudgetReached
             Before a call that could exceed the budget.
         """
-        if not self._met:
-            async with self._meeting:
-                if not self._met:
-                    heard = await self._ask_patiently(request)
-                    self._met = True
-                    return heard
-        return await self._ask_patiently(request)
+        if not self._has_answered:
+            async with self._first_call:
+                if not self._has_answered:
+                    result = await self._ask_with_retries(request)
+                    self._has_answered = True
+                    return result
+        return await self._ask_with_retries(request)
 
-    async def _ask_patiently(self, request: Request) -> CallResult:
-        tries = failures = 0
+    async def _ask_with_retries(self, request: Request) -> CallResult:
+        attempts = failures = 0
         while failures < self.teacher.limits.attempts:
-            tries += 1
+            attempts += 1
             try:
-                return await self._attempt(request, tries)
+                return await self._attempt(request, attempts)
             except Busy as busy:
-                self._bear(busy, tries)
-                failures += busy.kind != _WAIT  # to be told to wait is no failure
-                pause = _pause(tries) if busy.after is None else busy.after
+                self._handle_busy(busy, attempts)
+                failures += busy.kind != _RATE_LIMITED  # being told to wait is not a failure
+                pause = _pause(attempts) if busy.after is None else busy.after
             await asyncio.sleep(pause)
-        raise Unanswered(f"{self.teacher.name}: no answer in {tries} attempts")
+        raise Unanswered(f"{self.teacher.name}: no answer after {attempts} attempts")
 
     async def _attempt(self, request: Request, attempt: int) -> CallResult:
-        worst, charge = self._worst(request), 0.0
-        await self.budget.reserve(worst)
+        most, cost = self._max_cost(request), 0.0
+        await self.budget.reserve(most)
         try:
-            heard = await self._call(request, attempt)
-            charge = worst if heard.cost is None else heard.cost
-            return heard
+            result = await self._call(request, attempt)
+            cost = most if result.cost is None else result.cost
+            return result
         except Busy as busy:
             if busy.lost:
-                self.budget.lose(worst)
+                self.budget.lose(most)
             raise
         finally:
-            self.budget.settle(worst, charge)
+            self.budget.settle(most, cost)
 
     async def _call(self, request: Request, attempt: int) -> CallResult:
         expected = expected_tokens(request)
-        async with self.gate.slot(expected):
+        async with self.rate_limiter.slot(expected):
             began = time.monotonic()
             reply = await self.model.answer(request)
             latency = time.monotonic() - began
         self._failing_since = None
-        taken = expected if reply.tokens_in is None else reply.tokens_in + (reply.tokens_out or 0)
-        self.gate.answered(latency, expected=expected, tokens=taken)
-        return CallResult(reply, cost_of(self.price, reply.tokens_in, reply.tokens_out), latency, attempt)
+        tokens = expected if reply.tokens_in is None else reply.tokens_in + (reply.tokens_out or 0)
+        self.rate_limiter.answered(latency, expected=expected, tokens=tokens)
+        cost = cost_of(self.price, reply.tokens_in, reply.tokens_out)
+        return CallResult(reply=reply, cost=cost, latency=latency, attempts=attempt)
 
-    def _bear(self, busy: Busy, attempt: int) -> None:
-        self.troubles[busy.kind] += 1
+    def _handle_busy(self, busy: Busy, attempt: int) -> None:
+        self.errors[busy.kind] += 1
         if busy.kind not in _NOT_OVERLOADED:
-            self.gate.troubled(after=busy.after)
-        if not self._met and busy.kind == "no connection" and attempt >= _UNREACHABLE:
+            self.rate_limiter.failed(after=busy.after)
+        if not self._has_answered and busy.kind == "no connection" and attempt >= _UNREACHABLE:
             raise TeacherError(
-                f"teacher {self.teacher.name!r}: nothing answers at {self.teacher.base_url};"
-                " start it or correct base_url"
+                f"teacher {self.teacher.name!r}: cannot connect to {self.teacher.base_url};"
+                " start the endpoint or correct base_url"
             ) from None
         now = time.monotonic()
         self._failing_since = self._failing_since or now
-        if now - self._failing_since > max(_PATIENCE, 3 * self.teacher.limits.timeout):
+        if now - self._failing_since > max(_MAX_OUTAGE, 3 * self.teacher.limits.timeout):
             raise TeacherError(
                 f"teacher {self.teacher.name!r}: no answer from {self.teacher.base_url} for minutes"
-                f" (last: {busy.kind}); what arrived is kept, run it again later"
+                f" (last: {busy.kind}); all answers so far are kept, run it again later"
             ) from None
 
-    def _worst(self, request: Request) -> float:
-        """The most that a call can cost: no token is shorter than a byte, no answer longer than ``max_tokens``."""
+    def _max_cost(self, request: Request) -> float:
+        """An upper bound of a call's cost: at least one byte per token, at most ``max_tokens`` of answer."""
         tokens_in = len(request.prompt.encode()) + _TEMPLATE_TOKENS
         return cost_of(self.price, tokens_in, int(request.parameters.get("max_tokens", 0))) or 0.0
 
 
 def expected_tokens(request: Request) -> int:
-    """A guess at what a call takes from a tokens-a-minute limit; corrected when the answer tells."""
+    """An estimate of the tokens that a call uses, for the limit per minute; corrected after the answer."""
     return len(request.prompt) // _BYTES_PER_TOKEN + int(request.parameters.get("max_tokens", 0)) // 4
 
 

@@ -1,4 +1,4 @@
-"""The run: goes through the records, asks for the votes that are missing, keeps each answer as it arrives."""
+"""One annotation run: asks for the missing votes of all records, and stores each answer as it arrives."""
 
 from __future__ import annotations
 
@@ -20,12 +20,15 @@ from tutelage.loaders.teacher.voting import next_step
 
 _PAGE = 256
 _REFUSALS = {"content_filter", "refusal"}
-_RECORDS_AHEAD = 2  # for each call that may run at once
+_RECORDS_AHEAD = 2  # per concurrent call
 
 
-@dataclass
+@dataclass(kw_only=True)
 class AnnotateResult:
-    """What a run did. ``unanswered`` votes are asked for by the next run; money in US dollars."""
+    """Counts of a run. ``unanswered`` votes are asked for again by the next run; costs in US dollars.
+
+    ``troubles`` counts failed attempts by kind, ``rungs`` answers by the rung of the parser that read them.
+    """
 
     votes: int = 0
     abstentions: int = 0
@@ -43,7 +46,7 @@ class AnnotateResult:
     rungs: dict[str, int] = field(default_factory=dict)
 
 
-Reject = Callable[[str, Panel, str], None]
+OnReject = Callable[[str, Panel, str], None]
 
 
 class AnnotationRun:
@@ -51,10 +54,10 @@ class AnnotationRun:
 
     Parameters
     ----------
-    askers
+    models
         By the name of the teacher.
     reject
-        Called with a record's id, the panel, and why the text cannot be answered.
+        Called with a record's id, the panel, and why the model refuses the text.
     progress
         Called after each answer.
     """
@@ -64,14 +67,14 @@ class AnnotationRun:
         ledger: TeacherLedger,
         task: Task,
         panels: Sequence[Panel],
-        askers: Mapping[str, RetryingModel],
+        models: Mapping[str, RetryingModel],
         *,
-        reject: Reject = lambda _id, _panel, _why: None,
+        reject: OnReject = lambda _id, _panel, _why: None,
         progress: Callable[[AnnotateResult], None] = lambda _done: None,
     ) -> None:
-        self._ledger, self._task, self._panels, self._askers = ledger, task, panels, askers
+        self._ledger, self._task, self._panels, self._models = ledger, task, panels, models
         self._reject, self._progress = reject, progress
-        self.done = AnnotateResult()
+        self.result = AnnotateResult()
 
     async def run(self) -> AnnotateResult:
         """Ask until nothing is missing or the budget is reached.
@@ -79,7 +82,7 @@ class AnnotationRun:
         Raises
         ------
         TutelageError
-            The first that any call met; every answer that arrived before is kept.
+            The first that any call raised; every answer that arrived before is stored.
         """
         try:
             await self._all_records()
@@ -88,113 +91,121 @@ class AnnotationRun:
             raise (_first(expected) if expected else group) from None
         finally:
             self._sum_up()
-        return self.done
+        return self.result
 
     async def _all_records(self) -> None:
-        room = asyncio.Semaphore(_RECORDS_AHEAD * sum(a.teacher.limits.concurrency for a in self._askers.values()))
+        room = asyncio.Semaphore(
+            _RECORDS_AHEAD * sum(model.teacher.limits.concurrency for model in self._models.values())
+        )
         after = 0
         async with asyncio.TaskGroup() as group:
-            while cases := self._ledger.page(self._task, after=after, size=_PAGE):
-                after = cases[-1].seq
-                for case in self._open_cases(cases):
+            while page := self._ledger.page(self._task, after=after, size=_PAGE):
+                after = page[-1].seq
+                for record in self._open_records(page):
                     await room.acquire()
-                    if self.done.budget_reached:
+                    if self.result.budget_reached:
                         return
-                    group.create_task(self._record(case)).add_done_callback(lambda _: room.release())
+                    group.create_task(self._record(record)).add_done_callback(lambda _: room.release())
 
-    def _open_cases(self, cases: Sequence[OpenRecord]) -> list[OpenRecord]:
-        """The records that votes are missing of; early stops that a killed run did not note are noted."""
-        steps = [(case, next_step(case.votes, self._panels, case.overflows)) for case in cases]
-        self._note_stops([(case.id, *stop) for case, step in steps if not step.ask for stop in step.stopped])
-        return [case for case, step in steps if step.ask]
+    def _open_records(self, page: Sequence[OpenRecord]) -> list[OpenRecord]:
+        """The records with missing votes; stores the early stops that a killed run did not store."""
+        steps = [(record, next_step(record.votes, self._panels, record.overflows)) for record in page]
+        self._store_stops([(record.id, *stop) for record, step in steps if not step.ask for stop in step.stopped])
+        return [record for record, step in steps if step.ask]
 
-    async def _record(self, case: OpenRecord) -> None:
-        votes, overflows = list(case.votes), set(case.overflows)
+    async def _record(self, record: OpenRecord) -> None:
+        votes, overflows = list(record.votes), set(record.overflows)
         while (step := next_step(votes, self._panels, overflows)).ask:
             async with asyncio.TaskGroup() as group:
-                asked = [group.create_task(self._vote(case, panel, number)) for panel, number in step.ask]
-            kept = [answer for task in asked if (answer := task.result())]
-            if len(kept) < len(asked):
+                asked = [group.create_task(self._vote(record, panel, number)) for panel, number in step.ask]
+            answers = [answer for task in asked if (answer := task.result())]
+            if len(answers) < len(asked):
                 return
-            votes += [self._task.vote(a.voter, a.said, a.reason) for a in kept]
-            overflows |= {(a.voter.teacher, a.voter.prompt) for a in kept if a.finish == OVERFLOW}
-        self._note_stops([(case.id, *stop) for stop in step.stopped])
-        self.done.records += 1
+            votes += [self._task.vote(a.voter, a.label_text, a.reason) for a in answers]
+            overflows |= {(a.voter.teacher, a.voter.prompt) for a in answers if a.finish == OVERFLOW}
+        self._store_stops([(record.id, *stop) for stop in step.stopped])
+        self.result.records += 1
 
-    def _note_stops(self, stops: list[tuple[str, Panel, int]]) -> None:
+    def _store_stops(self, stops: list[tuple[str, Panel, int]]) -> None:
         if stops:
             new, saved = self._ledger.add_early_stops(stops)
-            self.done.early_stops += new
-            self.done.saved += saved
+            self.result.early_stops += new
+            self.result.saved += saved
 
-    async def _vote(self, case: OpenRecord, panel: Panel, number: int) -> StoredAnswer | None:
-        """Ask for one vote and keep the answer; None where there was none."""
-        if self.done.budget_reached:
+    async def _vote(self, record: OpenRecord, panel: Panel, number: int) -> StoredAnswer | None:
+        """Ask for one vote and store the answer; None where there is none."""
+        if self.result.budget_reached:
             return None
         labels = self._task.label_names if panel.template.wants_json else ()
-        request = Request(panel.template.render(case.text), panel.parameters, labels, number)
+        prompt = panel.template.render(record.text)
+        request = Request(prompt=prompt, parameters=panel.parameters, labels=labels, number=number)
         try:
-            heard = await self._askers[panel.teacher].ask(request)
+            result = await self._models[panel.teacher].ask(request)
         except BudgetReached:
-            self.done.budget_reached = True
+            self.result.budget_reached = True
         except Unanswered:
-            self.done.unanswered += 1
+            self.result.unanswered += 1
         except Refused as refused:
-            return self._refused(case, panel, number, refused)
+            return self._refused(record, panel, number, refused)
         else:
-            return self._keep(case, panel, number, heard, self._read(heard.reply))
+            return self._store(record, panel, number, result, self._parse(result.reply))
         return None
 
-    def _refused(self, case: OpenRecord, panel: Panel, number: int, refused: Refused) -> StoredAnswer:
-        self.done.rejected += 1
-        self._reject(case.id, panel, str(refused))
-        heard = CallResult(Reply(str(refused), refused.kind), 0.0, 0.0, 1)
-        return self._keep(case, panel, number, heard, ParsedAnswer("", "", refused.kind))
+    def _refused(self, record: OpenRecord, panel: Panel, number: int, refused: Refused) -> StoredAnswer:
+        self.result.rejected += 1
+        self._reject(record.id, panel, str(refused))
+        reply = Reply(text=str(refused), finish=refused.kind)
+        result = CallResult(reply=reply, cost=0.0, latency=0.0, attempts=1)
+        return self._store(record, panel, number, result, _no_label(refused.kind))
 
-    def _read(self, reply: Reply) -> ParsedAnswer:
-        """What the reply says; an endpoint's or a model's refusal says nothing, whatever words it uses."""
+    def _parse(self, reply: Reply) -> ParsedAnswer:
+        """The parsed reply; a refusal of the endpoint or the model names no label, whatever its text."""
         if reply.finish in _REFUSALS:
-            return ParsedAnswer("", "", reply.finish)
+            return _no_label(reply.finish)
         return parse_answer(reply.text, self._task)
 
-    def _keep(
-        self, case: OpenRecord, panel: Panel, number: int, heard: CallResult, reading: ParsedAnswer
+    def _store(
+        self, record: OpenRecord, panel: Panel, number: int, result: CallResult, parsed: ParsedAnswer
     ) -> StoredAnswer:
         """Commit the answer before anything else is done with it."""
-        reply = heard.reply
-        kept = StoredAnswer(
-            case.id,
-            panel.voter(number),
-            reading.said,
-            reading.reason,
-            reply.text,
-            reading.rung,
-            reply.finish,
-            reply.structured,
-            reply.tokens_in,
-            reply.tokens_out,
-            heard.cost,
-            heard.latency,
-            heard.attempts,
-            label_probability(reply.logprobs, reading.said),
+        reply = result.reply
+        answer = StoredAnswer(
+            record_id=record.id,
+            voter=panel.voter(number),
+            label_text=parsed.label_text,
+            reason=parsed.reason,
+            raw=reply.text,
+            rung=parsed.rung,
+            finish=reply.finish,
+            structured=reply.structured,
+            tokens_in=reply.tokens_in,
+            tokens_out=reply.tokens_out,
+            cost=result.cost,
+            latency=result.latency,
+            attempts=result.attempts,
+            probability=label_probability(reply.logprobs, parsed.label_text),
         )
-        self._ledger.keep([kept])
-        self._count(kept)
-        return kept
+        self._ledger.add_answers([answer])
+        self._count(answer)
+        return answer
 
-    def _count(self, kept: StoredAnswer) -> None:
-        done = self.done
-        done.votes += 1
-        done.abstentions += self._task.read_label(kept.said) is None
-        done.rungs[kept.rung] = done.rungs.get(kept.rung, 0) + 1
-        done.tokens_in += kept.tokens_in or 0
-        done.tokens_out += kept.tokens_out or 0
-        done.cost += kept.cost or 0.0
-        self._progress(done)
+    def _count(self, answer: StoredAnswer) -> None:
+        result = self.result
+        result.votes += 1
+        result.abstentions += self._task.read_label(answer.label_text) is None
+        result.rungs[answer.rung] = result.rungs.get(answer.rung, 0) + 1
+        result.tokens_in += answer.tokens_in or 0
+        result.tokens_out += answer.tokens_out or 0
+        result.cost += answer.cost or 0.0
+        self._progress(result)
 
     def _sum_up(self) -> None:
-        self.done.troubles = dict(sum((asker.troubles for asker in self._askers.values()), Counter[str]()))
-        self.done.lost_cost = max((asker.budget.lost for asker in self._askers.values()), default=0.0)
+        self.result.troubles = dict(sum((model.errors for model in self._models.values()), Counter[str]()))
+        self.result.lost_cost = max((model.budget.lost for model in self._models.values()), default=0.0)
+
+
+def _no_label(rung: str) -> ParsedAnswer:
+    return ParsedAnswer(label_text="", reason="", rung=rung)
 
 
 def _first(group: BaseException) -> BaseException:

@@ -1,4 +1,4 @@
-"""Panels: a teacher with one prompt and its parameters, and the votes it is asked for."""
+"""Panels: a teacher with one prompt and its parameters, and its number of votes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tutelage.core.teachers import Escalate, Prompt, Teacher
 from tutelage.loaders.teacher.prompts import Template, load_template
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Panel:
     """The voters 1 to ``votes`` of a teacher with one prompt.
 
     ``prompt`` is the prompt's name and the start of ``digest``: SHA-256 over the prompt as filled
-    from the task, the model and the parameters. Another of these is another panel, with votes of its own.
+    from the task, the model and the parameters. A change of any of these makes a new panel.
     """
 
     teacher: str
@@ -35,7 +35,7 @@ class Panel:
 
     @property
     def key(self) -> tuple[str, str]:
-        """Teacher and prompt, as the ledger names them."""
+        """Teacher and prompt, the key in the ledger."""
         return self.teacher, self.prompt
 
     def voter(self, number: int) -> Voter:
@@ -44,7 +44,7 @@ class Panel:
 
 
 def panels_of(task: Task, directory: Path, *, votes: int | None = None) -> tuple[Panel, ...]:
-    """The panels that the task names, in its order; ``votes`` replaces the number of each that votes repeatedly.
+    """The task's panels, in its order; ``votes`` overrides the number of votes, except of greedy panels.
 
     Raises
     ------
@@ -61,20 +61,20 @@ def _panel(teacher: Teacher, prompt: Prompt, task: Task, directory: Path, votes:
     digest = _digest([template.source, template.filled, teacher.engine, teacher.model, parameters])
     greedy = parameters.get("temperature") == 0  # a second answer would be the same
     return Panel(
-        teacher.name,
-        f"{prompt.name}@{digest[:8]}",
-        (prompt.votes or teacher.votes) if votes is None or greedy else votes,
-        teacher.model,
-        digest,
-        parameters,
-        template,
-        teacher.early_stop,
-        teacher.escalate,
+        teacher=teacher.name,
+        prompt=f"{prompt.name}@{digest[:8]}",
+        votes=(prompt.votes or teacher.votes) if votes is None or greedy else votes,
+        model=teacher.model,
+        digest=digest,
+        parameters=parameters,
+        template=template,
+        early_stop=teacher.early_stop,
+        escalate=teacher.escalate,
     )
 
 
 def _parameters(teacher: Teacher, prompt: Prompt) -> dict[str, Any]:
-    """What shapes the answers, by the names of OpenAI's protocol."""
+    """The generation parameters, by their names in OpenAI's API."""
     wanted = {
         "temperature": teacher.temperature if prompt.temperature is None else prompt.temperature,
         "top_p": teacher.top_p,

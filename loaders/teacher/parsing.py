@@ -1,7 +1,7 @@
-"""From a raw answer to what it says: a ladder of readings, from strict to lenient, that never guesses.
+"""Parses raw answers: a ladder of rungs, from strict to lenient, that never guesses.
 
-An answer that names no label, or names two, is kept as it is; the task then reads no label in it,
-which makes it an abstention.
+An answer that names no label, or several, is stored unchanged; it names no label of the task and is
+an abstention.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ import json
 import re
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from tutelage.core.task import Task
 
 _LABEL_KEYS = ("label", "labels", "answer")
 _REASON_KEYS = ("reason", "reasoning", "explanation", "rationale")
 _LAST_LINE_WORDS = 12
-_SAID_MAX_LENGTH = 10_000
+_LABEL_TEXT_MAX_LENGTH = 10_000
 _OBJECTS_TRIED = 50
 
 _THOUGHTS = re.compile(r"^.*?</think>", re.DOTALL)
@@ -32,10 +33,11 @@ _REASON = re.compile(
 )
 
 
-class ParsedAnswer(NamedTuple):
-    """What an answer says is the label, word for word, its reason, and the rung that read it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedAnswer:
+    """The label as an answer words it, the reason, and the rung that found them."""
 
-    said: str
+    label_text: str
     reason: str
     rung: str
 
@@ -45,28 +47,28 @@ class _Ambiguous(Exception):  # noqa: N818 - ends the ladder, never leaves this 
 
 
 def parse_answer(raw: str, task: Task) -> ParsedAnswer:
-    """Read one raw answer.
+    """Parse one raw answer.
 
-    The rungs, the first that finds something wins: the whole answer is a label; it is JSON; it
-    holds JSON, or a Python literal, in prose or code fences; "Label: x" in words; a short last line
-    that names exactly one label. Objects or lines that name different labels end the ladder.
+    The rungs, of which the first match wins: the whole answer is a label; it is JSON; it contains
+    JSON, or a Python literal, in prose or code fences; "Label: x" in words; a short last line that
+    names exactly one label. Objects or lines that name different labels end the ladder.
     """
     answer = _THOUGHTS.sub("", raw, count=1).strip()
     if task.read_label(answer):
-        return ParsedAnswer(answer, "", "label")
+        return ParsedAnswer(label_text=answer, reason="", rung="label")
     try:
-        found = _from_objects(answer, task) or _from_naming(answer, task) or _from_last_line(answer, task)
+        parsed = _from_objects(answer, task) or _from_naming(answer, task) or _from_last_line(answer, task)
     except _Ambiguous:
-        found = None
-    return found or ParsedAnswer(answer[:_SAID_MAX_LENGTH], "", "none")
+        parsed = None
+    return parsed or ParsedAnswer(label_text=answer[:_LABEL_TEXT_MAX_LENGTH], reason="", rung="none")
 
 
 def _from_objects(answer: str, task: Task) -> ParsedAnswer | None:
     """From the JSON objects or Python dicts in the answer; they must agree on the label."""
-    readings = [reading for found in _objects(answer) if (reading := _from_object(found, task))]
-    if len({task.read_label(reading.said) or reading.said for reading in readings}) > 1:
+    parsed = [one for value in _objects(answer) if (one := _from_object(value, task))]
+    if len({task.read_label(one.label_text) or one.label_text for one in parsed}) > 1:
         raise _Ambiguous
-    return readings[0] if readings else None
+    return parsed[0] if parsed else None
 
 
 def _objects(answer: str) -> Iterator[dict[str, Any]]:
@@ -88,25 +90,23 @@ def _literal(answer: str, at: int) -> tuple[Any, int]:
     """A Python dict at this place, up to the first or the last closing brace."""
     for end in dict.fromkeys((answer.find("}", at) + 1, answer.rfind("}") + 1)):
         try:
-            with warnings.catch_warnings(action="ignore"):  # an answer's odd escapes are nobody's business
+            with warnings.catch_warnings(action="ignore"):  # about invalid escapes in an answer
                 return ast.literal_eval(answer[at:end]), end
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             continue
     return None, at
 
 
-def _from_object(found: dict[str, Any], task: Task) -> ParsedAnswer | None:
-    keys = {str(key).strip().casefold(): value for key, value in found.items()}
+def _from_object(value: dict[str, Any], task: Task) -> ParsedAnswer | None:
+    keys = {str(key).strip().casefold(): item for key, item in value.items()}
     reason = next((_text(keys[key]) for key in _REASON_KEYS if key in keys), "")
     for key in _LABEL_KEYS:
         if key in keys:
-            return ParsedAnswer(_label_text(keys[key]), reason, "json")
-    named = {
-        label for key, value in keys.items() if key not in _REASON_KEYS if (label := task.read_label(_text(value)))
-    }
+            return ParsedAnswer(label_text=_label_text(keys[key]), reason=reason, rung="json")
+    named = {label for key, item in keys.items() if key not in _REASON_KEYS if (label := task.read_label(_text(item)))}
     if len(named) > 1:
         raise _Ambiguous
-    return ParsedAnswer(named.pop(), reason, "json") if named else None
+    return ParsedAnswer(label_text=named.pop(), reason=reason, rung="json") if named else None
 
 
 def _label_text(value: Any) -> str:
@@ -124,46 +124,48 @@ def _from_naming(answer: str, task: Task) -> ParsedAnswer | None:
     labels = {label for label in named if label}
     if len(labels) > 1:
         raise _Ambiguous
-    return ParsedAnswer(labels.pop(), _reason_beside(answer), "named") if labels else None
+    if not labels:
+        return None
+    return ParsedAnswer(label_text=labels.pop(), reason=_reason_beside(answer), rung="named")
 
 
 def _head(rest: str, task: Task) -> str | None:
-    """The label that the rest of a line begins with, cut at punctuation; never if another one follows."""
+    """The label that the rest of a line begins with, cut at punctuation; ambiguous if another one follows."""
     cuts = [
         rest,
         *(rest[: match.start()] for match in re.finditer(r"[\"'*`]?\s*[.,;:!()}\]\n]|\s[-\u2013\u2014]\s", rest)),
     ]
-    label = next((found for cut in cuts if (found := task.read_label(cut.strip().lstrip("\"'*`_").strip()))), None)
+    label = next((label for cut in cuts if (label := task.read_label(cut.strip().lstrip("\"'*`_").strip()))), None)
     if label and _labels_in(rest, task) - {label}:
         raise _Ambiguous
     return label
 
 
 def _reason_beside(answer: str) -> str:
-    """What stands behind "Reason:" in the same answer."""
+    """The text after "Reason:" in the same answer."""
     match = _REASON.search(answer)
     return match.group(1).strip().strip("\"'*`,{}").strip() if match else ""
 
 
 def _from_last_line(answer: str, task: Task) -> ParsedAnswer | None:
-    """From a last line of a few words that names one label and does not deny it."""
+    """From a last line of a few words that names one label and does not negate it."""
     line = answer.rsplit("\n", 1)[-1].strip()
     if len(line.split()) > _LAST_LINE_WORDS:
         return None
     named = _labels_in(line, task)
     if len(named) > 1:
         raise _Ambiguous
-    return ParsedAnswer(named.pop(), "", "prose") if named else None
+    return ParsedAnswer(label_text=named.pop(), reason="", rung="prose") if named else None
 
 
 def _labels_in(text: str, task: Task) -> set[str]:
-    """The labels whose names or aliases stand in the text as words of their own, and are not denied there."""
-    found: set[str] = set()
+    """The labels whose names or aliases occur in the text as whole words, without a negation."""
+    labels: set[str] = set()
     for match in _spellings(task).finditer(text):
         label = task.read_label(match.group())
         if label and not _NEGATED.search(text[: match.start()]):
-            found.add(label)
-    return found
+            labels.add(label)
+    return labels
 
 
 @lru_cache(maxsize=8)

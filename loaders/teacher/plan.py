@@ -1,4 +1,4 @@
-"""What a run would ask and cost, before it asks anything."""
+"""Calls, tokens and cost of a run, estimated before it starts."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from tutelage.loaders.teacher.teacher_ledger import TeacherLedger
 from tutelage.loaders.teacher.voting import possible_votes
 
 _PAGE = 500
-_TOKENS_PER_CHARACTER = 0.25  # until this model has answered
+_TOKENS_PER_CHARACTER = 0.25  # until this panel has answers
 _TOKENS_OUT = {True: 80.0, False: 5.0}  # for a reason with a label, for a label
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PlannedPanel:
-    """What a panel would still be asked, at most: early stops and escalation can only save calls.
+    """The remaining calls of a panel, at most: early stopping and escalation can only save calls.
 
     ``tokens_in``, ``tokens_out`` and ``cost`` (US dollars) are estimates, from the model's own calls where
-    there are any (``measured``); ``cost_at_most`` takes every answer at ``max_tokens``. Costs are None without a price.
+    there are any (``measured``); ``cost_at_most`` assumes ``max_tokens`` for
+    every answer. Costs are None without a price.
     """
 
     teacher: str
@@ -40,7 +41,7 @@ class PlannedPanel:
 def plan_panels(
     ledger: TeacherLedger, task: Task, panels: Sequence[Panel], prices: Mapping[str, Price | None]
 ) -> list[PlannedPanel]:
-    """Go through the records and count; ``prices`` by the name of the teacher."""
+    """Count the remaining calls of all records; ``prices`` by the name of the teacher."""
     calls, characters = _count(ledger, task, panels)
     return [_planned(ledger, panel, calls[panel.key], characters[panel.key], prices[panel.teacher]) for panel in panels]
 
@@ -48,15 +49,15 @@ def plan_panels(
 def _count(
     ledger: TeacherLedger, task: Task, panels: Sequence[Panel]
 ) -> tuple[dict[tuple[str, str], int], dict[tuple[str, str], int]]:
-    """Calls, and characters of their prompts, by panel."""
+    """Calls, and characters of their prompts, by panel key."""
     calls, characters = dict.fromkeys((p.key for p in panels), 0), dict.fromkeys((p.key for p in panels), 0)
     after = 0
-    while cases := ledger.page(task, after=after, size=_PAGE):
-        after = cases[-1].seq
-        for case in cases:
-            for panel, votes in possible_votes(case.votes, panels, case.overflows):
+    while page := ledger.page(task, after=after, size=_PAGE):
+        after = page[-1].seq
+        for record in page:
+            for panel, votes in possible_votes(record.votes, panels, record.overflows):
                 calls[panel.key] += votes
-                characters[panel.key] += votes * len(panel.template.render(case.text))
+                characters[panel.key] += votes * len(panel.template.render(record.text))
     return calls, characters
 
 
@@ -66,12 +67,13 @@ def _planned(ledger: TeacherLedger, panel: Panel, calls: int, characters: int, p
     tokens_in, tokens_out = round(characters * per_character), round(calls * out)
     longest = calls * int(panel.parameters.get("max_tokens", 0))
     return PlannedPanel(
-        *panel.key,
-        calls,
-        tokens_in,
-        tokens_out,
-        cost_of(price, tokens_in, tokens_out),
-        cost_of(price, tokens_in, longest),
-        price.since if price else None,
-        measured is not None,
+        teacher=panel.teacher,
+        prompt=panel.prompt,
+        calls=calls,
+        tokens_in=tokens_in,
+        tokens_out=tokens_out,
+        cost=cost_of(price, tokens_in, tokens_out),
+        cost_at_most=cost_of(price, tokens_in, longest),
+        price_since=price.since if price else None,
+        measured=measured is not None,
     )

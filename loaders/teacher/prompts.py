@@ -1,4 +1,4 @@
-"""Prompts: Jinja files that are filled from the task. A text is a value in them and is never evaluated."""
+"""Prompts: Jinja templates filled from the task. A text is a value in them and is never evaluated."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _SHIPPED = "tutelage.loaders.teacher"
 _FENCE = "text"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Template:
-    """A prompt that waits for a text.
+    """A compiled prompt; ``render`` fills in a text.
 
     ``wants_json`` says that the prompt asks for an object with reason and label; ``source`` is the
-    file's content; ``filled`` is the prompt with the task's words in it and the text left out.
+    file's content; ``filled`` is the prompt filled from the task, with an empty text.
     """
 
     wants_json: bool
@@ -37,7 +37,7 @@ def load_template(prompt: Prompt, task: Task, directory: Path) -> Template:
     Raises
     ------
     TeacherError
-        When there is no such prompt, or it cannot be filled, or has no place for the text.
+        When there is no such prompt, it cannot be rendered, or it does not use the text.
     """
     source, where = _source(prompt, directory)
     return _compile(source, where, _context(task))
@@ -54,7 +54,7 @@ def _source(prompt: Prompt, directory: Path) -> tuple[str, str]:
     names = sorted(entry.name.removesuffix(".j2") for entry in shipped.iterdir() if entry.name.endswith(".j2"))
     if prompt.name not in names:
         raise TeacherError(
-            f"prompt {prompt.name!r} is not shipped (there are {', '.join(names)}); give its Jinja file with file:"
+            f"prompt {prompt.name!r} is not a shipped prompt ({', '.join(names)}); set file: to its Jinja file"
         )
     return (shipped / f"{prompt.name}.j2").read_text("utf-8"), prompt.name
 
@@ -78,28 +78,28 @@ def _compile(source: str, where: str, context: dict[str, Any]) -> Template:
         compiled = environment.from_string(source, globals=context)
         answer = str(getattr(compiled.make_module({"text": "", "fence": _FENCE}), "answer", "words"))
         template = Template(
-            answer == "json",
-            source,
-            compiled.render(text="", fence=_FENCE),
-            lambda text: str(compiled.render(text=text, fence=_fence(text))),
+            wants_json=answer == "json",
+            source=source,
+            filled=compiled.render(text="", fence=_FENCE),
+            render=lambda text: str(compiled.render(text=text, fence=_fence(text))),
         )
         _check(template, answer, where)
     except jinja2.TemplateError as error:
         line = getattr(error, "lineno", None)
-        raise TeacherError(f"{where}{f':{line}' if line else ''}: this prompt cannot be filled: {error}") from None
+        raise TeacherError(f"{where}{f':{line}' if line else ''}: the prompt cannot be rendered: {error}") from None
     return template
 
 
 def _check(template: Template, answer: str, where: str) -> None:
     probe = "{{ a text }} with {% braces %}"
     if probe not in template.render(probe):
-        raise TeacherError(f"{where}: this prompt has no place for the text; write {{{{ text }}}} in it")
+        raise TeacherError(f"{where}: the prompt does not contain the text; add {{{{ text }}}}")
     if answer not in {"json", "words"}:
         raise TeacherError(f'{where}: sets answer to {answer!r}; it must be "json" or "words"')
 
 
 def _fence(text: str) -> str:
-    """A tag that the text does not hold, so that a text cannot end itself."""
+    """A tag that does not occur in the text, so that the text cannot close it."""
     fence, number, folded = _FENCE, 0, text.casefold()
     while f"{fence}>" in folded:
         number += 1

@@ -1,4 +1,4 @@
-"""A task's teachers, made ready and put to work: what ``annotate`` does, without the words around it."""
+"""The step ``annotate``: a task's panels, prices and models, planned and run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LOCK = "task.db.lock"
 
 @dataclass(frozen=True)
 class Session:
-    """A task's panels and prices; ``votes`` replaces the task's number of votes."""
+    """A task's panels, and the teachers' prices by name."""
 
     workspace: Workspace
     panels: tuple[Panel, ...]
@@ -38,24 +38,24 @@ class Session:
 
     @classmethod
     def of(cls, workspace: Workspace, *, votes: int | None = None, day: date | None = None) -> Session:
-        """Read what the task says; ``day`` (today) decides which prices are in force.
+        """The session of a task; ``votes`` overrides its number of votes, ``day`` (today) decides the prices.
 
         Raises
         ------
         TeacherError
-            When there is nobody to ask, or a prompt cannot be used.
+            When no teacher has a model, or a prompt cannot be used.
         """
         task, today = workspace.task, day or date.today()  # noqa: DTZ011 - price lists follow the local calendar
         panels = panels_of(task, workspace.root, votes=votes)
         if not panels:
             raise TeacherError(
-                f"{workspace.root / 'task.yaml'}: names no teacher to ask; give one a model, for example"
+                f"{workspace.root / 'task.yaml'}: has no teacher with a model; add one, for example"
                 " teachers: [{name: NAME, license: LICENCE, model: OWNER/MODEL}]"
             )
         return cls(workspace, panels, {teacher.name: teacher.price_on(today) for teacher in task.teachers})
 
     def plan(self) -> list[PlannedPanel]:
-        """What a run would ask and cost, at most."""
+        """Calls and cost of a run, at most."""
         with self._ledger() as ledger:
             return plan_panels(ledger, self.workspace.task, self.panels, self.prices)
 
@@ -82,15 +82,15 @@ class Session:
     def _ledger(self) -> TeacherLedger:
         ledger = TeacherLedger(self.workspace.db)
         if not ledger.record_count:
-            raise TeacherError(f"{self.workspace.db}: no texts yet; tutelage load or import brings them")
+            raise TeacherError(f"{self.workspace.db}: no texts yet; add some with: tutelage load or tutelage import")
         return ledger
 
     def _check_prices(self, budget: float | None) -> None:
         without = [name for name in dict.fromkeys(p.teacher for p in self.panels) if not self.prices[name]]
         if budget is not None and without:
             raise TeacherError(
-                f"--budget needs prices: give teacher {without[0]!r} a list such as"
-                " prices: [{since: 2026-01-31, input: 0.15, output: 0.60}] (US dollars for a million tokens)"
+                f"--budget needs prices: set those of teacher {without[0]!r}, for example"
+                " prices: [{since: 2026-01-31, input: 0.15, output: 0.60}] (US dollars per million tokens)"
             )
 
     async def _run(self, ledger: TeacherLedger, budget: float | None, progress: ProgressCallback) -> AnnotateResult:
@@ -101,7 +101,7 @@ class Session:
                 ledger,
                 self.workspace.task,
                 self.panels,
-                self._askers(ledger, Budget(budget), stack),
+                self._models(ledger, Budget(budget), stack),
                 reject=lambda record_id, panel, why: rejects.add([_rejected(record_id, panel, why)]),
                 progress=lambda done: progress(_progress(done, missing)),
             )
@@ -111,15 +111,19 @@ class Session:
         always = [panel for panel in self.panels if panel.escalate is None]
         return ledger.record_count * sum(panel.votes for panel in always) - ledger.asked(always)
 
-    def _askers(self, ledger: TeacherLedger, budget: Budget, stack: AsyncExitStack) -> dict[str, RetryingModel]:
-        askers = {}
-        for teacher in _asked(self.workspace.task.teachers):
+    def _models(self, ledger: TeacherLedger, budget: Budget, stack: AsyncExitStack) -> dict[str, RetryingModel]:
+        models = {}
+        for teacher in _with_model(self.workspace.task.teachers):
             model = self._model(teacher, ledger)
             stack.push_async_callback(model.close)
-            askers[teacher.name] = RetryingModel(
-                teacher, model, RateLimiter(teacher.limits), budget, self.prices[teacher.name]
+            models[teacher.name] = RetryingModel(
+                teacher=teacher,
+                model=model,
+                rate_limiter=RateLimiter(teacher.limits),
+                budget=budget,
+                price=self.prices[teacher.name],
             )
-        return askers
+        return models
 
     def _model(self, teacher: Teacher, ledger: TeacherLedger) -> Model:
         from tutelage.loaders.models.endpoint import Endpoint
@@ -140,7 +144,7 @@ def _progress(done: AnnotateResult, missing: int) -> Progress:
     return Progress(f"asking teachers, {done.cost:.4f} USD so far", done.votes + done.saved, missing, "votes")
 
 
-def _asked(teachers: Sequence[Teacher]) -> list[Teacher]:
+def _with_model(teachers: Sequence[Teacher]) -> list[Teacher]:
     return [teacher for teacher in teachers if teacher.model]
 
 

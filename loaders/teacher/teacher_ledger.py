@@ -1,12 +1,12 @@
-"""The teacher's part of ``task.db``: panels, the calls behind answers, what an endpoint was found to take."""
+"""The teachers' part of ``task.db``: panels, the calls behind answers, the dialects of endpoints."""
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, fields
+from typing import Any
 
 from tutelage.core.records import Vote, Voter
 from tutelage.core.task import Task
@@ -15,13 +15,17 @@ from tutelage.loaders.models.model import OVERFLOW
 from tutelage.loaders.teacher.panel import Panel
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredAnswer:
-    """One answer of a teacher, with all that is known of the call. Cost in US dollars, latency in seconds."""
+    """One answer of a teacher, and the call behind it. Cost in US dollars, latency in seconds.
+
+    ``label_text`` is the label as the answer words it, ``raw`` the whole answer; ``probability`` is the
+    label's, 0 to 1, None without log probabilities.
+    """
 
     record_id: str
     voter: Voter
-    said: str
+    label_text: str
     reason: str
     raw: str
     rung: str
@@ -35,9 +39,9 @@ class StoredAnswer:
     probability: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OpenRecord:
-    """A record to be asked about: its votes that count, and the panels whose model it is too long for."""
+    """A record to annotate: the votes that count, and the panels whose model it is too long for."""
 
     seq: int
     id: str
@@ -46,10 +50,11 @@ class OpenRecord:
     overflows: frozenset[tuple[str, str]] = frozenset()
 
 
-class Spent(NamedTuple):
-    """What a panel's vote cost so far: sums over its calls, latency in seconds.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """Usage of one vote of a panel so far: sums over its calls, latency in seconds.
 
-    ``priced`` is how many of the calls have a known cost; ``cost`` is theirs, in US dollars.
+    ``priced`` is the number of calls with a known cost; ``cost`` is their sum, in US dollars.
     """
 
     teacher: str
@@ -64,10 +69,10 @@ class Spent(NamedTuple):
 
 
 class TeacherLedger(Ledger):
-    """The ledger, for those who ask teachers."""
+    """The ledger, with the calls to teachers."""
 
     def set_panels(self, panels: Sequence[Panel]) -> None:
-        """Note these panels as the present ones; the votes of all others no longer count."""
+        """Make these the current panels; the votes of all others no longer count."""
         rows = [
             (*p.key, p.model, p.digest, json.dumps(p.parameters, sort_keys=True), p.template.filled) for p in panels
         ]
@@ -77,13 +82,13 @@ class TeacherLedger(Ledger):
                 "INSERT INTO panels VALUES (?, ?, ?, ?, ?, ?, 1) ON CONFLICT DO UPDATE SET present = 1", rows
             )
 
-    def keep(self, answers: Sequence[StoredAnswer]) -> None:
+    def add_answers(self, answers: Sequence[StoredAnswer]) -> None:
         """Append answers and their calls in one transaction."""
         with self._transaction() as db:
             for a in answers:
                 seq = db.execute(
                     "INSERT INTO answers (record, teacher, prompt, vote, said, reason) VALUES (?, ?, ?, ?, ?, ?)",
-                    (a.record_id, a.voter.teacher, a.voter.prompt, a.voter.vote, a.said, a.reason),
+                    (a.record_id, a.voter.teacher, a.voter.prompt, a.voter.vote, a.label_text, a.reason),
                 ).lastrowid
                 call = (a.raw, a.rung, a.finish, a.structured, a.tokens_in, a.tokens_out)
                 db.execute(
@@ -92,12 +97,12 @@ class TeacherLedger(Ledger):
                 )
 
     def page(self, task: Task, *, after: int, size: int) -> list[OpenRecord]:
-        """The next ``size`` records behind the one whose ``seq`` is ``after``, in the order of their arrival."""
+        """The next ``size`` records after the one whose ``seq`` is ``after``, in order of insertion."""
         texts = self._db.execute(
             "SELECT seq, id, text FROM records WHERE seq > ? ORDER BY seq LIMIT ?", [after, size]
         ).fetchall()
         answers = self._answers(after, texts[-1][0]) if texts else {}
-        return [_case(seq, id_, text, answers.get(id_, []), task) for seq, id_, text in texts]
+        return [_open_record(seq, id_, text, answers.get(id_, []), task) for seq, id_, text in texts]
 
     def _answers(self, after: int, last: int) -> dict[str, list[tuple[Any, ...]]]:
         rows = self._db.execute(
@@ -106,13 +111,13 @@ class TeacherLedger(Ledger):
             " WHERE r.seq > ? AND r.seq <= ? ORDER BY a.seq",
             [after, last],
         )
-        found: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
+        answers: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
         for record_id, *answer in rows:
-            found[record_id].append(tuple(answer))
-        return found
+            answers[record_id].append(tuple(answer))
+        return answers
 
     def add_early_stops(self, stops: Sequence[tuple[str, Panel, int]]) -> tuple[int, int]:
-        """Note where how many votes of a panel were not asked for, the majority being settled.
+        """Store early stops: record id, panel, and the number of votes not asked for.
 
         Returns how many of these are new, and how many votes they saved.
         """
@@ -127,38 +132,39 @@ class TeacherLedger(Ledger):
         return new, saved
 
     def dialect(self, base_url: str, model: str) -> dict[str, Any]:
-        """What the endpoint was found to take for this model; empty where nobody has asked yet."""
-        row = self._db.execute("SELECT dialect FROM dialects WHERE (base_url, model) = (?, ?)", [base_url, model])
-        found = row.fetchone()
-        return dict(json.loads(found[0])) if found else {}
+        """The stored dialect of this model's endpoint; empty before the first call."""
+        rows = self._db.execute("SELECT dialect FROM dialects WHERE (base_url, model) = (?, ?)", [base_url, model])
+        row = rows.fetchone()
+        return dict(json.loads(row[0])) if row else {}
 
     def set_dialect(self, base_url: str, model: str, dialect: dict[str, Any]) -> None:
-        """Remember what the endpoint takes."""
+        """Store the dialect of this model's endpoint."""
         with self._transaction() as db:
             db.execute("INSERT OR REPLACE INTO dialects VALUES (?, ?, ?)", [base_url, model, json.dumps(dialect)])
 
     def spent(self) -> list[Spent]:
-        """What was spent on each vote of each panel, the present ones and those before; lost calls are not in it."""
+        """Usage of each vote of each panel, current and former; without lost calls."""
         rows = self._db.execute(
             "SELECT a.teacher, a.prompt, a.vote, count(*), count(c.cost), coalesce(sum(c.tokens_in), 0),"
             " coalesce(sum(c.tokens_out), 0), coalesce(sum(c.cost), 0.0), sum(c.latency)"
             " FROM calls c JOIN answers a ON a.seq = c.answer GROUP BY a.teacher, a.prompt, a.vote"
         )
-        return [Spent(*row) for row in rows]
+        names = [field.name for field in fields(Spent)]
+        return [Spent(**dict(zip(names, row, strict=True))) for row in rows]
 
     def asked(self, panels: Sequence[Panel]) -> int:
-        """How many votes these panels have given."""
+        """The number of votes of these panels."""
         counts = self._db.execute("SELECT teacher, prompt, vote, count(*) FROM answers GROUP BY 1, 2, 3")
         wanted = {(*panel.key, number) for panel in panels for number in range(1, panel.votes + 1)}
         return sum(count for *voter, count in counts if tuple(voter) in wanted)
 
     def early_stop_count(self) -> tuple[int, int]:
-        """How many records were stopped early, and how many votes that saved."""
+        """The number of records that were stopped early, and of votes that this saved."""
         row = self._db.execute("SELECT count(DISTINCT record), coalesce(sum(saved), 0) FROM early_stops").fetchone()
         return int(row[0]), int(row[1])
 
     def tokens_per_character(self, panel: Panel) -> tuple[float, float] | None:
-        """What this panel's calls took on average: tokens in for a character of prompt, tokens out for an answer."""
+        """Averages over this panel's calls: tokens in per character of prompt, tokens out per answer."""
         row = self._db.execute(
             "SELECT count(*), sum(c.tokens_in), sum(length(p.filled) + length(r.text)), avg(c.tokens_out)"
             " FROM calls c JOIN answers a ON a.seq = c.answer JOIN records r ON r.id = a.record"
@@ -169,7 +175,7 @@ class TeacherLedger(Ledger):
         return (row[1] / row[2], float(row[3])) if row[0] else None
 
 
-def _case(seq: int, record_id: str, text: str, answers: Sequence[tuple[Any, ...]], task: Task) -> OpenRecord:
-    votes = tuple(task.vote(Voter(t, p, n), said) for t, p, n, said, _ in answers)
+def _open_record(seq: int, record_id: str, text: str, answers: Sequence[tuple[Any, ...]], task: Task) -> OpenRecord:
+    votes = tuple(task.vote(Voter(t, p, n), label_text) for t, p, n, label_text, _ in answers)
     overflows = frozenset((t, p) for t, p, _, _, finish in answers if finish == OVERFLOW)
-    return OpenRecord(seq, record_id, text, votes, overflows)
+    return OpenRecord(seq=seq, id=record_id, text=text, votes=votes, overflows=overflows)

@@ -1,4 +1,4 @@
-"""Which votes to ask for next: pure functions on the votes that are there."""
+"""Which votes to ask for next: pure functions on the votes so far."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from tutelage.loaders.teacher.panel import Panel
 
 
 class Step(NamedTuple):
-    """What to ask at once, and which panels need not be asked for so many votes any more."""
+    """The votes to ask for concurrently, and the panels that are stopped early, with the votes saved."""
 
     ask: tuple[tuple[Panel, int], ...] = ()
     stopped: tuple[tuple[Panel, int], ...] = ()
 
 
 def next_step(votes: Sequence[Vote], panels: Sequence[Panel], overflows: Iterable[tuple[str, str]] = ()) -> Step:
-    """The next votes to ask for; nothing to ask means that the record is done.
+    """The next votes to ask for; with none, the record is done.
 
-    Panels are asked in stages: first those that always vote, then each teacher that votes by
-    escalation, in the task's order, where the votes of the stages before leave doubt. A vote that
-    was imported counts in every stage. Panels in ``overflows`` are not asked.
+    Panels are asked in stages: first those without escalation, then each teacher with
+    ``escalate``, in the task's order, where the votes of the stages before are in doubt. Imported
+    votes count in every stage. Panels in ``overflows`` are not asked.
     """
     asked = {panel.key for panel in panels}
     seen = [vote for vote in votes if (vote.voter.teacher, vote.voter.prompt) not in asked]
@@ -44,7 +44,7 @@ def next_step(votes: Sequence[Vote], panels: Sequence[Panel], overflows: Iterabl
 def possible_votes(
     votes: Sequence[Vote], panels: Sequence[Panel], overflows: Iterable[tuple[str, str]] = ()
 ) -> list[tuple[Panel, int]]:
-    """How many votes of each panel may still be asked for, at most."""
+    """The remaining votes of each panel, at most."""
     first = next_step(votes, panels, overflows)
     if not first.ask:
         return []
@@ -61,12 +61,12 @@ def _stages(panels: Sequence[Panel]) -> list[tuple[Escalate | None, list[Panel]]
 
 
 def in_doubt(votes: Sequence[Vote], escalate: Escalate) -> bool:
-    """Whether the votes tie, hold an abstention, name no label, or agree less than wanted."""
+    """Whether the votes tie, include an abstention, or agree less than ``escalate.agreement_below``."""
     labels = [vote.label for vote in votes]
-    found = consensus(labels)
-    if found is None or found.tie or None in labels:
+    majority = consensus(labels)
+    if majority is None or majority.tie or None in labels:
         return True
-    return (agreement(found.label, labels) or 0.0) < escalate.agreement_below
+    return (agreement(majority.label, labels) or 0.0) < escalate.agreement_below
 
 
 def _stage_step(votes: Sequence[Vote], stage: Sequence[Panel]) -> Step:
@@ -82,7 +82,7 @@ def _stage_step(votes: Sequence[Vote], stage: Sequence[Panel]) -> Step:
 
 
 def votes_to_settle(labels: Sequence[str | None], remaining: int) -> int:
-    """The fewest of the ``remaining`` votes that can settle the majority; 0 when nothing can change it any more.
+    """The minimum of the ``remaining`` votes that can settle the majority; 0 when they cannot change it.
 
     With L votes for the leading label and S for the next, k more for the leader settle it when
     L + k > S + remaining - k.

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tutelage.core.arrays import Floats
-from tutelage.core.compute import has_bf16, has_gpu, is_main, process_count, share
+from tutelage.core.compute import batch_size_per_process, has_bf16, has_gpu, is_main, process_count
 from tutelage.core.errors import StudentError
 from tutelage.core.records import Progress, ProgressCallback, unreported
 from tutelage.training.measures.metrics import confusion, macro_f1
@@ -58,7 +58,7 @@ def finetune(
     """
     from torch import OutOfMemoryError, cuda
 
-    share(recipe.batch_size)  # where it has none, before the model is loaded
+    batch_size_per_process(recipe.batch_size)  # raises before the model is loaded
     while True:
         with suppress(OutOfMemoryError):
             return _finetune(training_set, validation, label_names, recipe, work, progress)

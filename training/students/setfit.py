@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tutelage.core.compute import has_gpu, share
+from tutelage.core.compute import batch_size_per_process, has_gpu
 from tutelage.core.records import Progress, ProgressCallback
 from tutelage.training.students import frozen
 from tutelage.training.students.recipe import Recipe
@@ -27,7 +27,7 @@ def fit(
     Only SetFit's training of the encoder is used; the head is ours, so that it is saved with every
     student and without pickle. With a single label there are no unequal pairs: the encoder stays as it is.
     """
-    recipe = replace(recipe, batch_size=share(recipe.batch_size))
+    recipe = replace(recipe, batch_size=batch_size_per_process(recipe.batch_size))
     if len(np.unique(training_set.labels)) < 2:
         progress(Progress("all rows have one label: the encoder is not tuned"))
         return frozen.fit(recipe, training_set, label_names, work, progress)

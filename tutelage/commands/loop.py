@@ -11,8 +11,9 @@ import click
 from tutelage.commands.console import Console, command
 
 if TYPE_CHECKING:
+    from tutelage.loaders.teacher.teacher_ledger import Spent
     from tutelage.project.demo import DemoResult, Measured
-    from tutelage.project.status import Status, StudentSummary, TeacherSpending
+    from tutelage.project.status import Status, StudentSummary
 
 
 @command("status")
@@ -77,7 +78,7 @@ def _student_line(student: StudentSummary, champion: str | None) -> str:
     return f"{mark} {student.id}{of}, {student.rows} rows of snapshot {student.snapshot}, {at}"
 
 
-def _spending_line(spent: TeacherSpending) -> str:
+def _spending_line(spent: Spent) -> str:
     words = f"asked: {spent.teacher} {spent.prompt} vote {spent.vote}: {spent.calls} records"
     words += f", {spent.tokens_in} tokens in, {spent.tokens_out} out"
     return words + (f", {spent.cost:.4f} USD, {spent.cost / spent.priced:.6f} a record" if spent.priced else "")

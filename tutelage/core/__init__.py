@@ -1,1 +1,1 @@
-"""What every room may import: records, the task file, settings, errors, where a task's files lie, locks, arrays."""
+"""What every package may import: records, the task file, settings, errors, where a task's files lie, locks, arrays."""

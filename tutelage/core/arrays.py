@@ -1,4 +1,4 @@
-"""Arrays of labels and of probabilities: their types, and what every room does with them."""
+"""Arrays of labels and of probabilities: their types, and the operations that all packages share."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ NO_LABEL = -1
 
 
 def indices(labels: Iterable[str | None], label_names: Sequence[str]) -> Ints:
-    """The place of each label in the task's order, shape (N,); ``NO_LABEL`` for None.
+    """The index of each label in ``label_names``, shape (N,); ``NO_LABEL`` for None.
 
     Raises
     ------
     KeyError
         When a label is not one of ``label_names``.
     """
-    places = {name: place for place, name in enumerate(label_names)}
-    return np.array([NO_LABEL if label is None else places[label] for label in labels], dtype=np.int64)
+    index = {name: i for i, name in enumerate(label_names)}
+    return np.array([NO_LABEL if label is None else index[label] for label in labels], dtype=np.int64)
 
 
 def decide(probs: Floats) -> Ints:
-    """The label that probabilities of shape (N, K) decide for, shape (N,): the most probable, the first of equals."""
+    """The index of the most probable label, shape (N,), of probabilities of shape (N, K); the first of equals."""
     return np.asarray(probs.argmax(axis=1), dtype=np.int64)
 
 
 def one_hot(labels: Ints, n_labels: int) -> Floats:
-    """Shape (N, K): 1 at each row's label."""
+    """One-hot rows of shape (N, K)."""
     return np.eye(n_labels)[labels]
 
 

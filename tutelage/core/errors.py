@@ -4,19 +4,19 @@
     ├── TaskError           task.yaml or the task directory cannot be used
     ├── SourceError         a file of texts, votes or gold cannot be read
     ├── LedgerError         task.db cannot be used (newer schema, locked, damaged)
-    ├── ServerError         Argilla: not running, away, refused, answered with an error
+    ├── ServerError         Argilla: not running, unreachable, refused, answered with an error
     │   └── SettingsError   the dataset on Argilla no longer fits the task
     ├── TeacherError        a teacher cannot be asked: key, model, address, prompt, price, or another run
-    ├── SnapshotError       a snapshot is missing or holds nothing to learn from
+    ├── SnapshotError       a snapshot is missing or has no rows to train on
     └── StudentError        a student cannot be trained, loaded or used
 
 A message says what failed, where (file, line, row, id) and what to do next.
-Anything else that is raised is a defect of ours and keeps its traceback.
+Any other exception is a bug of ours and keeps its traceback.
 """
 
 
 class TutelageError(Exception):
-    """Root of all expected errors; ``str()`` of it is what the user reads."""
+    """Base class of all expected errors; ``str()`` of it is what the user reads."""
 
 
 class TaskError(TutelageError):
@@ -44,7 +44,7 @@ class TeacherError(TutelageError):
 
 
 class SnapshotError(TutelageError):
-    """A snapshot is missing or cannot be learned from."""
+    """A snapshot is missing or cannot be trained on."""
 
 
 class StudentError(TutelageError):

@@ -1,4 +1,4 @@
-"""How files are written: so that a crash leaves the old one or the new one, whole."""
+"""Atomic writes: a crash leaves either the old file or the new one, complete."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LEFT_AFTER_S = 86_400
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its place when the block ends well."""
+    """A temporary path beside ``path`` that replaces it when the block succeeds."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     temporary.touch(exist_ok=False)  # with the modes that the umask leaves, unlike mkstemp's
@@ -29,15 +29,15 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def new_folder(path: Path, last: str) -> Iterator[Path]:
-    """A temporary folder beside ``path`` that becomes it when the block ends well.
+    """A temporary folder beside ``path`` that is renamed to it when the block succeeds.
 
-    ``last`` names the file that makes a folder whole. One without it is what a copy that broke off
-    left, and goes; so does what runs that were killed more than a day ago left of theirs.
+    ``last`` names the file that marks a folder as complete. An existing folder without it is an
+    interrupted copy and is removed; so are temporary folders of runs killed more than a day ago.
 
     Raises
     ------
     OSError
-        When somebody else has made the folder meanwhile; theirs stays.
+        When another process has created the folder meanwhile; that one is kept.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f"{_WRITING}*"):
@@ -55,6 +55,6 @@ def new_folder(path: Path, last: str) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a small UTF-8 text file whole or not at all."""
+    """Write a small UTF-8 text file atomically."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Locks among processes: they end with the process that holds them, however it ends."""
+"""Locks between processes: released when the process that holds them ends, however it ends."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pathlib import Path
 def locked(path: Path, *, on_wait: Callable[[str], None]) -> Iterator[None]:
     """Hold the lock of a file.
 
-    ``on_wait`` is called with the id of the process that has it ('unknown' where nobody can tell);
-    when it returns, the lock is waited for.
+    ``on_wait`` is called with the id of the process that holds it ('unknown' where that cannot be
+    read); when it returns, the call waits for the lock.
     """
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -31,7 +31,7 @@ def locked(path: Path, *, on_wait: Callable[[str], None]) -> Iterator[None]:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether some process holds the lock of a file; False when there is no such file."""
+    """Whether a process holds the lock of a file; False when there is no such file."""
     try:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:

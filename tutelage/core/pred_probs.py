@@ -1,4 +1,4 @@
-"""``pred_probs.parquet``: out-of-sample probabilities, written by a student and read by the ranking.
+"""``pred_probs.parquet``: out-of-sample predicted probabilities, written by a student and read by the ranking.
 
 Column ``id`` and one column of probabilities for each label, named by the label, in the task's
 order; the schema's metadata hold that order as JSON under ``labels``.
@@ -42,7 +42,7 @@ def read_pred_probs(path: Path, label_names: Sequence[str]) -> pd.DataFrame:
     Raises
     ------
     TutelageError
-        When the file was written for other labels.
+        When the file has other labels.
     """
     import pandas as pd
     import pyarrow.parquet as pq
@@ -51,6 +51,8 @@ def read_pred_probs(path: Path, label_names: Sequence[str]) -> pd.DataFrame:
         table = file.read()
     written_for = json.loads((table.schema.metadata or {}).get(_LABELS, b"null"))
     if written_for != list(label_names):
-        raise TutelageError(f"{path}: holds probabilities of {written_for}, the task's labels are {list(label_names)}")
+        raise TutelageError(
+            f"{path}: has probabilities of {written_for}, but the task's labels are {list(label_names)}"
+        )
     ids, *columns = table.columns  # by position: a label may be called "id"
     return pd.DataFrame(np.column_stack(columns), index=ids.to_pylist(), columns=list(label_names))

@@ -1,4 +1,4 @@
-"""The frozen words that flow from room to room."""
+"""The immutable values that the packages pass to each other: records, votes, suggestions, responses, ranks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Literal
 Source = Literal["human", "given", "teacher"]
 ResponseStatus = Literal["draft", "submitted", "discarded"]
 # Whether the server still has a response: it does; its annotator's account was deleted, and the
-# responses with it; or it was taken back (the response or its record deleted).
+# responses with it; or it was withdrawn (the response or its record deleted).
 ResponseState = Literal["present", "user-deleted", "withdrawn"]
 
 
@@ -26,9 +26,9 @@ class Voter:
         return f"{self.teacher}/{self.prompt}/{self.vote}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Vote:
-    """One answer of a teacher. ``label`` is None for an abstention; ``raw`` is what it said."""
+    """One answer of a teacher. ``label`` is None for an abstention; ``raw`` is the answer, word for word."""
 
     voter: Voter
     raw: str
@@ -38,7 +38,7 @@ class Vote:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A text and what machines say of it. ``given`` is a label that the data already had."""
+    """A text, and its votes. ``given`` is a label that the data already had."""
 
     id: str
     text: str
@@ -61,9 +61,9 @@ class Suggestion:
     tie: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """One human's answer to one record. ``label`` is None where the annotator gave none."""
+    """One annotator's answer to one record. ``label`` is None where the annotator gave none."""
 
     record_id: str
     user_id: str
@@ -77,7 +77,7 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Rank:
-    """Where a record stands among the suspects; ``suspect_rank`` 1 is looked at first."""
+    """A record's place among the suspects; ``suspect_rank`` 1 is reviewed first."""
 
     record_id: str
     label_quality: float

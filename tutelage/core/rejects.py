@@ -1,4 +1,4 @@
-"""``rejects.jsonl``: what could not be used, and why, one JSON object a line.
+"""``rejects.jsonl``: rows that could not be used, and why, one JSON object per line.
 
 Every line has the same keys: source, row, id, reason, values.
 """
@@ -15,7 +15,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reject:
-    """One thing that could not be used.
+    """A row, record or answer that could not be used.
 
     ``source`` is a file or a dataset, ``push``, or a teacher with its prompt; ``row`` counts from 1
     within a file; ``id`` is the record's, where it has one; ``values`` are the row's, never gold labels.
@@ -29,7 +29,7 @@ class Reject:
 
 
 class Rejects:
-    """Appends to ``path``; what an earlier run wrote there is not written again."""
+    """Appends to ``path``, without the lines that are there already."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -64,7 +64,7 @@ def _line(reject: Mapping[str, Any]) -> bytes:
 
 
 def _read(line: bytes) -> dict[str, Any]:
-    """A line, in the present keys: version 0.1.0 wrote others for what a teacher or Argilla refused."""
+    """A line, with the current keys: version 0.1.0 wrote others for rejects of a teacher or Argilla."""
     try:
         reject = dict(json.loads(line))
     except (ValueError, TypeError):

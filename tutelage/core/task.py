@@ -1,4 +1,4 @@
-"""The task file, ``task.yaml``: the question, its labels, who teaches, and where people answer.
+"""The task file, ``task.yaml``: the question, its labels, the teachers, and where people answer.
 
 There is one kind of task, single-label classification. What depends on that is ``Task.indices`` and
 ``Task.vote`` here and ``decide`` in ``tutelage/core/arrays.py``.
@@ -74,7 +74,7 @@ class ArgillaSettings(Strict):
 
 
 class Holdout(Strict):
-    """Rows that nothing trains on: a gold file's ids, or a share fixed by the hash of the id."""
+    """Rows that nothing trains on: those of a file, or a share fixed by the hash of the id."""
 
     share: Annotated[float, Field(ge=0, lt=1)] = 0.0
     file: str = ""
@@ -87,7 +87,7 @@ class Holdout(Strict):
 
 
 class Task(Strict):
-    """A question about texts, and all that is needed to get it answered."""
+    """A question about texts, and everything needed to get it answered."""
 
     name: NonEmpty
     kind: Literal["classification"] = "classification"
@@ -107,10 +107,7 @@ class Task(Strict):
         """``- positive`` is short for ``- name: positive``."""
         if not isinstance(value, list):
             return value
-        unquoted = [item for item in value if not isinstance(item, str | dict)]
-        if unquoted:
-            raise ValueError(f"YAML reads {unquoted[0]!r} as no text; put the label in quotes")
-        return [{"name": item} if isinstance(item, str) else item for item in value]
+        return [item if isinstance(item, dict) else {"name": item} for item in value]
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Task:
@@ -120,16 +117,16 @@ class Task(Strict):
                 known = seen.setdefault(_folded(spelling), label.name)
                 if known != label.name or (spelling == label.name and self.label_names.count(spelling) > 1):
                     raise ValueError(
-                        f"labels: {spelling!r} stands twice; names and aliases must differ in more than case"
+                        f"labels: {spelling!r} is used twice; names and aliases must differ in more than case"
                     )
         for example in self.examples:
             if example.label not in self.label_names:
                 raise ValueError(f"examples: {example.label!r} is not one of the labels {list(self.label_names)}")
         names = [teacher.name for teacher in self.teachers]
         if len(set(names)) < len(names):
-            raise ValueError(f"teachers: {max(names, key=names.count)!r} stands twice; give each a name of its own")
+            raise ValueError(f"teachers: {max(names, key=names.count)!r} is used twice; give each teacher its own name")
         if not ARGILLA_NAME.match(self.dataset_name):
-            raise ValueError("name: cannot serve as the name of an Argilla dataset; set argilla.dataset")
+            raise ValueError("name: is not a valid name for an Argilla dataset; set argilla.dataset")
         return self
 
     @cached_property
@@ -146,36 +143,36 @@ class Task(Strict):
     def _spellings(self) -> dict[str, str]:
         return {_folded(s): label.name for label in self.labels for s in (label.name, *label.aliases)}
 
-    def read_label(self, said: str) -> str | None:
-        """The label that ``said`` names, whatever its case and outer punctuation; None where it names none."""
-        return self._spellings.get(_folded(said))
+    def read_label(self, answer: str) -> str | None:
+        """The label that ``answer`` names, ignoring case and outer punctuation; None where it names none."""
+        return self._spellings.get(_folded(answer))
 
     def vote(self, voter: Voter, answer: str, reason: str = "") -> Vote:
-        """The vote that a voter's answer is: for the label that it names, else an abstention."""
-        return Vote(voter, answer, self.read_label(answer), reason)
+        """The vote that a voter's answer stands for: the label it names, else an abstention."""
+        return Vote(voter=voter, raw=answer, label=self.read_label(answer), reason=reason)
 
     def indices(self, labels: Iterable[str | None]) -> Ints:
-        """The place of each label in ``label_names``, shape (N,); -1 for None."""
+        """The index of each label in ``label_names``, shape (N,); -1 for None."""
         from tutelage.core.arrays import indices
 
         return indices(labels, self.label_names)
 
     @cached_property
     def id(self) -> str:
-        """SHA-256 over what gives the labels their meaning: part of every snapshot's id."""
+        """SHA-256 over the fields that define the labels: part of every snapshot's id."""
         meaning = self.model_dump(mode="json", include={"name", "kind", "question", "labels", "guidelines", "holdout"})
         return hashlib.sha256(json.dumps(meaning, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
     def holds_out(self, record_id: str) -> bool:
-        """Whether the hash of the id puts this record into the holdout share."""
+        """Whether the hash of the id places this record in the holdout share."""
         draw = int.from_bytes(hashlib.sha256(f"holdout {record_id}".encode()).digest()[:8], "big")
         return draw < self.holdout.share * 2**64
 
 
-def _folded(said: str) -> str:
-    """Case, Unicode form, outer space and a model's quotes and full stops do not make another label."""
-    said = unicodedata.normalize("NFC", said).strip()
-    return said.strip("\"'`*.").strip().casefold() or said.casefold()
+def _folded(answer: str) -> str:
+    """The answer without case, Unicode form, outer space, quotes and full stops, in which spellings may differ."""
+    answer = unicodedata.normalize("NFC", answer).strip()
+    return answer.strip("\"'`*.").strip().casefold() or answer.casefold()
 
 
 def load_task(directory: Path) -> Task:
@@ -184,15 +181,15 @@ def load_task(directory: Path) -> Task:
     Raises
     ------
     TaskError
-        With one line for each thing that is wrong: file and line, the key, and the fix.
+        With one line for each problem: file and line, the key, and the fix.
     """
     path = directory / FILE_NAME
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise TaskError(
-            f"{path}: no such file. Go to a task directory, name one with --task DIR, "
-            "or make one: tutelage init DIR --labels a,b"
+            f"{path}: no such file. Change to a task directory, name one with --task DIR, "
+            "or create one: tutelage init DIR --labels a,b"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise TaskError(f"{path}: cannot be read: {error}. Save it as a UTF-8 text file.") from None
@@ -206,10 +203,10 @@ def parse_task(text: str, where: str = FILE_NAME) -> Task:
         data = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise TaskError(f"{where}:{line}: not YAML: {error.problem}. Check indentation and quotes there.") from None
+        raise TaskError(f"{where}:{line}: invalid YAML: {error.problem}. Check indentation and quotes there.") from None
     except yaml.YAMLError as error:
         raise TaskError(
-            f"{where}: not YAML: {' '.join(str(error).split())}. Remove what cannot be seen there."
+            f"{where}: invalid YAML: {' '.join(str(error).split())}. Remove the invisible character there."
         ) from None
     if not isinstance(data, dict):
         raise TaskError(f"{where}:1: expected 'key: value' lines such as 'name: my-task'")
@@ -234,18 +231,67 @@ def _explain(problem: Any, root: yaml.Node | None, where: str) -> str:
         head, message = message.split(": ", 1)
         path = [head]
     key = ".".join(map(str, path)) or "task"
-    return f"{where}:{_line_of(root, path)}: {key}: {_fix(problem['type'], message, path)}"
+    line, node = _locate(root, path)
+    return f"{where}:{line}: {key}: {_fix(problem, message, path, node)}"
 
 
-def _fix(kind: str, message: str, path: list[Any]) -> str:
+_FIXES = {
+    "missing": "missing; add it",
+    "string_too_short": "is empty; write a value",
+    "string_too_long": "is longer than {max_length} characters; shorten it",
+    "string_pattern_mismatch": "is blank; write a name",
+    "too_short": "needs at least {min_length} entries, has {actual_length}",
+    "too_long": "takes at most {max_length} entries, has {actual_length}",
+}
+_EXPECTED = {
+    "tuple_type": "a list, such as [a, b]",
+    "model_type": "a mapping of 'key: value' lines",
+    "dict_type": "a mapping of 'key: value' lines",
+    "int_type": "an integer",
+    "int_parsing": "an integer",
+    "int_from_float": "an integer",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "date_type": "a date such as 2026-01-31",
+    "date_from_datetime_parsing": "a date such as 2026-01-31",
+    "literal_error": "{expected}",
+    "greater_than": "greater than {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "less_than": "less than {lt:g}",
+    "less_than_equal": "at most {le:g}",
+}
+"""What pydantic's types of error say in the task file, with the numbers of their context."""
+
+
+def _fix(problem: Any, message: str, path: list[Any], node: yaml.Node | None) -> str:
+    kind, context = problem["type"], problem.get("ctx", {})
     if kind == "extra_forbidden":
-        known = sorted(_keys_at(path))
-        return f"unknown key; remove it or use one of: {', '.join(known)}"
-    if kind == "missing":
-        return "missing; add it"
+        return f"unknown key; remove it or use one of: {', '.join(sorted(_keys_at(path)))}"
     if kind == "string_type":
-        return "YAML reads it as no text; put it in quotes"
-    return f"{message}; correct it"
+        return _quoting(path, node)
+    if kind in _FIXES:
+        return _FIXES[kind].format(**context)
+    if kind in _EXPECTED:
+        actual = f", not `{node.value}`" if isinstance(node, yaml.ScalarNode) and node.value else ""
+        return f"must be {_EXPECTED[kind].format(**context)}{actual}"
+    return message  # of one of our validators, which names its own fix
+
+
+_YAML_TYPES = {"bool": "boolean", "int": "integer", "float": "float", "null": "null", "timestamp": "date"}
+
+
+def _quoting(path: list[Any], node: yaml.Node | None) -> str:
+    """The fix for a value that YAML parses as something else than text, such as ``yes``."""
+    if not isinstance(node, yaml.ScalarNode):
+        return "must be text, not a list or a mapping"
+    if not node.value:
+        return "is empty; write a value"
+    what = "label " if path[0] in {"labels", "examples"} and path[-1] in {"name", "label"} else ""
+    kind = _YAML_TYPES.get(node.tag.rpartition(":")[2], "value of another type")
+    return f'{what}`{node.value}` is a YAML {kind}; write "{node.value}"'
 
 
 def _keys_at(path: list[Any]) -> set[str]:
@@ -258,22 +304,22 @@ def _keys_at(path: list[Any]) -> set[str]:
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The first model that an annotation such as ``tuple[Label, ...]`` or ``Escalate | None`` holds."""
+    """The first model in an annotation such as ``tuple[Label, ...]`` or ``Escalate | None``."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
+    return next((model for part in get_args(annotation) if (model := _model_in(part))), None)
 
 
-def _line_of(node: yaml.Node | None, path: list[Any]) -> int:
-    """The line, from 1, of the deepest part of ``path`` that the YAML text holds."""
+def _locate(node: yaml.Node | None, path: list[Any]) -> tuple[int, yaml.Node | None]:
+    """The line, from 1, of the deepest part of ``path`` in the YAML text, and the value there."""
     line = 1
     for part in path:
         if isinstance(node, yaml.MappingNode):
-            found = [(k, v) for k, v in node.value if k.value == str(part)]
-            if not found:
-                break
-            line, node = found[0][0].start_mark.line + 1, found[0][1]
+            matches = [(key, value) for key, value in node.value if key.value == str(part)]
+            if not matches:
+                return line, None
+            line, node = matches[0][0].start_mark.line + 1, matches[0][1]
         elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
             node = node.value[part]
             line = node.start_mark.line + 1
-    return line
+    return line, node

@@ -1,4 +1,4 @@
-"""The teachers' part of the task file: which model is asked how, how often, how fast and at what price."""
+"""The teachers in the task file: which model is asked, with which prompts, how often, how fast and at what price."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NonEmpty = Annotated[str, Field(min_length=1)]
 
 
 class Strict(BaseModel):
-    """A frozen model that takes no key it does not know."""
+    """A frozen model that refuses unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -27,20 +27,24 @@ Tokens = Annotated[int, Field(ge=1)]
 
 
 class Prompt(Strict):
-    """A prompt that a teacher is asked with: one that is shipped, or ``file`` in the task directory.
+    """A prompt of a teacher: a shipped one, or ``file`` in the task directory. What it omits, the teacher sets."""
 
-    What is left out is as the teacher says.
-    """
-
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=60)]
+    name: Annotated[str, Field(max_length=60)]
     file: str = ""
     votes: Votes | None = None
     temperature: Temperature | None = None
     max_tokens: Tokens | None = None
 
+    @field_validator("name")
+    @classmethod
+    def _is_plain(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", value):
+            raise ValueError("use letters, digits, '.', '_' and '-', starting with a letter or digit")
+        return value
+
 
 class RateLimits(Strict):
-    """What an endpoint allows: requests and tokens a minute, calls at once; ``timeout`` in seconds for a whole call."""
+    """What an endpoint allows: requests and tokens per minute, concurrent calls; ``timeout`` in seconds per call."""
 
     rpm: Annotated[float, Field(gt=0)] | None = None
     tpm: Annotated[float, Field(gt=0)] | None = None
@@ -50,7 +54,7 @@ class RateLimits(Strict):
 
 
 class Price(Strict):
-    """US dollars for a million tokens, as listed on the day ``since``."""
+    """US dollars per million tokens, in force from the day ``since``."""
 
     since: date
     input: Annotated[float, Field(ge=0)]
@@ -64,7 +68,7 @@ class Escalate(Strict):
 
 
 class LocalSettings(Strict):
-    """How a model runs in this process; ``batch`` is how many answers are written at once."""
+    """How a model runs in this process; ``batch`` is how many answers are generated together."""
 
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -76,8 +80,8 @@ class Teacher(Strict):
     """An LLM that votes. ``license`` names the licence or terms of its output.
 
     Without ``model`` it is not asked: its votes were imported. With ``engine: transformers`` the
-    model runs in this process; otherwise ``base_url`` is an endpoint that speaks OpenAI's protocol.
-    Keys never stand here: ``api_key_env`` names an environment variable, ``api_key_file`` a file.
+    model runs in this process; otherwise ``base_url`` is an endpoint with OpenAI's API. API keys are
+    never in the task file: ``api_key_env`` names an environment variable, ``api_key_file`` a file.
     """
 
     name: NonEmpty
@@ -112,9 +116,9 @@ class Teacher(Strict):
     def _has_no_secret(cls, value: str) -> str:
         parts = urlsplit(value)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError("must begin with http:// or https:// and name a host")
+            raise ValueError("must start with http:// or https:// and name a host")
         if parts.username or parts.password or parts.query:
-            raise ValueError("must hold no key, password or query; name the key's variable in api_key_env")
+            raise ValueError("must contain no key, password or query; name the key's variable in api_key_env")
         return value.rstrip("/")
 
     @field_validator("api_key_env")
@@ -122,7 +126,7 @@ class Teacher(Strict):
     def _is_a_variable(cls, value: str) -> str:
         if value and not re.fullmatch(r"[A-Z_][A-Z0-9_]*", value):
             raise ValueError(
-                "must be the name of an environment variable in capitals, such as HF_TOKEN, never the key itself"
+                "must be the name of an environment variable in capitals, such as HF_TOKEN, not the key itself"
             )
         return value
 
@@ -136,18 +140,18 @@ class Teacher(Strict):
     def _agrees_with_itself(self) -> Teacher:
         names = [prompt.name for prompt in self.prompts]
         if len(set(names)) < len(names):
-            raise ValueError(f"prompts: {max(names, key=names.count)!r} stands twice; give its votes a number instead")
+            raise ValueError(f"prompts: {max(names, key=names.count)!r} is listed twice; set its votes instead")
         for prompt in self.prompts:
-            heat = self.temperature if prompt.temperature is None else prompt.temperature
-            if heat == 0 and (prompt.votes or self.votes) > 1:
+            temperature = self.temperature if prompt.temperature is None else prompt.temperature
+            if temperature == 0 and (prompt.votes or self.votes) > 1:
                 raise ValueError(
-                    f"prompts: {prompt.name!r} would be asked several times at temperature 0 and say the same;"
-                    " set its votes to 1 or its temperature higher"
+                    f"prompts: {prompt.name!r} has several votes at temperature 0, where all answers are the same;"
+                    " set its votes to 1 or raise its temperature"
                 )
         return self
 
     def price_on(self, day: date) -> Price | None:
-        """The price in force on ``day``: the newest that is not later; None where none is listed."""
+        """The price in force on ``day``: the latest one listed by then; None where there is none."""
         return max((price for price in self.prices if price.since <= day), key=lambda p: p.since, default=None)
 
 

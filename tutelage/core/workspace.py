@@ -17,7 +17,7 @@ class Workspace:
 
     @cached_property
     def task(self) -> Task:
-        """The task file, read once."""
+        """The parsed task file, cached."""
         return load_task(self.root)
 
     @property
@@ -37,12 +37,12 @@ class Workspace:
 
     @property
     def pred_probs(self) -> Path:
-        """Out-of-sample probabilities that a student wrote for the ranking."""
+        """Out-of-sample predicted probabilities, for the ranking."""
         return self.root / "pred_probs.parquet"
 
     @property
     def snapshots(self) -> Path:
-        """Curated sets, one folder each."""
+        """Curated data sets, one folder each."""
         return self.root / "snapshots"
 
     @property
@@ -52,5 +52,5 @@ class Workspace:
 
     @property
     def reports(self) -> Path:
-        """Evaluations: JSON and pictures."""
+        """Evaluation reports: JSON and PNG."""
         return self.root / "reports"

@@ -101,7 +101,7 @@ def _changed(teacher_only: Snapshot, answers: dict[str, str]) -> int:
 
 def _import(workspace: Workspace, say: Say) -> None:
     source = Source(str(SAMPLE / "sample.csv"))
-    columns = Columns("text", "id", gold="gold", votes=vote_columns(VOTES, source, "sample-teacher"))
+    columns = Columns(text="text", id="id", gold="gold", votes=vote_columns(VOTES, source, "sample-teacher"))
     result = load(workspace, source, columns)
     say(f"import: {result.new} sample sentences with {result.answers} votes, {result.abstentions} of them abstentions")
 

@@ -140,7 +140,7 @@ class Project:
         from tutelage.loaders.load import Columns, load, vote_columns
 
         source = self._source(data, encoding, split)
-        columns = Columns(text, id, given, gold, vote_columns(votes, source, teacher))
+        columns = Columns(text=text, id=id, given=given, gold=gold, votes=vote_columns(votes, source, teacher))
         return load(self.workspace, source, columns, progress=self._progress)
 
     def _source(self, data: Data, encoding: str, split: str) -> Source:

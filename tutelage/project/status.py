@@ -11,7 +11,7 @@ from tutelage.core.workspace import Workspace
 from tutelage.feedback.curate import curate
 from tutelage.feedback.pull import by_record
 from tutelage.feedback.snapshot import load_snapshot
-from tutelage.loaders.teacher.teacher_ledger import TeacherLedger
+from tutelage.loaders.teacher.teacher_ledger import Spent, TeacherLedger
 
 if TYPE_CHECKING:
     from tutelage.training.registry import Entry
@@ -40,35 +40,6 @@ class StudentSummary:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TeacherSpending:
-    """What one vote of a teacher's prompt cost so far: sums over its calls.
-
-    Parameters
-    ----------
-    teacher, prompt, vote
-        Who was asked with which prompt, and which vote of that prompt, from 1.
-    calls, priced
-        How many calls there were, and of how many the cost is known.
-    tokens_in, tokens_out
-        Tokens of the prompts and of the answers.
-    cost
-        US dollars, of the priced calls.
-    latency
-        Seconds.
-    """
-
-    teacher: str
-    prompt: str
-    vote: int
-    calls: int
-    priced: int
-    tokens_in: int
-    tokens_out: int
-    cost: float
-    latency: float
-
-
-@dataclass(frozen=True, kw_only=True)
 class Status:
     """Where a task stands.
 
@@ -89,7 +60,7 @@ class Status:
     students, champion
         The newest last; the champion's id.
     spent
-        What teachers took.
+        What each vote of each teacher's prompt cost so far.
     """
 
     task: str
@@ -103,7 +74,7 @@ class Status:
     snapshot: str | None
     students: tuple[StudentSummary, ...]
     champion: str | None
-    spent: tuple[TeacherSpending, ...]
+    spent: tuple[Spent, ...]
 
 
 def status(workspace: Workspace) -> Status:
@@ -118,7 +89,7 @@ def status(workspace: Workspace) -> Status:
 
     task = workspace.task
     with TeacherLedger(workspace.db) as ledger:
-        spent = tuple(TeacherSpending(**row._asdict()) for row in ledger.spent())
+        spent = tuple(ledger.spent())
         dataset, ranks = ledger.latest_dataset(), ledger.ranks()
         responses = by_record(ledger.responses(dataset)) if dataset else {}
         curated = curate(ledger.records(task), responses, ranks)
