@@ -99,7 +99,7 @@ def test_init_and_a_frame(tmp_path: Path) -> None:
 
 def test_a_frame_without_the_column_says_so(tmp_path: Path) -> None:
     project = Project.init(tmp_path / "news", ["good", "bad"])
-    with pytest.raises(tutelage.SourceError, match="DataFrame: no column 'text'; it has: body"):
+    with pytest.raises(tutelage.SourceError, match="DataFrame: no column 'text'; its columns: body"):
         project.load(pd.DataFrame({"body": ["a"]}))
 
 
