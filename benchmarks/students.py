@@ -31,7 +31,7 @@ sys.path.insert(0, str(ROOT))
 from tutelage.commands.tables import columns, compared  # noqa: E402  # run as a script from a checkout
 from tutelage.core.arrays import Ints, one_hot  # noqa: E402
 from tutelage.core.records import unreported  # noqa: E402
-from tutelage.feedback.label_quality import label_quality, order  # noqa: E402
+from tutelage.feedback.label_quality import label_quality, rank_by_quality  # noqa: E402
 from tutelage.loaders.rows import normalised  # noqa: E402
 from tutelage.training.measures.comparison import compare  # noqa: E402
 from tutelage.training.measures.metrics import score  # noqa: E402
@@ -68,7 +68,7 @@ def load(path: Path) -> Data:
     )
     votes = frame[[*VOTES, "label_llm_cot_multiple"]].map(lambda said: index.get(said, -1)).to_numpy(dtype=np.int64)
     quality = label_quality(majority, votes, out_of_sample(texts, majority, len(names)))
-    ranks = order([str(i) for i in range(len(texts))], majority, quality, seed=0)
+    ranks = rank_by_quality([str(i) for i in range(len(texts))], majority, quality, seed=0)
     worst = [int(rank.record_id) for rank in ranks[: round(REVIEWED * len(texts))]]
     reviewed = np.isin(np.arange(len(texts)), worst)
     curated = np.where(reviewed, gold, majority)

@@ -1,4 +1,4 @@
-"""From people's responses to the label that a record is trained on: pure functions."""
+"""Curation: from responses to the label that a record is trained on, as pure functions."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tutelage.loaders.consensus import GIVEN_AGENT, consensus, suggest
 
 Status = Literal["pending", "reviewed", "discarded", "tied"]
 
-_DISCARD = "\0discard"  # no label can hold a NUL
+_DISCARD = "\0discard"  # no label can contain a NUL
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Curated:
-    """A record with all that is known of it. ``label`` is None where it must not be trained on."""
+    """A record with its suggestion, responses and rank. ``label`` is None where it must not be trained on."""
 
     record: Record
     suggestion: Suggestion | None
@@ -30,7 +30,7 @@ class Curated:
 def curate(
     records: Iterable[Record], responses: Mapping[str, Sequence[Response]], ranks: Mapping[str, Rank]
 ) -> list[Curated]:
-    """Join records with what people answered and how they ranked, in the records' order."""
+    """Join records with their responses and ranks, in the records' order."""
     return [_curated(record, tuple(responses.get(record.id, ())), ranks.get(record.id)) for record in records]
 
 
@@ -40,7 +40,15 @@ def _curated(record: Record, responses: tuple[Response, ...], rank: Rank | None)
     source: Source = "human" if status != "pending" else _source(suggestion)
     if status == "pending" and suggestion:
         label = suggestion.label
-    return Curated(record, suggestion, responses, rank, status, source, label)
+    return Curated(
+        record=record,
+        suggestion=suggestion,
+        responses=responses,
+        rank=rank,
+        status=status,
+        source=source,
+        label=label,
+    )
 
 
 def _source(suggestion: Suggestion | None) -> Source:
@@ -48,21 +56,21 @@ def _source(suggestion: Suggestion | None) -> Source:
 
 
 def resolve(responses: Sequence[Response]) -> tuple[Status, str | None]:
-    """What people made of a record.
+    """The status of a record, and the label that the annotators agreed on.
 
-    The majority of the submitted answers counts, and discarding is one of the answers. Drafts and
+    The majority of the submitted responses counts, and discarding is one of the answers. Drafts and
     withdrawn responses do not count. A tie stays open: it is listed and not trained on.
     """
-    found = consensus([_answer(response) for response in responses if is_final(response)])
-    if found is None:
+    majority = consensus([_answer(response) for response in responses if is_final(response)])
+    if majority is None:
         return "pending", None
-    if found.tie:
+    if majority.tie:
         return "tied", None
-    return ("discarded", None) if found.label == _DISCARD else ("reviewed", found.label)
+    return ("discarded", None) if majority.label == _DISCARD else ("reviewed", majority.label)
 
 
 def is_final(response: Response) -> bool:
-    """Whether a response is a finished answer that its annotator has not taken back."""
+    """Whether a response is submitted or discarded, and not withdrawn."""
     return response.status != "draft" and response.state != "withdrawn"
 
 
@@ -71,6 +79,6 @@ def _answer(response: Response) -> str | None:
 
 
 def is_settled(responses: Sequence[Response], min_submitted: int) -> bool:
-    """Whether nobody has to look at the record any more: enough answers, or people discarded it."""
+    """Whether a record needs no more review: it has ``min_submitted`` responses, or was discarded."""
     submitted = sum(1 for response in responses if is_final(response) and response.status == "submitted")
     return submitted >= min_submitted or resolve(responses)[0] == "discarded"

@@ -1,9 +1,9 @@
 """Which suggestions look wrong: label quality scores and their order, as pure functions on arrays.
 
 CROWDLAB (Goh, Tkachenko, Mueller: "CROWDLAB: Supervised learning to infer consensus labels and
-quality scores for data with multiple annotators", 2022) weighs each voter and the student's
-out-of-sample probabilities by how well they agree with the rest. cleanlab implements it; what is
-scored here is the suggestion, not the consensus that CROWDLAB would choose itself.
+quality scores for data with multiple annotators", 2022) weights each voter and the student's
+out-of-sample probabilities by how well they agree with the rest. cleanlab implements it; the
+suggestion is scored here, not the consensus that CROWDLAB would choose itself.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from tutelage.core.records import Rank
 
 
 def label_quality(suggested: Ints, votes: Ints, pred_probs: Floats) -> Floats:
-    """How likely each suggested label is right.
+    """The probability that each suggested label is right.
 
     Parameters
     ----------
     suggested
         Shape (N,): index of the suggested label, ``NO_LABEL`` where there is none.
     votes
-        Shape (N, V): index of the label that each voter voted, ``NO_LABEL`` for an abstention; a
-        label that the data already had counts as one more voter. V may be 0.
+        Shape (N, V): index of each voter's label, ``NO_LABEL`` for an abstention; a
+        given label counts as one more voter. V may be 0.
     pred_probs
         Shape (N, K): out-of-sample probabilities.
 
@@ -47,7 +47,7 @@ def label_quality(suggested: Ints, votes: Ints, pred_probs: Floats) -> Floats:
 
 
 def _agree_somewhere(votes: Ints, n_labels: int) -> bool:
-    """Whether voters can be weighed by each other: some record has a label with most votes, two at least."""
+    """Whether CROWDLAB can estimate voter weights: some record has a strict majority of two votes or more."""
     counts = (votes[:, :, None] == np.arange(n_labels)).sum(axis=1)
     second, most = np.sort(counts, axis=1)[:, -2:].T
     return bool(((most > 1) & (most > second)).any())
@@ -61,9 +61,9 @@ def _self_confidence(suggested: Ints, _votes: Ints, pred_probs: Floats) -> Float
 
 
 def _crowdlab(suggested: Ints, votes: Ints, pred_probs: Floats) -> Floats:
-    """Mean over the voters of the suggestion of the quality that CROWDLAB gives their vote.
+    """Mean of CROWDLAB's vote quality over the voters for the suggestion.
 
-    A record that nobody voted on, or on which nobody voted the suggestion, has the student's word only.
+    Records without votes, or without a vote for the suggestion, get the student's self-confidence.
     """
     scores = _self_confidence(suggested, votes, pred_probs)
     voted = (votes != NO_LABEL).any(axis=1)
@@ -80,17 +80,17 @@ def _detailed_quality(crowd: Ints, pred_probs: Floats) -> Floats:
     from cleanlab.multiannotator import get_label_quality_multiannotator
 
     frame = pd.DataFrame(np.where(crowd == NO_LABEL, np.nan, crowd))
-    with _unsurprising():
-        found: dict[str, Any] = get_label_quality_multiannotator(
+    with _deterministic():
+        results: dict[str, Any] = get_label_quality_multiannotator(
             frame, pred_probs, quality_method="crowdlab", return_annotator_stats=False, verbose=False
         )
-    detailed: Floats = found["detailed_label_quality"].to_numpy(dtype=float)
+    detailed: Floats = results["detailed_label_quality"].to_numpy(dtype=float)
     return np.nan_to_num(detailed)
 
 
 @contextmanager
-def _unsurprising() -> Iterator[None]:
-    """The same draw each time where cleanlab breaks a tie with numpy's global generator, and no warning of it."""
+def _deterministic() -> Iterator[None]:
+    """Seed numpy's global generator, with which cleanlab breaks ties, and silence its warnings."""
     state = np.random.get_state()  # noqa: NPY002  # cleanlab uses no other
     np.random.seed(0)  # noqa: NPY002
     try:
@@ -101,8 +101,8 @@ def _unsurprising() -> Iterator[None]:
         np.random.set_state(state)  # noqa: NPY002
 
 
-def order(ids: Sequence[str], suggested: Ints, quality: Floats, *, seed: int) -> list[Rank]:
-    """Rank the records, the most suspect first: no suggestion, then by quality, ties by a hash of seed and id."""
+def rank_by_quality(ids: Sequence[str], suggested: Ints, quality: Floats, *, seed: int) -> list[Rank]:
+    """Rank the records, the most suspect first: no suggestion, then by quality; ties by a hash of seed and id."""
     draw = [hashlib.sha256(f"{seed} {record_id}".encode()).digest() for record_id in ids]
     positions = sorted(range(len(ids)), key=lambda i: (suggested[i] != NO_LABEL, quality[i], draw[i]))
     return [Rank(ids[i], float(quality[i]), place) for place, i in enumerate(positions, 1)]

@@ -1,4 +1,4 @@
-"""Brings people's answers home and reconciles them with those seen before; none is ever dropped."""
+"""Fetches the responses of a dataset and merges them with the stored ones; none is ever dropped."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from tutelage.loaders.ledger import Ledger
 
 @dataclass(frozen=True)
 class Fetched:
-    """What people have answered on a dataset, and what is particular about it.
+    """The responses of a dataset.
 
-    ``unknown`` counts records of the dataset that ``task.db`` does not have; ``elsewhere`` the
-    responses kept from other datasets, for example one that was deleted and made anew.
+    ``unknown`` counts records of the dataset that are not in ``task.db``; ``elsewhere`` the stored
+    responses of other datasets, by uuid, for example of one that was deleted and recreated.
     """
 
     responses: Mapping[str, list[Response]]
@@ -33,11 +33,11 @@ class Fetched:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """Counts by status, by annotator, and of what is no longer on the server."""
-        there = [response for response in self.all() if response.state == "present"]
+        """Counts by status, by annotator, and of responses that are no longer on the server."""
+        present = [response for response in self.all() if response.state == "present"]
         return {
-            "by_status": dict(Counter(response.status for response in there)),
-            "by_annotator": dict(Counter(response.annotator for response in there if response.status != "draft")),
+            "by_status": dict(Counter(response.status for response in present)),
+            "by_annotator": dict(Counter(response.annotator for response in present if response.status != "draft")),
             "by_deleted_user": dict(
                 Counter(r.annotator for r in self.all() if r.state == "user-deleted" and is_final(r))
             ),
@@ -48,9 +48,9 @@ class Fetched:
 
 
 def fetch(ledger: Ledger, dataset: Dataset, users: Mapping[str, str], known_ids: frozenset[str]) -> Fetched:
-    """Read all responses of the dataset and keep them in the ledger.
+    """Read all responses of the dataset and store them in the ledger.
 
-    A response that the server no longer has stays in the ledger: its annotator's account was
+    A response that is no longer on the server stays in the ledger: its annotator's account was
     deleted (it still counts), or it was withdrawn (it no longer counts).
     """
     seen, unknown = _read(dataset, users, known_ids)
@@ -101,6 +101,6 @@ def _response(record_id: str, item: Mapping[str, Any], users: Mapping[str, str])
 
 
 def _gone(old: Response, users: Mapping[str, str]) -> Response:
-    if old.state == "withdrawn":  # and stays so when its annotator's account is deleted later
+    if old.state == "withdrawn":  # even where its annotator's account is deleted later
         return old
     return replace(old, state="withdrawn" if old.user_id in users else "user-deleted")

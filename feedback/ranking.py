@@ -1,4 +1,4 @@
-"""Ranks the records that nobody has reviewed yet, from the votes and a student's probabilities."""
+"""Ranks the records that are not reviewed yet, by the votes and a student's probabilities."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from tutelage.core.arrays import Ints
 from tutelage.core.records import Rank, Record, Voter
 from tutelage.core.task import Task
 from tutelage.feedback.curate import Curated, is_settled
-from tutelage.feedback.label_quality import label_quality, order
+from tutelage.feedback.label_quality import label_quality, rank_by_quality
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _GIVEN = Voter("given", "given")
-"""A label that the data already had was voted by somebody, too."""
+"""Given labels count as the votes of one more voter."""
 
 
 def rank_records(curated: Sequence[Curated], task: Task, pred_probs: pd.DataFrame, *, seed: int = 0) -> list[Rank]:
-    """Rank what is not settled yet, the most suspect first.
+    """Rank the records that are not settled yet, the most suspect first.
 
     Parameters
     ----------
     pred_probs
         Out-of-sample probabilities, indexed by record id, columns in the task's label order. All
-        records count when voters are weighed, also those that people have settled.
+        records count for the weights of voters, settled ones too.
     """
     known = pred_probs.index
     ranked = [item for item in curated if item.record.id in known]
@@ -37,7 +37,7 @@ def rank_records(curated: Sequence[Curated], task: Task, pred_probs: pd.DataFram
     quality = label_quality(suggested, vote_matrix(records, task), probs)
     open_ = np.array([not is_settled(item.responses, task.argilla.min_submitted) for item in ranked], dtype=bool)
     ids = [record.id for record, is_open in zip(records, open_, strict=True) if is_open]
-    return order(ids, suggested[open_], quality[open_], seed=seed)
+    return rank_by_quality(ids, suggested[open_], quality[open_], seed=seed)
 
 
 def suggested_labels(curated: Sequence[Curated], task: Task) -> Ints:
@@ -46,7 +46,7 @@ def suggested_labels(curated: Sequence[Curated], task: Task) -> Ints:
 
 
 def vote_matrix(records: Sequence[Record], task: Task) -> Ints:
-    """Shape (N, V): the index of the label that each voter voted, ``NO_LABEL`` for an abstention."""
+    """Shape (N, V): the index of each voter's label, ``NO_LABEL`` for an abstention."""
     labels = [_labels_by_voter(record) for record in records]
     voters = sorted({voter for by_voter in labels for voter in by_voter}, key=str)
     voted = task.indices(by_voter.get(voter) for by_voter in labels for voter in voters)

@@ -1,4 +1,4 @@
-"""Argilla over HTTP: patient with a server that is away for a moment, clear about one that stays away."""
+"""Argilla over HTTP: retries while a server is briefly unreachable, a clear error where it stays so."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tutelage.core.errors import ServerError
 BULK_LIMIT = 500
 PAGE = 1000
 WAITS = (0.5, 1.0, 2.0, 4.0, 8.0)
-"""Seconds between tries, when the server does not answer or answers with 429 or 5xx."""
+"""Seconds between attempts, while the server does not answer or answers with 429 or 5xx."""
 
 T = TypeVar("T")
 
 
 class RefusedError(ServerError):
-    """The server understood a request and will not do it (4xx)."""
+    """The server rejected a request (4xx)."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -27,7 +27,7 @@ class RefusedError(ServerError):
 
 
 class Remote:
-    """JSON requests to one Argilla server, signed in by the HTTP client that it is given."""
+    """JSON requests to one Argilla server, through an authenticated HTTP client."""
 
     def __init__(self, http: httpx.Client, *, waits: Sequence[float] = WAITS) -> None:
         self._http, self._waits = http, waits
@@ -38,12 +38,12 @@ class Remote:
         return str(self._http.base_url).rstrip("/")
 
     def patiently(self, call: Callable[[], T], is_passing: Callable[[Exception], bool]) -> T:
-        """What ``call`` returns, tried again after each wait while its error may pass.
+        """The result of ``call``, retried after each wait while its error is transient.
 
         Raises
         ------
         ServerError
-            When the last try failed too.
+            When the last attempt failed too.
         """
         for wait in self._waits:
             try:
@@ -58,19 +58,19 @@ class Remote:
             if not is_passing(error):
                 raise
             raise ServerError(
-                f"Argilla at {self.url} does not answer ({_words(error)}). What was sent is kept; "
+                f"Argilla at {self.url} does not answer ({_describe(error)}). Everything sent so far is kept; "
                 "when the server is up, run the same command again."
             ) from None
 
     def request(self, method: str, path: str, **options: Any) -> Any:
-        """The JSON answer to a request, None where there is none.
+        """The JSON body of the answer to a request, None where it is empty.
 
         Raises
         ------
         RefusedError
-            On 4xx, with the server's words.
+            On 4xx, with the server's message.
         ServerError
-            When the server stays away.
+            When the server stays unreachable.
         """
         response = self.patiently(lambda: self._once(method, path, options), is_passing)
         if response.is_client_error:
@@ -79,7 +79,7 @@ class Remote:
             return response.json() if response.content or method == "GET" else None
         except ValueError:
             raise ServerError(
-                f"{response.url} answered {response.status_code} with what is not JSON; "
+                f"{response.url} answered {response.status_code} with a body that is not JSON; "
                 "is that the address of an Argilla server (ARGILLA_API_URL)?"
             ) from None
 
@@ -90,7 +90,7 @@ class Remote:
         return response
 
     def pages(self, path: str, **params: Any) -> Iterator[dict[str, Any]]:
-        """All items of a listing, a page at a time."""
+        """All items of a listing, page by page."""
         offset = 0
         while items := self.request("GET", path, params={**params, "offset": offset, "limit": PAGE})["items"]:
             yield from items
@@ -98,16 +98,18 @@ class Remote:
 
 
 def is_passing(error: Exception) -> bool:
-    """Whether an error may be over in a moment: no answer, 429, or 5xx."""
+    """Whether an error is transient: no answer, 429, or 5xx."""
     if isinstance(error, httpx.TransportError):
         return True
-    if isinstance(error.__cause__, Exception):  # the SDK's errors say 500 when they do not know; their cause knows
+    if isinstance(
+        error.__cause__, Exception
+    ):  # the SDK's errors have status 500 where it is unknown; their cause has the real one
         return is_passing(error.__cause__)
     status = getattr(getattr(error, "response", error), "status_code", 0)
     return bool(status == httpx.codes.TOO_MANY_REQUESTS or status >= 500)
 
 
-def _words(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     if isinstance(error, httpx.HTTPStatusError):
         return f"it answered {error.response.status_code}"
     return str(error) or type(error).__name__

@@ -1,7 +1,7 @@
-"""An annotator without a browser: takes records off the queue and answers them through Argilla's API.
+"""A simulated annotator: takes records from the queue and submits responses through Argilla's API.
 
-The demo and the benchmarks use it to stand in for a person. It is the only code that sends
-responses, and it sends them as the annotator that it is signed in as.
+The demo and the benchmarks use it in place of a person. It is the only code that sends
+responses, and it sends them under its own account.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ _WORST_FIRST = {
 
 @dataclass(frozen=True)
 class ScriptedAnnotator:
-    """Signed in by the connection's API key."""
+    """The account is that of the connection's API key."""
 
     remote: Remote
     dataset: Dataset
 
     def queue(self, count: int) -> list[dict[str, Any]]:
-        """The first records that this annotator has not answered, the worst first; at most 500."""
-        found = self.remote.request(
+        """The first records without a response of this annotator, the most suspect first; at most 500."""
+        answer = self.remote.request(
             "POST",
             f"me/datasets/{self.dataset.id}/records/search",
             params={"limit": min(count, BULK_LIMIT)},
             json=_WORST_FIRST,
         )
-        return [item["record"] for item in found["items"]]
+        return [item["record"] for item in answer["items"]]
 
     def submit(self, record: dict[str, Any], label: str) -> None:
-        """Answer a record."""
-        answer = {"values": {LABEL: {"value": label}}, "status": "submitted"}
-        self.remote.request("POST", f"records/{record['id']}/responses", json=answer)
+        """Submit a response."""
+        response = {"values": {LABEL: {"value": label}}, "status": "submitted"}
+        self.remote.request("POST", f"records/{record['id']}/responses", json=response)

@@ -1,7 +1,7 @@
 """Snapshots: frozen curated sets, ``snapshots/ID/`` with ``records.parquet`` and ``manifest.json``.
 
-A snapshot is written into a temporary folder that is renamed when all of it is there; the manifest
-names the hash of the data, so that a folder that was tampered with or cut short is never read.
+A snapshot is written into a temporary folder that is renamed when it is complete; the manifest has
+the hash of the data, so that a folder that was changed or cut short is never read.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _PUBLIC = ("by_status", "withdrawn", "unknown_records")
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A curated set on disk; ``id`` names its content."""
+    """A curated data set on disk; ``id`` is a hash of its content."""
 
     id: str
     path: Path
     manifest: Mapping[str, Any]
 
     def frame(self) -> pd.DataFrame:
-        """One row a record.
+        """One row per record.
 
         Columns: id, text, label (missing: not to be trained on), source (human, given, teacher),
         status (pending, reviewed, discarded, tied), suggestion, agreement (0 to 1 or NaN),
@@ -51,16 +51,16 @@ class Snapshot:
 
     @property
     def public_manifest(self) -> dict[str, Any]:
-        """The manifest; of the people and the server behind it, it tells counts only."""
+        """The manifest without annotators' names and the server's address."""
         origin = self.manifest["origin"]
         return {**self.manifest, "origin": {key: origin[key] for key in _PUBLIC if key in origin}}
 
 
 def snapshot_id(task: Task, curated: Sequence[Curated]) -> str:
-    """First 12 hex digits of a SHA-256 over the task and all that training and the manifest take of each record.
+    """First 12 hex digits of a SHA-256 over the task and each record's row.
 
-    That is all of its row but the responses, which decided its label and status, and the suspect
-    rank, whose ties a seed breaks.
+    Without the responses, which decided label and status, and the suspect rank, whose ties are
+    broken by a seed.
     """
     digest = hashlib.sha256(task.id.encode())
     for item in sorted(curated, key=lambda item: item.record.id):
@@ -72,10 +72,10 @@ def snapshot_id(task: Task, curated: Sequence[Curated]) -> str:
 def write_snapshot(
     snapshots: Path, task: Task, curated: Sequence[Curated], origin: Mapping[str, Any]
 ) -> tuple[Snapshot, bool]:
-    """Freeze a curated set; returns it, and whether it is new.
+    """Write a snapshot of a curated set; returns it, and whether it is new.
 
-    ``origin`` says where the answers came from and goes into the manifest. The same content has
-    the same id and is not written again. The newest snapshot is what ``load_snapshot`` takes.
+    ``origin`` describes where the responses came from and goes into the manifest. The same content
+    has the same id and is not written again. The latest snapshot is the default of ``load_snapshot``.
     """
     name = snapshot_id(task, curated)
     folder = snapshots / name
@@ -87,28 +87,30 @@ def write_snapshot(
 
 
 def load_snapshot(snapshots: Path, name: str | None = None) -> Snapshot:
-    """The snapshot of this id, the newest one without.
+    """The snapshot with this id, by default the latest.
 
     Raises
     ------
     SnapshotError
-        When there is none of that id, or its data are not what its manifest says.
+        When there is none with that id, or its data do not match its manifest.
     """
     if name is None:
         pointer = snapshots / LATEST
         if not pointer.exists():
-            raise SnapshotError(f"{snapshots}: no snapshot yet; make one with: tutelage pull")
+            raise SnapshotError(f"{snapshots}: no snapshot yet; create one with: tutelage pull")
         name = pointer.read_text("utf-8").strip()
     folder = snapshots / name
     try:
         manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
-        promised = (manifest["id"], manifest["sha256"])
+        expected = (manifest["id"], manifest["sha256"])
         digest = _sha256(folder / DATA)
     except (OSError, ValueError, LookupError, TypeError):
         known = ", ".join(sorted(path.parent.name for path in snapshots.glob(f"[!.]*/{MANIFEST}"))) or "none"
-        raise SnapshotError(f"{folder}: no whole snapshot there; those there are: {known}") from None
-    if promised != (name, digest):
-        raise SnapshotError(f"{folder / DATA}: is not what its manifest says; remove {folder} and pull again")
+        raise SnapshotError(f"{folder}: no complete snapshot here; available: {known}") from None
+    if expected != (name, digest):
+        raise SnapshotError(
+            f"{folder / DATA}: does not match its manifest; remove {folder} and run tutelage pull again"
+        )
     return Snapshot(name, folder, manifest)
 
 
@@ -121,7 +123,7 @@ def _write(folder: Path, name: str, task: Task, curated: Sequence[Curated], orig
             manifest = _manifest(name, task, curated, origin) | {"sha256": _sha256(temporary / DATA)}
             write_text(temporary / MANIFEST, json.dumps(manifest, ensure_ascii=False, indent=2) + "\n")
     except OSError:
-        if not (folder / MANIFEST).exists():  # else another pull of the same content was faster
+        if not (folder / MANIFEST).exists():  # else a concurrent pull has written the same content
             raise
 
 
@@ -165,7 +167,7 @@ def _row(item: Curated) -> dict[str, Any]:
         "status": item.status,
         "suggestion": item.suggestion and item.suggestion.label,
         "agreement": item.suggestion and item.suggestion.score,
-        "label_quality": item.rank and round(item.rank.label_quality, 9),  # beyond that it is noise of the processor
+        "label_quality": item.rank and round(item.rank.label_quality, 9),  # more digits differ between processors
         "suspect_rank": item.rank and item.rank.suspect_rank,
         "votes": [_vote(vote) for vote in item.record.votes],
         "responses": [_response(response) for response in item.responses],

@@ -179,7 +179,7 @@ def test_the_retries_wait_longer_each_time_and_then_say_what_to_do(
     assert slept == [0.5, 1.0, 2.0, 4.0, 8.0]
     assert len(proxy.seen) == 6
     assert str(caught.value) == (
-        f"Argilla at {proxy.url} does not answer (it answered 503). What was sent is kept; "
+        f"Argilla at {proxy.url} does not answer (it answered 503). Everything sent so far is kept; "
         "when the server is up, run the same command again."
     )
 

@@ -16,7 +16,7 @@ from tutelage.core.pred_probs import read_pred_probs, write_pred_probs
 from tutelage.core.records import Rank, Record, Response, Vote, Voter
 from tutelage.core.task import parse_task
 from tutelage.feedback.curate import Curated, curate
-from tutelage.feedback.label_quality import label_quality, order
+from tutelage.feedback.label_quality import label_quality, rank_by_quality
 from tutelage.feedback.ranking import rank_records, suggested_labels, vote_matrix
 from tutelage.loaders.consensus import suggest
 
@@ -155,7 +155,7 @@ def test_the_last_ties_of_cleanlab_are_drawn_the_same_way_each_time() -> None:
 
 
 def test_no_suggestion_first_then_by_quality() -> None:
-    ranks = order(["a", "b", "c", "d"], np.array([0, NO, 1, 0]), np.array([0.3, 0.0, 0.0, 0.2]), seed=0)
+    ranks = rank_by_quality(["a", "b", "c", "d"], np.array([0, NO, 1, 0]), np.array([0.3, 0.0, 0.0, 0.2]), seed=0)
     assert [(r.record_id, r.suspect_rank) for r in ranks] == [("b", 1), ("c", 2), ("d", 3), ("a", 4)]
     assert [r.label_quality for r in ranks] == [0.0, 0.0, 0.2, 0.3]
 
@@ -164,7 +164,7 @@ def test_ties_are_broken_by_the_seed_and_not_by_the_order_of_the_file() -> None:
     ids, none = [f"r{i}" for i in range(30)], np.zeros(30, dtype=int)
 
     def ranked(names: list[str], seed: int) -> list[str]:
-        return [r.record_id for r in order(names, none, np.full(30, 0.5), seed=seed)]
+        return [r.record_id for r in rank_by_quality(names, none, np.full(30, 0.5), seed=seed)]
 
     first = ranked(ids, 0)
     assert ranked(ids[::-1], 0) == first
@@ -266,4 +266,4 @@ def test_probabilities_for_other_labels_or_another_order_are_refused(tmp_path: P
 
 
 def test_a_rank_says_where_a_record_stands() -> None:
-    assert Rank("r", 0.5, 1) == order(["r"], np.array([0]), np.array([0.5]), seed=3)[0]
+    assert Rank("r", 0.5, 1) == rank_by_quality(["r"], np.array([0]), np.array([0.5]), seed=3)[0]

@@ -110,7 +110,7 @@ def test_a_port_in_use_is_told_from_other_trouble(home: Path) -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        with pytest.raises(ServerError, match=f"Port {port} of 127.0.0.1 is taken by another program"):
+        with pytest.raises(ServerError, match=f"Port {port} of 127.0.0.1 is in use by another program"):
             lifecycle.up(home, port=port)
     assert lifecycle.up(home, port=port).url.endswith(f":{port}")
 
@@ -122,7 +122,7 @@ def test_a_killed_server_is_noticed_and_nothing_that_was_saved_is_lost(home: Pat
     assert lifecycle.find_server(home) is None
     messages: list[str] = []
     running = lifecycle.up(home, port=0, on_progress=messages.append)
-    assert "ended without being stopped" in messages[0]
+    assert "was killed or crashed" in messages[0]
     connection = sqlite3.connect(home / "argilla.db")
     found = connection.execute(
         "SELECT count(*) FROM search_matches WHERE search_matches MATCH 'unforgettable'"
@@ -182,7 +182,7 @@ def test_a_pid_that_belongs_to_another_program_is_left_alone(home: Path) -> None
         assert lifecycle.down(home) is False
         messages: list[str] = []
         lifecycle.up(home, port=0, on_progress=messages.append)
-        assert "ended without being stopped" in messages[0]
+        assert "was killed or crashed" in messages[0]
         lifecycle.down(home)
         assert other.poll() is None
         other.kill()
@@ -195,7 +195,7 @@ def test_a_crash_at_the_start_shows_the_end_of_its_own_log(home: Path) -> None:
     with pytest.raises(ServerError) as caught:
         lifecycle.up(home, port=0)
     message = str(caught.value)
-    assert "ended while it started" in message
+    assert "exited while starting" in message
     assert "file is not a database" in message
     assert str(home / "server.log") in message
     assert "an older line" not in message

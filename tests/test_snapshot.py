@@ -194,7 +194,7 @@ def test_no_snapshot_says_how_to_make_one(tmp_path: Path) -> None:
 def test_an_unknown_id_names_those_that_are_there(tmp_path: Path) -> None:
     there = write_snapshot(tmp_path, TASK, curated(), {})[0].id
     shutil.copytree(tmp_path / there, tmp_path / ".writing-abc")
-    with pytest.raises(SnapshotError, match=f"those there are: {there}$"):
+    with pytest.raises(SnapshotError, match=f"available: {there}$"):
         load_snapshot(tmp_path, "0123")
 
 
@@ -209,7 +209,7 @@ def test_what_is_half_written_can_not_be_read(tmp_path: Path) -> None:
             (folder / data.name).write_bytes(data.read_bytes()[: 100 if done == 1 else None])
         if done > 2:
             (folder / manifest.name).write_text(manifest.read_text()[:200])
-        with pytest.raises(SnapshotError, match="no whole snapshot there"):
+        with pytest.raises(SnapshotError, match="no complete snapshot here"):
             load_snapshot(folder.parent, whole.id)
         again, _ = write_snapshot(folder.parent, TASK, curated(), {}) if done < 3 else (whole, True)
         assert len(again.frame()) == 5
@@ -220,7 +220,7 @@ def test_what_was_tampered_with_is_refused(tmp_path: Path, tampered: str) -> Non
     one = write_snapshot(tmp_path, TASK, curated(), {})[0]
     other = write_snapshot(tmp_path, TASK, curated(RECORDS[1:]), {})[0]
     shutil.copy(other.path / tampered, one.path / tampered)
-    with pytest.raises(SnapshotError, match="is not what its manifest says; remove"):
+    with pytest.raises(SnapshotError, match="does not match its manifest; remove"):
         load_snapshot(tmp_path, one.id)
     assert load_snapshot(tmp_path, other.id).frame().shape[0] == 4
 
@@ -259,7 +259,7 @@ def test_a_writer_that_dies_leaves_nothing_that_can_be_read(tmp_path: Path, step
     assert process.exitcode == 9
     with pytest.raises(SnapshotError):
         load_snapshot(tmp_path)
-    with pytest.raises(SnapshotError, match="those there are: none"):
+    with pytest.raises(SnapshotError, match="available: none"):
         load_snapshot(tmp_path, snapshot_id(TASK, curated()))
     written, is_new = write_snapshot(tmp_path, TASK, curated(), {})
     assert is_new

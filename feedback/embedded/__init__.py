@@ -18,5 +18,5 @@ unmodified ``argilla-server`` wheel, and imports nothing of the rest of the proj
     jobs.py         Argilla's job queue as asyncio tasks
     pages.py         the web pages, which load nothing from elsewhere
     patching.py      how modules of Argilla are changed in memory
-    speed.py        two costs per record that Argilla's server need not pay
+    speed.py        two optimisations of the work per record
 """

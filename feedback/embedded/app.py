@@ -14,7 +14,7 @@ from . import environment, jobs, stand_ins
 from .lock import Lock
 
 HOST = "127.0.0.1"
-GRACE_SECONDS = 5  # for requests under way, and again for jobs under way, when told to stop
+GRACE_SECONDS = 5  # for running requests, and again for running jobs, at shutdown
 
 
 def main(data_dir: Path, inherited: int | None, port: int | None) -> None:
@@ -44,7 +44,7 @@ def _listener(inherited: int | None, port: int | None) -> socket.socket:
 
 async def _serve(data_dir: Path, listener: socket.socket, credentials: dict[str, Any]) -> None:
     background, urgent = jobs.Queue(width=1), jobs.Queue(width=4)
-    stand_ins.install(background, urgent)
+    stand_ins.install_stand_ins(background, urgent)
     # Only now: Argilla's modules read the environment and start its app while they are imported.
     from . import database, pages, search, speed, users
 
@@ -52,11 +52,11 @@ async def _serve(data_dir: Path, listener: socket.socket, credentials: dict[str,
     pages.keep_to_themselves(data_dir / environment.TEMPORARY)
     jobs.connect()
     search.register()
-    speed.install()
-    await users.ensure(credentials)
+    speed.install_optimisations()
+    await users.ensure_users(credentials)
     server = _web_server()
     for number in (signal.SIGTERM, signal.SIGINT):
-        # Uvicorn handles these while it serves, and afterwards raises them again for whoever came before it.
+        # Uvicorn handles these while it serves, and raises them again afterwards.
         signal.signal(number, _already_handled)
     await server.serve(sockets=[listener])
     await asyncio.gather(background.finish(GRACE_SECONDS), urgent.finish(GRACE_SECONDS))

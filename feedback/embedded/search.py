@@ -57,7 +57,7 @@ class SQLEngine:
 
     @classmethod
     async def new_instance(cls) -> SQLEngine:
-        """One per request; what is dear to make is shared."""
+        """One per request; expensive parts are shared."""
         return cls()
 
     async def close(self) -> None:

@@ -1,7 +1,7 @@
-"""Two costs per record that Argilla's server need not pay; nothing that it answers or sends changes.
+"""Two optimisations of Argilla's work per record; nothing that it answers or sends changes.
 
-A pydantic ``TypeAdapter`` is built anew for each metadata value and each suggestion, and the event
-for a record is built from the whole dataset even when no webhook is there to receive it. Together
+A pydantic ``TypeAdapter`` is built again for each metadata value and each suggestion, and the event
+for a record is built from the whole dataset even when no webhook is enabled. Together
 they are most of the time that a bulk upsert takes.
 """
 
@@ -20,12 +20,12 @@ from pydantic import TypeAdapter
 
 from .patching import replace
 
-FRESH_SECONDS = 1.0  # how long one request goes on believing that no webhook is enabled
-MEMORY = "somebody_listens"
+FRESH_SECONDS = 1.0  # how long a request caches whether a webhook is enabled
+MEMORY = "has_webhooks"
 
 
-def install() -> None:
-    """Put the cheaper ways in place of the dear ones."""
+def install_optimisations() -> None:
+    """Replace the slow functions."""
     replace(Question, "parsed_settings", _parsed_by(TypeAdapter(QuestionSettings)))
     replace(MetadataProperty, "parsed_settings", _parsed_by(TypeAdapter(MetadataPropertySettings)))
     for module in (records_bulk, distribution, records):
@@ -38,25 +38,25 @@ def _parsed_by(adapter: Any) -> property:
 
 
 async def _notify_record_event(db: Any, record_event: Any, record: Any) -> list[Any]:
-    if not await _somebody_listens(db):
+    if not await _has_webhooks(db):
         return []
     return list(await notify_record_event(db, record_event, record))
 
 
 async def _build_record_event(db: Any, record_event: Any, record: Any) -> Any:
-    if not await _somebody_listens(db):
-        return _Unheard()
+    if not await _has_webhooks(db):
+        return _NoEvent()
     return await build_record_event(db, record_event, record)
 
 
-class _Unheard:
-    """An event that nobody listens to."""
+class _NoEvent:
+    """An event without a receiver."""
 
     async def notify(self, _db: Any) -> list[Any]:
         return []
 
 
-async def _somebody_listens(db: Any) -> bool:
+async def _has_webhooks(db: Any) -> bool:
     """Whether any webhook is enabled; remembered for a moment, as one request asks for each record."""
     until, listens = db.info.get(MEMORY, (0.0, False))
     if time.monotonic() > until:

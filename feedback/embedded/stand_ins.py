@@ -1,8 +1,8 @@
-"""Modules of Argilla that this server does without: put in their place before Argilla is imported.
+"""Replacements of modules of Argilla that this server does not need, installed before Argilla is imported.
 
 Search clusters, Redis, the Hugging Face Hub and telemetry are imported by Argilla whether they are
-used or not. With these in their place their libraries need not be installed, and telemetry cannot
-be sent because the code that sends it is not there.
+used or not. With these replacements their libraries need not be installed, and telemetry cannot
+be sent because the code that sends it is absent.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 
 from .jobs import Connection, Queue
 
-UNLIMITED = -1  # Argilla's word for a job without a time limit
+UNLIMITED = -1  # Argilla's value for a job without a timeout
 
 
-def install(background: Queue, urgent: Queue) -> None:
+def install_stand_ins(background: Queue, urgent: Queue) -> None:
     """Register all stand-ins."""
     _refuse_if_too_late()
     _module("search_engine.elasticsearch", ElasticSearchEngine=type("ElasticSearchEngine", (), {}))

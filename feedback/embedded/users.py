@@ -10,7 +10,7 @@ from argilla_server.enums import UserRole
 from argilla_server.models import User, Workspace, WorkspaceUser
 
 
-async def ensure(credentials: dict[str, Any]) -> None:
+async def ensure_users(credentials: dict[str, Any]) -> None:
     """Make sure that the two accounts of `credentials` exist and share a workspace."""
     async with AsyncSessionLocal() as db:
         await _ensure_user(db, credentials["owner"], UserRole.owner)
@@ -25,7 +25,7 @@ async def _ensure_user(db: Any, account: dict[str, str], role: UserRole) -> Any:
         return await User.create(
             db, role=role, first_name=account["username"], **_secrets(account), username=account["username"]
         )
-    if user.api_key != account["api_key"]:  # credentials.json was made anew beside an old database
+    if user.api_key != account["api_key"]:  # credentials.json was recreated beside an old database
         await user.update(db, **_secrets(account))
     return user
 

@@ -18,7 +18,7 @@ from sqlalchemy import case, cast, exists, func, literal, select
 from . import sqlite
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Values:
     """Rows with a `value` and its JSON `type`, from `sources` where all of `conditions` hold."""
 
@@ -57,7 +57,12 @@ def values_of(scope: Any, dataset_id: UUID) -> Values:
 def _metadata(name: str) -> Values:
     member = sqlite.members(Record.metadata_, "member")
     item = sqlite.items(sqlite.as_list(member.c.value, member.c.type), "item")
-    return Values((member, item), item.c.value, item.c.type, (member.c.key == name, member.c.type != "null"))
+    return Values(
+        sources=(member, item),
+        value=item.c.value,
+        type=item.c.type,
+        conditions=(member.c.key == name, member.c.type != "null"),
+    )
 
 
 def _suggestion(scope: Any, dataset_id: UUID) -> Values:
@@ -65,21 +70,30 @@ def _suggestion(scope: Any, dataset_id: UUID) -> Values:
     belongs = (Suggestion.record_id == Record.id, Suggestion.question_id == question.scalar_subquery())
     if scope.property in {"agent", "type"}:
         column = getattr(Suggestion, scope.property)
-        return Values((Suggestion,), cast(column, StringType), literal("text"), (*belongs, column.is_not(None)))
+        return Values(
+            sources=(Suggestion,),
+            value=cast(column, StringType),
+            type=literal("text"),
+            conditions=(*belongs, column.is_not(None)),
+        )
     document = Suggestion.score if scope.property == "score" else Suggestion.value
     item = sqlite.items(document, "item")
-    return Values((Suggestion, item), item.c.value, item.c.type, (*belongs, item.c.type != "null"))
+    return Values(
+        sources=(Suggestion, item), value=item.c.value, type=item.c.type, conditions=(*belongs, item.c.type != "null")
+    )
 
 
 def _response(scope: Any) -> Values:
     belongs = (Response.record_id == Record.id, *([Response.user_id == scope.user.id] if scope.user else []))
     if scope.question is None:
-        return Values((Response,), cast(Response.status, StringType), literal("text"), belongs)
+        return Values(
+            sources=(Response,), value=cast(Response.status, StringType), type=literal("text"), conditions=belongs
+        )
     member = sqlite.members(Response.values, "member")
     item = sqlite.items(member.c.value, "item", "$.value")
     return Values(
-        (Response, member, item),
-        item.c.value,
-        item.c.type,
-        (*belongs, member.c.key == scope.question, item.c.type != "null"),
+        sources=(Response, member, item),
+        value=item.c.value,
+        type=item.c.type,
+        conditions=(*belongs, member.c.key == scope.question, item.c.type != "null"),
     )

@@ -1,1 +1,1 @@
-"""The embedded Argilla: installed, started, found and stopped."""
+"""The embedded Argilla: install, start, find and stop it."""

@@ -1,4 +1,4 @@
-"""Names, passwords and keys of the embedded Argilla: made once, kept in a file that only its owner reads."""
+"""User names, passwords and API keys of the embedded Argilla: created once, in a file that only its owner can read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FILE = "credentials.json"
 WORKSPACE = "tutelage"
 
 
-def read(data_dir: Path) -> dict[str, Any]:
+def read_credentials(data_dir: Path) -> dict[str, Any]:
     """The credentials of a data directory.
 
     Raises
@@ -34,13 +34,13 @@ def read(data_dir: Path) -> dict[str, Any]:
     if not complete:
         raise ServerError(
             f"The credentials of the embedded Argilla cannot be read: {path} is missing or damaged. "
-            "Stop the server, remove the file and run `tutelage up`: new passwords and keys are made, the data stay."
+            "Stop the server, remove the file and run `tutelage up`: it creates new passwords and keys; the data stay."
         )
     return credentials
 
 
-def ensure(data_dir: Path) -> None:
-    """Make the credentials where there are none yet."""
+def ensure_credentials(data_dir: Path) -> None:
+    """Create the credentials where there are none yet."""
     if not (data_dir / FILE).exists():
         _write(data_dir / FILE, _new())
 
@@ -59,7 +59,7 @@ def _account(name: str) -> dict[str, str]:
 
 
 def _write(path: Path, credentials: dict[str, Any]) -> None:
-    """Private from its first byte on, and there either whole or not at all."""
+    """Write the file atomically, and readable by its owner only from the start."""
     unfinished = path.with_suffix(".new")
     unfinished.unlink(missing_ok=True)
     file = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -1,4 +1,4 @@
-"""The environment of the embedded Argilla's server: made once, shared by all data directories."""
+"""The virtual environment of the embedded Argilla: created once, shared by all data directories."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ LOG_LINES = 15
 
 
 def data_home() -> Path:
-    """Where everything lies that the product keeps for its user."""
+    """The user's data directory of tutelage."""
     return platformdirs.user_data_path("tutelage")
 
 
 def server_python(on_progress: Callable[[str], None]) -> Path:
-    """The Python of the server's environment, which is made first where it is missing.
+    """The Python of the server's environment, which is created first where it is missing.
 
     Raises
     ------
     ServerError
-        The environment could not be made.
+        When the environment cannot be created.
     """
     directory = data_home() / f"argilla-env-{_fingerprint()}"
     python = directory / "bin" / "python"
     if _is_complete(directory):
         return python
     directory.parent.mkdir(parents=True, exist_ok=True)
-    waiting = f"Waiting for another process that is making {directory}."
+    waiting = f"Waiting for another process that is creating {directory}."
     with locked(directory.with_name(directory.name + ".lock"), on_wait=lambda _holder: on_progress(waiting)):
         if not _is_complete(directory):
             _create(directory, python, on_progress)
@@ -47,7 +47,7 @@ def server_python(on_progress: Callable[[str], None]) -> Path:
 
 
 def last_lines(log: Path, start: int = 0) -> str:
-    """The end of a log, indented to stand in a message; of what was written after byte `start`."""
+    """The last lines of a log after byte `start`, indented for a message."""
     with log.open("rb") as file:
         file.seek(start)
         lines = file.read().decode(errors="replace").splitlines()
@@ -55,13 +55,13 @@ def last_lines(log: Path, start: int = 0) -> str:
 
 
 def _fingerprint() -> str:
-    """Changes with what is to be installed and with the Python that it is installed for."""
+    """Changes with the requirements and with the Python version."""
     version = f"python {sys.version_info.major}.{sys.version_info.minor}\n".encode()
     return hashlib.sha256(version + REQUIREMENTS.read_bytes()).hexdigest()[:12]
 
 
 def _is_complete(directory: Path) -> bool:
-    # The Python is a link to the one it was made from, which may be gone.
+    # Its Python is a link to the one that created it, which may be gone.
     return (directory / COMPLETE).exists() and (directory / "bin" / "python").exists()
 
 
@@ -83,5 +83,5 @@ def _run(command: list[str], log: Path) -> None:
     if result.returncode:
         raise ServerError(
             f"The Argilla server could not be installed: `{' '.join(command)}` failed.\n{last_lines(log)}\n"
-            f"The whole log is {log}. Mend the cause (often the connection to the package index) and run it again."
+            f"The full log is {log}. Fix the cause (often the connection to the package index) and run it again."
         )

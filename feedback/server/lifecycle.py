@@ -1,14 +1,14 @@
-"""The embedded Argilla: started, found and stopped.
+"""The embedded Argilla: start, find and stop it.
 
 A server belongs to a data directory:
 
     credentials.json   names, passwords, keys (credentials.py)
-    server.lock        locked by the server for as long as it lives; says its pid and address
-    server.log         what it has to say
-    argilla.db         everything that is in Argilla
+    server.lock        locked by the server as long as it runs; contains its pid and address
+    server.log         its log
+    argilla.db         all data of Argilla
 
-The lock, not the pid, says whether a server runs: it ends with the process, so a pid that belongs
-to somebody else by now is never taken for the server's.
+The lock, not the pid, says whether a server runs: it is released with the process, so a reused pid is
+never mistaken for the server's.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import httpx
 
 from tutelage.core.errors import ServerError
 from tutelage.core.locks import is_locked, locked
-from tutelage.feedback.server import credentials
+from tutelage.feedback.server.credentials import ensure_credentials, read_credentials
 from tutelage.feedback.server.installation import EMBEDDED, data_home, last_lines, server_python
 
 HOST = "127.0.0.1"
@@ -40,18 +40,18 @@ PROBE_SECONDS = 2.0
 
 
 class _Detached(subprocess.Popen[bytes]):
-    """A process that is meant to outlive this one: no warning that it still runs."""
+    """A process that outlives this one, without the warning that it still runs."""
 
     def __del__(self) -> None:
         pass
 
 
-_started: dict[int, _Detached] = {}  # to collect their exit status when they are stopped from here
+_started: dict[int, _Detached] = {}  # to collect their exit status when this process stops them
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Server:
-    """A running embedded Argilla and who may do what there."""
+    """A running embedded Argilla, and its accounts."""
 
     url: str
     owner: str
@@ -64,26 +64,26 @@ class Server:
     data_dir: Path
 
 
-def _unheard(_message: str) -> None:
+def _ignore(_message: str) -> None:
     pass
 
 
-def up(data_dir: Path | None = None, port: int | None = None, on_progress: Callable[[str], None] = _unheard) -> Server:
-    """The embedded Argilla of a data directory, started first if it does not run.
+def up(data_dir: Path | None = None, port: int | None = None, on_progress: Callable[[str], None] = _ignore) -> Server:
+    """The embedded Argilla of a data directory, started if it does not run.
 
     Parameters
     ----------
     data_dir
-        Holds all of its state; by default one directory per user.
+        Contains all of its state; by default one directory per user.
     port
-        Where it listens on 127.0.0.1 if it is started; 0 picks a free one. By default 6900.
+        The port on 127.0.0.1 if it is started; 0 picks a free one. By default 6900.
     on_progress
-        Told about steps that take a while or surprise.
+        Called with a message about steps that take a while.
 
     Raises
     ------
     ServerError
-        The server cannot be installed, the port is taken, or it ended or hung at its start.
+        When the server cannot be installed or started, or the port is in use.
     """
     directory = _directory(data_dir)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -94,7 +94,7 @@ def up(data_dir: Path | None = None, port: int | None = None, on_progress: Calla
         if holder is not None:
             return _wait_for_running(directory, holder)
         _report_crash(directory, on_progress)
-        credentials.ensure(directory)
+        ensure_credentials(directory)
         return _start(directory, PORT if port is None else port, on_progress)
 
 
@@ -107,7 +107,7 @@ def find_server(data_dir: Path | None = None) -> Server | None:
 
 
 def free_port(wanted: int = PORT) -> int:
-    """The wanted port, or 0, which stands for any, where another program has it."""
+    """The wanted port, or 0, which stands for any free one, where it is in use."""
     try:
         with _listener(wanted):
             return wanted
@@ -126,8 +126,8 @@ def down(data_dir: Path | None = None) -> bool:
         if _wait_for_end(directory, holder["pid"]):
             return True
     raise ServerError(
-        f"The Argilla of {directory} (process {holder['pid']}) did not end. "
-        f"See whether its disk hangs, then end it with `kill -9 {holder['pid']}`."
+        f"The Argilla of {directory} (process {holder['pid']}) did not stop. "
+        f"Check whether its disk hangs, then stop it with `kill -9 {holder['pid']}`."
     )
 
 
@@ -136,28 +136,28 @@ def _directory(data_dir: Path | None) -> Path:
 
 
 def _holder(directory: Path) -> dict[str, Any] | None:
-    """Pid and address of the server that holds the lock of `directory`, None if none does."""
+    """Pid and address of the server that holds the lock of `directory`; None without one."""
     give_up = time.monotonic() + PROBE_SECONDS
     while is_locked(directory / "server.lock"):
         try:
             return dict(json.loads((directory / "server.lock").read_text(encoding="utf-8")))
-        except ValueError:  # it took the lock this instant and has not written yet, or is about to end
+        except ValueError:  # it has just taken the lock and not written yet, or is about to stop
             if time.monotonic() > give_up:
                 raise ServerError(
-                    f"{directory / 'server.lock'} is held by a program that is not our Argilla. "
-                    "Close the program that uses the file and run it again."
+                    f"{directory / 'server.lock'} is locked by a program that is not the embedded Argilla. "
+                    "Close the program that uses the file and run the command again."
                 ) from None
             time.sleep(0.05)
     return None
 
 
 def _report_crash(directory: Path, on_progress: Callable[[str], None]) -> None:
-    """A server that was stopped leaves an empty lock file; one that was killed leaves its pid there."""
+    """Report a server that was killed: its lock file has its pid, that of a stopped one is empty."""
     lock = directory / "server.lock"
     if lock.exists() and lock.stat().st_size:
         on_progress(
-            f"The Argilla of {directory} ended without being stopped "
-            f"(its log: {directory / 'server.log'}). Starting it again; nothing that was saved is lost."
+            f"The Argilla of {directory} was killed or crashed "
+            f"(its log: {directory / 'server.log'}). Starting it again; no saved data is lost."
         )
 
 
@@ -171,7 +171,7 @@ def _start(directory: Path, port: int, on_progress: Callable[[str], None]) -> Se
     try:
         _wait_for_start(server, process, log, start)
     except BaseException:
-        process.kill()  # also when interrupted: a start that nobody waits for is no use
+        process.kill()  # also when interrupted: nothing else would stop it
         process.wait()
         raise
     _started[process.pid] = process
@@ -179,7 +179,7 @@ def _start(directory: Path, port: int, on_progress: Callable[[str], None]) -> Se
 
 
 def _listener(port: int) -> socket.socket:
-    """A socket that listens: bound here, so that a port that is taken is known at once and by its cause."""
+    """A listening socket, bound here so that a port in use is reported at once."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -192,7 +192,7 @@ def _listener(port: int) -> socket.socket:
                 f"Argilla cannot listen on {HOST}:{port}: {error.strerror}. Choose another port."
             ) from error
         raise ServerError(
-            f"Port {port} of {HOST} is taken by another program, so Argilla cannot listen there. "
+            f"Port {port} of {HOST} is in use by another program, so Argilla cannot listen there. "
             "Stop that program or choose another port (0 picks a free one)."
         ) from error
     return listener
@@ -222,7 +222,7 @@ def _wait_for_start(server: Server, process: _Detached, log: Path, start: int) -
     while not _answers(server):
         if process.poll() is not None:
             raise ServerError(
-                f"Argilla ended while it started (exit status {process.returncode}). The end of {log}:\n"
+                f"Argilla exited while starting (exit status {process.returncode}). The end of {log}:\n"
                 f"{last_lines(log, start)}"
             )
         if time.monotonic() > give_up:
@@ -261,7 +261,7 @@ def _signal(pid: int, number: signal.Signals) -> None:
     try:
         os.kill(pid, number)
     except ProcessLookupError:
-        pass  # it ended by itself in this instant
+        pass  # it has just ended by itself
     except PermissionError as error:
         raise ServerError(
             f"The embedded Argilla (process {pid}) belongs to another user: stop it as that user."
@@ -269,9 +269,9 @@ def _signal(pid: int, number: signal.Signals) -> None:
 
 
 def _answers(server: Server) -> bool:
-    """Whether it is up, and the one that we have the key of."""
+    """Whether it answers, and accepts our API key."""
     try:
-        with httpx.Client(trust_env=False, timeout=PROBE_SECONDS) as client:  # no proxy between us
+        with httpx.Client(trust_env=False, timeout=PROBE_SECONDS) as client:  # no proxy to this machine
             answer = client.get(f"{server.url}/api/v1/me", headers={"X-Argilla-Api-Key": server.api_key})
     except httpx.HTTPError:
         return False
@@ -279,16 +279,16 @@ def _answers(server: Server) -> bool:
 
 
 def _server(directory: Path, url: str) -> Server:
-    known = credentials.read(directory)
+    credentials = read_credentials(directory)
     return Server(
         url=url,
-        owner=known["owner"]["username"],
-        owner_password=known["owner"]["password"],
-        api_key=known["owner"]["api_key"],
-        annotator=known["annotator"]["username"],
-        annotator_password=known["annotator"]["password"],
-        annotator_api_key=known["annotator"]["api_key"],
-        workspace=known["workspace"],
+        owner=credentials["owner"]["username"],
+        owner_password=credentials["owner"]["password"],
+        api_key=credentials["owner"]["api_key"],
+        annotator=credentials["annotator"]["username"],
+        annotator_password=credentials["annotator"]["password"],
+        annotator_api_key=credentials["annotator"]["api_key"],
+        workspace=credentials["workspace"],
         data_dir=directory,
     )
 
