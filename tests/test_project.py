@@ -141,7 +141,7 @@ def test_without_votes_and_answers_the_frames_are_empty_and_have_their_columns(t
     for frame in (project.records(), project.votes(), project.responses(), project.suspects(), project.students()):
         assert frame.empty
         assert len(frame.columns) >= 7
-    with pytest.raises(tutelage.SnapshotError, match="no snapshot yet; make one with: tutelage pull"):
+    with pytest.raises(tutelage.SnapshotError, match="no snapshot yet; create one with: tutelage pull"):
         project.curated()
 
 
