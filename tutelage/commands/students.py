@@ -24,21 +24,38 @@ if TYPE_CHECKING:
 @click.option("--snapshot", default=None, metavar="ID", help="Which snapshot (default: the newest).")
 @click.option("--seed", type=int, default=None, help="Seed of everything random (default: 42).")
 @click.option("--learning-rate", type=float, default=None, help="Peak learning rate (default: 2e-5).")
-@click.option("--epochs", type=int, default=None, help="At most so many epochs (default: 10).")
-@click.option("--batch-size", type=int, default=None, help="Rows a step, of all processes together (default: 16).")
+@click.option("--epochs", type=int, default=None, help="Maximum number of epochs (default: 10).")
 @click.option(
-    "--accumulate", type=int, default=None, help="Steps that make one update, for little memory (default: 1)."
+    "--batch-size", type=int, default=None, help="Global batch size: rows per step over all processes (default: 16)."
 )
-@click.option("--max-length", type=int, default=None, help="Tokens after which a text is cut (default: 256).")
-@click.option("--validation", type=float, default=None, help="Share of rows that choose the best epoch (default: 0.1).")
-@click.option("--patience", type=int, default=None, help="Epochs without gain before stopping (default: 3).")
 @click.option(
-    "--class-weights/--no-class-weights", default=None, help="Each label weighs the same (default: not in encoders)."
+    "--accumulate", type=int, default=None, help="Gradient accumulation steps, for little memory (default: 1)."
 )
-@click.option("--soft-targets", is_flag=True, default=None, help="Learn the shares of the votes, not their majority.")
-@click.option("--human-weight", type=float, default=None, help="Weight of a label that a person gave (default: 2).")
+@click.option("--max-length", type=int, default=None, help="Tokens after which a text is truncated (default: 256).")
 @click.option(
-    "--suspects-out", type=float, default=None, help="Share of unreviewed rows, the worst by label quality, left out."
+    "--validation",
+    type=float,
+    default=None,
+    help="Validation split that selects the best epoch (default: 0.1).",
+)
+@click.option("--patience", type=int, default=None, help="Early stopping: epochs without improvement (default: 3).")
+@click.option(
+    "--class-weights/--no-class-weights",
+    default=None,
+    help="Balanced class weights (default: all kinds but fine-tuned encoders).",
+)
+@click.option(
+    "--soft-targets",
+    is_flag=True,
+    default=None,
+    help="Train on soft labels (vote proportions).",
+)
+@click.option("--human-weight", type=float, default=None, help="Sample weight of labels from people (default: 2).")
+@click.option(
+    "--suspects-out",
+    type=float,
+    default=None,
+    help="Share of unreviewed rows with the lowest label quality to leave out.",
 )
 @click.option("--push-to-hub", default="", metavar="OWNER/NAME", help="Upload the student to the Hub, private.")
 @click.option("--public", is_flag=True, help="With --push-to-hub: a repository that is made now is public.")
@@ -87,8 +104,8 @@ def _summary(trained: TrainResult) -> str:
 )
 @click.option("--against", default="", metavar="ID|champion", help="A second student on the same rows.")
 @click.option("--teachers", is_flag=True, help="Measure the teachers instead: each prompt and number of votes.")
-@click.option("--margin", type=float, default=0.02, show_default=True, help="Difference up to which two are on par.")
-@click.option("--curve", is_flag=True, help="Also train again on parts of the snapshot: the learning curve.")
+@click.option("--margin", type=float, default=0.02, show_default=True, help="Equivalence margin in accuracy.")
+@click.option("--curve", is_flag=True, help="Also measure the learning curve: train on parts of the snapshot.")
 @click.option("--split", default="test", show_default=True, help="Split of an hf:// dataset.")
 @click.option("--encoding", default="utf-8", show_default=True, help="Encoding of a text file.")
 def evaluate_command(
@@ -140,7 +157,7 @@ def _warnings(evaluation: Evaluation, *, curve: bool) -> Iterator[str]:
 @command("promote")
 @click.argument("student")
 def promote_command(console: Console, *, student: str) -> None:
-    """Make a student the champion: the one that predict, rank and serve use."""
+    """Make a student the champion: the one that predict and serve-student use."""
     change = console.project.promote(student)
     already = " already" if change.champion == change.before else ""
     console.result({"champion": change.champion}, f"the champion is{already} {change.champion}")
