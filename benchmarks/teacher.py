@@ -22,10 +22,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from _data import recorded_votes
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-RECORDED = ROOT.parent / "shared" / "data" / "investor-sentiment" / "train.csv"
 LATENCY, AT_ONCE, TEXTS, VOTES = 0.2, 64, 2000, 3
 FAULTS = {"too_many": 0.05, "retry_after": "1", "hang": 0.02, "garbage": 0.01}
 PREFERENCES = ("liked it", "did not like it")
@@ -192,10 +193,10 @@ def recorded() -> None:
     """Replay the recorded votes of a real LLM, in the forms that LLMs write, and compare."""
     import csv
 
-    if not RECORDED.exists():
-        print(f"recorded answers: {RECORDED} is not there; skipped")
+    path = recorded_votes()
+    if path is None:
         return
-    with RECORDED.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8", newline="") as file:
         rows = {row["text"]: row for row in csv.DictReader(file)}
     answers = {text: {"json": _json_answers(row), "words": [row["label_llm"]]} for text, row in rows.items()}
     labels = sorted({row["label_experts"] for row in rows.values()})

@@ -14,11 +14,9 @@ from tutelage.core.errors import ServerError, SettingsError
 from tutelage.core.task import Task
 from tutelage.feedback.payload import (
     LABEL,
-    LABEL_QUALITY,
+    PROPERTIES,
     REASON,
-    SUSPECT_RANK,
     TEXT,
-    TIE,
     VOTES,
     Payload,
     guidelines_of,
@@ -82,13 +80,12 @@ class ArgillaClient:
         """The task's dataset, made when missing with its workspace; and whether it was made now."""
         dataset = self.dataset(task)
         is_new = dataset is None
-        if dataset:
-            self._refresh(dataset, task)
-        else:
+        if dataset is None:
             self.remote.patiently(lambda: self._create(task), is_passing)
             dataset = self.dataset(task)
         if dataset is None:
             raise ServerError(f"Argilla at {self._url} made the dataset {task.dataset_name!r} but does not list it")
+        self.refresh(dataset, task)
         if self._annotator:
             self.add_annotator(task, self._annotator)
         return dataset, is_new
@@ -150,8 +147,35 @@ class ArgillaClient:
                 "It takes an owner, or an admin of an existing workspace."
             ) from None
 
-    def _refresh(self, dataset: Dataset, task: Task) -> None:
-        """Bring up to date what Argilla lets change: the guidelines and how many answers complete a record."""
+    def refresh(self, dataset: Dataset, task: Task) -> None:
+        """Bring up to date what Argilla lets change: metadata properties, guidelines, answers that complete a record.
+
+        Comes before anything is sent: Argilla refuses records with metadata that the dataset has no property for.
+
+        Raises
+        ------
+        SettingsError
+            When the dataset does not take the task's ``min_submitted`` any more.
+        """
+        self._add_properties(dataset)
+        self._update(dataset, task)
+
+    def _add_properties(self, dataset: Dataset) -> None:
+        """Add those that are missing: all to a new dataset, some to one that an earlier version made."""
+        path = f"datasets/{dataset.id}/metadata-properties"
+        there = {found["name"] for found in self.remote.request("GET", f"me/{path}")["items"]}
+        for name, (title, kind) in PROPERTIES.items():
+            if name not in there:
+                self._add_property(path, {"name": name, "title": title, "settings": {"type": kind}})
+
+    def _add_property(self, path: str, body: dict[str, Any]) -> None:
+        try:
+            self.remote.request("POST", path, json=body)
+        except RefusedError as error:
+            if error.status != httpx.codes.CONFLICT:  # it is there: an answer was lost, or another push was faster
+                raise
+
+    def _update(self, dataset: Dataset, task: Task) -> None:
         now = self.remote.request("GET", f"datasets/{dataset.id}")
         wanted: dict[str, Any] = {"guidelines": guidelines_of(task)}
         if now["distribution"]["min_submitted"] != task.argilla.min_submitted:
@@ -251,11 +275,6 @@ def _settings(task: Task) -> Any:
                 name=LABEL, title=task.question or "Which label fits the text?", labels=list(task.label_names)
             ),
             rg.TextQuestion(name=REASON, title="Why?", use_markdown=False, required=False),
-        ],
-        metadata=[
-            rg.IntegerMetadataProperty(name=SUSPECT_RANK, title="Suspect rank"),
-            rg.FloatMetadataProperty(name=LABEL_QUALITY, title="Label quality"),
-            rg.TermsMetadataProperty(name=TIE, title="Tie"),
         ],
         distribution=rg.TaskDistribution(min_submitted=task.argilla.min_submitted),
     )

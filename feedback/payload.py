@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html.entities import html5
 from typing import Any
@@ -14,11 +14,18 @@ from typing import Any
 from tutelage.core.errors import SettingsError
 from tutelage.core.records import Rank, Record, Suggestion, Vote
 from tutelage.core.task import Task
-from tutelage.loaders.consensus import agent_of, best_reason, suggest
+from tutelage.loaders.consensus import agent_of, best_reason
 
 TEXT, VOTES = "text", "votes"
 LABEL, REASON = "label", "reason"
 SUSPECT_RANK, LABEL_QUALITY, TIE = "suspect_rank", "label_quality", "tie"
+PROPERTIES = {
+    SUSPECT_RANK: ("Suspect rank", "integer"),
+    LABEL_QUALITY: ("Label quality", "float"),
+    TIE: ("Tie", "terms"),
+}
+"""The metadata that a record may have: the title that people read, and Argilla's kind of value."""
+
 QUALITY_STEP = 0.01
 GUIDELINES_MAX_LENGTH = 10_000
 
@@ -39,22 +46,30 @@ class Payload:
         return hashlib.sha256(shown.encode()).hexdigest()
 
 
-def payload_of(record: Record, rank: Rank | None, task: Task) -> Payload:
-    """What people are to see of a record; ``rank`` only where it has one."""
-    suggestion = suggest(record)
+def payload_of(record: Record, suggestion: Suggestion | None, rank: Rank | None, task: Task) -> Payload:
+    """What people are to see of a record: its ``suggestion`` if there is one; ``rank`` only where it has one."""
+    reasons = _reasons(record.votes)
     fields = {TEXT: inert(record.text)}
     if record.votes:
-        fields[VOTES] = inert(votes_shown(record))
-    return Payload(record.id, fields, _suggestions(record, suggestion), _metadata(suggestion, rank, task))
+        fields[VOTES] = inert(votes_shown(record.votes, reasons))
+    return Payload(record.id, fields, _suggestions(record, suggestion, reasons), _metadata(suggestion, rank, task))
 
 
-def _suggestions(record: Record, suggestion: Suggestion | None) -> dict[str, dict[str, Any]]:
+def _reasons(votes: Sequence[Vote]) -> dict[str, str]:
+    """The best reason for each label that was voted."""
+    labels = dict.fromkeys(vote.label for vote in votes if vote.label is not None)
+    return {label: best_reason(votes, label) for label in labels}
+
+
+def _suggestions(
+    record: Record, suggestion: Suggestion | None, reasons: Mapping[str, str]
+) -> dict[str, dict[str, Any]]:
     if suggestion is None:
         return {}
     label: dict[str, Any] = {"value": suggestion.label, "agent": suggestion.agent}
     if suggestion.score is not None:
         label["score"] = suggestion.score
-    reason = best_reason(record.votes, suggestion.label)
+    reason = reasons.get(suggestion.label)
     return {LABEL: label} | ({REASON: {"value": reason, "agent": agent_of(record.votes)}} if reason else {})
 
 
@@ -89,16 +104,15 @@ def inert(text: str) -> str:
     return _ACTS.sub(lambda found: "&lt;" if found[0] == "<" else "&amp;", text)
 
 
-def votes_shown(record: Record) -> str:
+def votes_shown(votes: Sequence[Vote], reasons: Mapping[str, str]) -> str:
     """What the teacher said, as plain text: the count of each label and the best reason for it."""
-    return "\n\n".join(_label_lines(record.votes))
+    return "\n\n".join(_label_lines(votes, reasons))
 
 
-def _label_lines(votes: tuple[Vote, ...]) -> Iterator[str]:
+def _label_lines(votes: Sequence[Vote], reasons: Mapping[str, str]) -> Iterator[str]:
     counts = Counter(vote.label for vote in votes if vote.label is not None)
     for label, count in counts.most_common():
-        reason = best_reason(votes, label)
-        yield f"{label}: {count} of {len(votes)}" + (f"\n{_one_line(reason)}" if reason else "")
+        yield f"{label}: {count} of {len(votes)}" + (f"\n{_one_line(reasons[label])}" if reasons[label] else "")
     abstentions = [_one_line(vote.raw) or "(empty)" for vote in votes if vote.label is None]
     if abstentions:
         yield f"no label: {len(abstentions)} of {len(votes)}\nsaid: {', '.join(dict.fromkeys(abstentions))}"

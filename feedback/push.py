@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tutelage.core.records import Rank, Record
+from tutelage.core.records import Rank, Record, Suggestion
 from tutelage.core.task import Task
 from tutelage.feedback.client import Dataset
 from tutelage.feedback.payload import SUSPECT_RANK, Payload, payload_of, settled_metadata
 from tutelage.feedback.remote import BULK_LIMIT, RefusedError
 from tutelage.loaders.ledger import Ledger
 from tutelage.loaders.rows import TEXT_MAX_LENGTH
+
+Suggested = tuple[Record, Suggestion | None]
+"""A record and what is suggested for it, which the steps before a push have computed."""
 
 _REFUSES_CONTENT = (413, 422)  # too large, unprocessable
 
@@ -42,12 +45,12 @@ class Push:
         self._known = self.ledger.pushed(self.dataset.id)
         self._done = PushResult()
 
-    def run(self, records: Iterator[Record], ranks: Mapping[str, Rank]) -> PushResult:
+    def run(self, suggested: Iterable[Suggested], ranks: Mapping[str, Rank]) -> PushResult:
         """Send what is new or changed, 500 a request; each request is noted when the server has taken it."""
         whole: list[Payload] = []
         metadata: list[Payload] = []
-        for record in records:
-            payload = payload_of(record, ranks.get(record.id), self.task)
+        for record, suggestion in suggested:
+            payload = payload_of(record, suggestion, ranks.get(record.id), self.task)
             if problem := _problem(payload, self.task):
                 self._done.rejected[record.id] = problem
             else:

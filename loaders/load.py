@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
 from itertools import islice
 
 from tutelage.core.errors import SourceError
-from tutelage.core.records import Record, Voter
+from tutelage.core.records import Progress, ProgressCallback, Record, Voter, unreported
 from tutelage.core.rejects import Reject, Rejects
+from tutelage.core.task import Task
+from tutelage.core.workspace import Workspace
+from tutelage.loaders.gold import add_gold
 from tutelage.loaders.ledger import Answer, Ledger
 from tutelage.loaders.rows import TEXT_MAX_LENGTH, Row, normalised, problem_of
 from tutelage.loaders.sources import Source
@@ -44,62 +47,53 @@ class Columns:
         return [name for name in (self.text, self.id, self.given, self.gold, *votes) if name]
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class LoadResult:
-    """Counts of a load's rows and votes.
-
-    ``differing`` counts votes that were loaded before with another label, which is kept;
-    ``abstentions`` counts votes, ``given_unread`` given labels, that name none of the task's labels.
-    """
-
-    rows: int = 0
-    new: int = 0
-    known: int = 0
-    rejected: int = 0
-    answers: int = 0
-    differing: int = 0
-    abstentions: int = 0
-    given_unread: int = 0
-
-    def __post_init__(self) -> None:
-        # Gold labels by record id: not a field, so that they are never printed.
-        self.gold: dict[str, str] = {}
-
-
-def load(
-    source: Source,
-    columns: Columns,
-    ledger: Ledger,
-    rejects: Rejects,
-    *,
-    names_label: Callable[[str], object] = bool,
-    progress: Callable[[int], None] = lambda _rows: None,
-) -> LoadResult:
-    """Stream a source into the ledger; rows that cannot be used go to ``rejects``.
+    """What a load did, row by row and vote by vote.
 
     Parameters
     ----------
-    names_label
-        Whether the text of a vote or a given label names a label; one that does not is kept and counted.
-    progress
-        Called with the number of rows read, after each batch.
+    rows, new, known, rejected
+        Rows of the source: all, those that made a record, those of known records, those in ``rejects.jsonl``.
+    answers
+        Votes that are new.
+    differing
+        Votes that were loaded before with another label, which stays.
+    abstentions, given_unread
+        The source's votes, and its given labels, that name no label.
+    """
+
+    rows: int
+    new: int
+    known: int
+    rejected: int
+    answers: int
+    differing: int
+    abstentions: int
+    given_unread: int
+
+
+def load(
+    workspace: Workspace, source: Source, columns: Columns, *, progress: ProgressCallback = unreported
+) -> LoadResult:
+    """Stream a source into the task's ledger; good rows go in, bad rows to ``rejects.jsonl``.
 
     Raises
     ------
     SourceError
         When the source or a column is missing, or the file has another encoding.
     """
+    task, rejects = workspace.task, Rejects(workspace.rejects)
     source.require(columns.names())
-    result = LoadResult()
-    identify = _Identifier(columns)
     rows = source.rows()
-    while batch := list(islice(rows, _BATCH)):
-        bad = _load_batch(batch, columns, identify, ledger, result, names_label)
-        rejects.add([_reject(source, row, why, columns) for row, why in bad])
-        result.rejected += len(bad)
-        result.rows += len(batch)
-        progress(result.rows)
-    return result
+    with Ledger(workspace.db) as ledger:
+        loading = _Loading(columns, ledger, task)
+        while batch := list(islice(rows, _BATCH)):
+            bad = loading.take(batch)
+            rejects.add([_reject(source, row, why, columns) for row, why in bad])
+            progress(Progress("loading", loading.counts["rows"], unit="rows"))
+    add_gold(workspace.gold, loading.gold)
+    return LoadResult(**{field.name: loading.counts[field.name] for field in fields(LoadResult)})
 
 
 def _reject(source: Source, row: Row, why: str, columns: Columns) -> Reject:
@@ -107,47 +101,56 @@ def _reject(source: Source, row: Row, why: str, columns: Columns) -> Reject:
     return Reject(source=source.name, row=row.number, reason=why, values=values)
 
 
-def _load_batch(
-    batch: Sequence[Row],
-    columns: Columns,
-    identify: _Identifier,
-    ledger: Ledger,
-    result: LoadResult,
-    names_label: Callable[[str], object],
-) -> list[tuple[Row, str]]:
-    """Put a batch into the ledger in one transaction; returns the rows that cannot be used, with the reason."""
-    good, bad = _split_batch(batch, columns, identify, ledger)
-    records = [
-        Record(record_id, row.cell(columns.text), row.cell(columns.given).strip() or None) for record_id, row in good
-    ]
-    answers = [answer for record_id, row in good for answer in _answers(record_id, row, columns)]
-    added, answered = ledger.add(records, answers)
-    result.new += added.new
-    result.known += added.known
-    result.answers += answered.new
-    result.differing += answered.differing
-    result.abstentions += sum(1 for answer in answers if not names_label(answer.label_text))
-    result.given_unread += sum(1 for record in records if record.given and not names_label(record.given))
-    gold = ((record_id, row.cell(columns.gold).strip()) for record_id, row in good)
-    result.gold.update((record_id, label) for record_id, label in gold if label)
-    return bad
+class _Loading:
+    """Puts batches of rows into the ledger; ``gold`` holds their gold labels by record id."""
 
+    def __init__(self, columns: Columns, ledger: Ledger, task: Task) -> None:
+        self._columns, self._ledger, self._task = columns, ledger, task
+        self._identify = _Identifier(columns)
+        self.counts = Counter[str]()
+        self.gold = dict[str, str]()
 
-def _split_batch(
-    batch: Sequence[Row], columns: Columns, identify: _Identifier, ledger: Ledger
-) -> tuple[list[tuple[str, Row]], list[tuple[Row, str]]]:
-    """The usable rows with their ids, and the others with the reason."""
-    problems = [(row, _problem(row, columns)) for row in batch]
-    named = [(identify(row), row) for row, problem in problems if not problem]
-    texts = ledger.text_of([record_id for record_id, _ in named])
-    good, bad = [], [(row, problem) for row, problem in problems if problem]
-    for record_id, row in named:
-        text = row.cell(columns.text)
-        if normalised(texts.setdefault(record_id, text)) == normalised(text):
-            good.append((record_id, row))
-        else:
-            bad.append((row, f"id {record_id!r} already has another text"))
-    return good, bad
+    def take(self, batch: Sequence[Row]) -> list[tuple[Row, str]]:
+        """Put a batch into the ledger in one transaction; returns the rows that cannot be used, with the reason."""
+        good, bad = self._split(batch)
+        columns = self._columns
+        records = [
+            Record(record_id, row.cell(columns.text), row.cell(columns.given).strip() or None)
+            for record_id, row in good
+        ]
+        answers = [answer for record_id, row in good for answer in _answers(record_id, row, columns)]
+        self._count(records, answers, rejected=len(bad))
+        gold = ((record_id, row.cell(columns.gold).strip()) for record_id, row in good)
+        self.gold.update((record_id, label) for record_id, label in gold if label)
+        return bad
+
+    def _count(self, records: Sequence[Record], answers: Sequence[Answer], *, rejected: int) -> None:
+        added, answered = self._ledger.add(records, answers)
+        read = self._task.read_label
+        self.counts.update(
+            rows=len(records) + rejected,
+            new=added.new,
+            known=added.known,
+            rejected=rejected,
+            answers=answered.new,
+            differing=answered.differing,
+            abstentions=sum(1 for answer in answers if not read(answer.label_text)),
+            given_unread=sum(1 for record in records if record.given and not read(record.given)),
+        )
+
+    def _split(self, batch: Sequence[Row]) -> tuple[list[tuple[str, Row]], list[tuple[Row, str]]]:
+        """The usable rows with their ids, and the others with the reason."""
+        problems = [(row, _problem(row, self._columns)) for row in batch]
+        named = [(self._identify(row), row) for row, problem in problems if not problem]
+        texts = self._ledger.text_of([record_id for record_id, _ in named])
+        good, bad = [], [(row, problem) for row, problem in problems if problem]
+        for record_id, row in named:
+            text = row.cell(self._columns.text)
+            if normalised(texts.setdefault(record_id, text)) == normalised(text):
+                good.append((record_id, row))
+            else:
+                bad.append((row, f"id {record_id!r} already has another text"))
+        return good, bad
 
 
 def _problem(row: Row, columns: Columns) -> str:

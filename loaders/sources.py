@@ -9,7 +9,7 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from io import TextIOWrapper
 from itertools import chain, islice
@@ -25,11 +25,13 @@ _CSV_FIELD_LIMIT = 1 << 30
 
 @dataclass(frozen=True)
 class Source:
-    """A source of rows: a path, ``hf://owner/name`` with a split, or ``-`` for standard input."""
+    """Where rows come from: a path, ``hf://owner/name`` with an optional split, ``-``, standard input, or a frame."""
 
     name: str
     encoding: str = "utf-8"
     split: str = "train"
+    frame: Any = field(default=None, compare=False, repr=False)
+    """A pandas frame in place of a file; ``name`` is what messages call it."""
 
     def columns(self) -> list[str]:
         """The names of the columns, in the source's order."""
@@ -59,6 +61,8 @@ class Source:
 
     @cached_property
     def _reader(self) -> _Reader:
+        if self.frame is not None:
+            return _Frame(self.frame)
         if self.name == "-":
             return _StandardInput(self.encoding)
         if self.name.startswith("hf://"):
@@ -260,6 +264,25 @@ def _parquet_rows(batch: Any, number: int) -> list[Row]:
         return [row for i in range(batch.num_rows) for row in _parquet_rows(batch.slice(i, 1), number + i)]
     texts = [{key: _as_text(value) for key, value in values.items()} for values in rows]
     return [Row(i, cells, undecoded(list(cells.values()), "utf-8")) for i, cells in enumerate(texts, number)]
+
+
+class _Frame(_Reader):
+    """A pandas frame; rows count from 1 whatever its index."""
+
+    def __init__(self, frame: Any) -> None:
+        self._frame, self.columns = frame, [str(name) for name in frame.columns]
+
+    def rows(self, _columns: Sequence[str] = ()) -> Iterator[Row]:
+        for number, cells in enumerate(self._frame.itertuples(index=False, name=None), 1):
+            texts = [_as_text(None if _is_missing(cell) else cell) for cell in cells]
+            yield Row(number, dict(zip(self.columns, texts, strict=True)), undecoded(texts, "utf-8"))
+
+
+def _is_missing(cell: Any) -> bool:
+    """Whether pandas holds the cell for missing: None, NaN, NaT, NA; a list or an array is there."""
+    import pandas as pd
+
+    return bool(pd.api.types.is_scalar(cell) and pd.isna(cell))
 
 
 class _Hub(_Reader):

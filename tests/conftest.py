@@ -24,6 +24,16 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 ROOT = Path(__file__).resolve().parent.parent
 LABELS = ("positive", "negative", "neutral")
+OURS = tuple(f"{ROOT / folder}{os.sep}" for folder in ("tutelage", "loaders", "feedback", "training"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_import_name() -> Iterator[None]:
+    """Whatever the tests did: no file of ours was imported under another name than ``tutelage. ...``."""
+    yield
+    files = {name: str(getattr(module, "__file__", "")) for name, module in list(sys.modules.items())}
+    misnamed = {name: file for name, file in files.items() if file.startswith(OURS) and not name.startswith("tutelage")}
+    assert not misnamed, f"imported under a name that does not begin with tutelage: {misnamed}"
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -88,6 +89,7 @@ def main() -> None:
     parser.add_argument("out", type=Path, metavar="OUT.tar.gz")
     parser.add_argument("--python", default=sys.executable, help="has what that version needs (default: this one)")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # Argilla is stopped on the way out
     with tempfile.TemporaryDirectory() as folder:
         prepare(Path(folder), options.revision)
         version = Version(Path(folder) / "work", options.python)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 from uuid import uuid4
 
@@ -13,6 +14,7 @@ from tutelage.core.records import Record, Voter
 from tutelage.core.workspace import Workspace
 from tutelage.feedback.client import ArgillaClient, Dataset
 from tutelage.feedback.server.lifecycle import Server
+from tutelage.feedback.snapshot import load_snapshot
 from tutelage.loaders.ledger import Answer, Ledger
 from tutelage.project.loop import Loop
 
@@ -89,7 +91,7 @@ class Shop:
 
     def push(self, url: str = "") -> Any:
         with self.loop(url) as loop:
-            return loop.push()[0]
+            return loop.push()
 
     def counts(self, url: str = "") -> tuple[int, int, int, int]:
         """Push; how many were sent, sent metadata only, unchanged, rejected."""
@@ -99,7 +101,8 @@ class Shop:
     def pull(self, url: str = "") -> tuple[dict[str, Any], dict[str, dict[str, Any]], dict[str, Any]]:
         """Pull; the rows of the snapshot by id, its manifest, and the summary of what was fetched."""
         with self.loop(url) as loop:
-            snapshot, _, summary = loop.pull()
+            summary = asdict(loop.pull())
+        snapshot = load_snapshot(self.workspace.snapshots, summary["snapshot"])
         frame = snapshot.frame().set_index("id")
         frame["label"] = frame["label"].astype(object).where(frame["label"].notna(), None)
         rows = frame.to_dict("index")
@@ -110,7 +113,7 @@ class Shop:
     @property
     def dataset(self) -> Dataset:
         with self.loop() as loop:
-            return loop._dataset()
+            return loop.dataset()
 
     def on_server(self) -> dict[str, dict[str, Any]]:
         """The records as the server has them, by external id."""
@@ -121,10 +124,15 @@ class Shop:
             there[item["external_id"]] = item
         return there
 
+    def properties(self) -> dict[str, str]:
+        """The dataset's metadata properties: their ids by name."""
+        items = self.owner.call("GET", f"/me/datasets/{self.dataset.id}/metadata-properties")["items"]
+        return {item["name"]: item["id"] for item in items}
+
     def dataset_records(self) -> list[dict[str, Any]]:
         """All pages of them."""
         with self.loop() as loop:
-            return list(loop._dataset().records())
+            return list(loop.dataset().records())
 
     def state(self) -> dict[str, Any]:
         """What must be the same however one got there: all but server ids and times."""

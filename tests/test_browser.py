@@ -14,6 +14,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 from tutelage.core.workspace import Workspace
 from tutelage.feedback.client import ArgillaClient, Dataset
 from tutelage.feedback.server.lifecycle import Server
+from tutelage.feedback.snapshot import load_snapshot
 from tutelage.loaders.consensus import suggest
 from tutelage.loaders.ledger import Ledger
 from tutelage.project.loop import Loop
@@ -58,7 +59,8 @@ def queue(workspace: Workspace, server: Server) -> Iterator[tuple[Loop, Dataset]
     """Pushed and ranked, the annotator let in."""
     with Ledger(workspace.db) as ledger, ArgillaClient(server.url, server.api_key) as argilla:
         loop = Loop(workspace, ledger, argilla)
-        _, dataset, _ = loop.push()
+        loop.push()
+        dataset = loop.dataset()
         argilla.add_annotator(workspace.task, server.annotator)
         loop.rank()
         yield loop, dataset
@@ -92,14 +94,14 @@ def test_the_link_opens_the_worst_record_first_and_a_submitted_answer_comes_home
         expect(page.get_by_text("Net sales rose 7 percent.")).to_be_visible()
         expect(page.get_by_text("negative: 1 of 2")).to_contain_text("Rising sales are bad.")
         expect(page.get_by_text("positive: 1 of 2")).to_contain_text("Sales rose, which is good.")
-        suggestion = suggest(next(record for record in loop.records() if record.id == worst))
+        suggestion = suggest(next(record for record in loop._parted()[0] if record.id == worst))
         assert suggestion is not None
         expect(page.locator("label.label-active")).to_have_attribute("title", suggestion.label)
         screenshot(page, "annotation.png")
 
         page.keyboard.press("Enter")
         expect(page.get_by_text("Net sales rose 7 percent.")).to_be_hidden()
-        snapshot, _, _ = loop.pull()
+        snapshot = load_snapshot(workspace.snapshots, loop.pull().snapshot)
         row = snapshot.frame().set_index("id").loc["r7"]
         assert (row["label"], row["source"], row["status"]) == (suggestion.label, "human", "reviewed")
         assert [response["annotator"] for response in row["responses"]] == [server.annotator]

@@ -12,7 +12,8 @@ import pytest
 from tutelage.core.errors import SettingsError
 from tutelage.core.records import Rank, Record, Vote, Voter
 from tutelage.core.task import parse_task
-from tutelage.feedback.payload import guidelines_of, inert, payload_of, settled_metadata, votes_shown
+from tutelage.feedback.payload import Payload, guidelines_of, inert, payload_of, settled_metadata
+from tutelage.loaders.consensus import suggest
 
 TASK = parse_task("name: n\nlabels: [good, bad, so so]\nqueue: 10\n")
 
@@ -25,6 +26,10 @@ def vote(label: str | None, reason: str = "", raw: str | None = None, number: in
 
 def record(*votes: Vote, given: str | None = None, text: str = "a text") -> Record:
     return Record("r", text, given, votes)
+
+
+def payload(one: Record, rank: Rank | None = None) -> Payload:
+    return payload_of(one, suggest(one), rank, TASK)
 
 
 # Metadata
@@ -40,11 +45,11 @@ def record(*votes: Vote, given: str | None = None, text: str = "a text") -> Reco
     ],
 )
 def test_the_suspect_rank_goes_to_the_queue_only(rank: Rank | None, metadata: dict[str, Any]) -> None:
-    assert payload_of(record(vote("good")), rank, TASK).metadata == metadata
+    assert payload(record(vote("good")), rank).metadata == metadata
 
 
 def test_a_tie_is_marked() -> None:
-    assert payload_of(record(vote("good"), vote("bad")), None, TASK).metadata == {"tie": "yes"}
+    assert payload(record(vote("good"), vote("bad"))).metadata == {"tie": "yes"}
 
 
 @pytest.mark.parametrize(
@@ -81,7 +86,7 @@ def test_small_moves_do_not_add_up_unseen() -> None:
 
 def test_the_suggestion_carries_score_agent_and_the_best_reason_for_its_label() -> None:
     votes = [vote("bad", "it is bad"), vote("good", "it shines", number=2), vote("good", "it really shines", number=3)]
-    assert payload_of(record(*votes), None, TASK).suggestions == {
+    assert payload(record(*votes)).suggestions == {
         "label": {"value": "good", "score": 2 / 3, "agent": "ll-m"},
         "reason": {"value": "it shines", "agent": "ll-m"},
     }
@@ -89,19 +94,19 @@ def test_the_suggestion_carries_score_agent_and_the_best_reason_for_its_label() 
 
 def test_a_given_label_is_explained_by_a_vote_for_it_only() -> None:
     votes = [vote("good", "it shines"), vote("bad", "it is dull", number=2)]
-    given = payload_of(record(*votes, given="bad"), None, TASK).suggestions
+    given = payload(record(*votes, given="bad")).suggestions
     assert given["label"] == {"value": "bad", "score": 0.5, "agent": "given"}
     assert given["reason"]["value"] == "it is dull"
-    assert payload_of(record(*votes, given="so so"), None, TASK).suggestions == {
+    assert payload(record(*votes, given="so so")).suggestions == {
         "label": {"value": "so so", "score": 0.0, "agent": "given"}
     }
-    assert payload_of(record(given="bad"), None, TASK).suggestions == {"label": {"value": "bad", "agent": "given"}}
+    assert payload(record(given="bad")).suggestions == {"label": {"value": "bad", "agent": "given"}}
 
 
 def test_nothing_is_suggested_where_there_is_no_label() -> None:
-    abstained = payload_of(record(vote(None, "because", raw="who knows")), None, TASK)
+    abstained = payload(record(vote(None, "because", raw="who knows")))
     assert abstained.suggestions == {}
-    assert payload_of(record(), None, TASK).fields == {"text": "a text"}
+    assert payload(record()).fields == {"text": "a text"}
 
 
 # Fields
@@ -116,7 +121,7 @@ def test_what_the_teacher_said() -> None:
         vote(None, raw=" ", number=5),
         vote("so so", number=6),
     ]
-    assert votes_shown(record(*votes)) == (
+    assert payload(record(*votes)).fields["votes"] == (
         "good: 2 of 6\nit shines\n\nbad: 1 of 6\ndull\n\nso so: 1 of 6\n\nno label: 2 of 6\nsaid: who knows?, (empty)"
     )
 
@@ -151,7 +156,7 @@ class Tags(HTMLParser):
 
 @pytest.mark.parametrize("nasty", NASTY)
 def test_text_and_reasons_are_shown_as_they_are_and_cannot_act(nasty: str) -> None:
-    fields = payload_of(record(vote("good", nasty), vote(None, raw=nasty), text=nasty), None, TASK).fields
+    fields = payload(record(vote("good", nasty), vote(None, raw=nasty), text=nasty)).fields
     for value in fields.values():
         assert Tags(value).found == []
     assert html.unescape(fields["text"]) == nasty
@@ -179,8 +184,8 @@ def test_what_cannot_act_stays_to_the_letter(plain: str) -> None:
 
 
 def test_the_content_changes_with_all_that_is_shown_and_not_with_metadata() -> None:
-    base = payload_of(record(vote("good", "why")), None, TASK)
-    assert base.content == payload_of(record(vote("good", "why")), Rank("r", 0.1, 1), TASK).content
+    base = payload(record(vote("good", "why")))
+    assert base.content == payload(record(vote("good", "why")), Rank("r", 0.1, 1)).content
     others = [
         record(vote("good", "why"), text="other"),
         record(vote("good", "why not")),
@@ -188,7 +193,7 @@ def test_the_content_changes_with_all_that_is_shown_and_not_with_metadata() -> N
         record(vote("good", "why"), given="good"),
         record(vote("good", "why"), vote("good", "why", number=2)),
     ]
-    assert base.content not in {payload_of(other, None, TASK).content for other in others}
+    assert base.content not in {payload(other).content for other in others}
 
 
 def test_the_guidelines_hold_definitions_and_examples_and_fit() -> None:

@@ -22,6 +22,7 @@ from training_data import sentences, small_task
 
 from tutelage.core.arrays import Floats
 from tutelage.core.errors import SourceError, StudentError
+from tutelage.core.records import Progress
 from tutelage.core.rejects import Reject, Rejects
 from tutelage.core.workspace import Workspace
 from tutelage.loaders.sources import Source
@@ -175,7 +176,7 @@ def broken(work: PredictionJob, after: int) -> int:
     """A run that dies after so many windows; returns how many parts it left."""
     seen = iter(range(after))
 
-    def progress(_words: str) -> None:
+    def progress(_state: Progress) -> None:
         if next(seen, None) is None:
             raise BrokenError
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -13,6 +15,10 @@ from shop import Shop
 from tutelage.core.errors import ServerError, SettingsError
 from tutelage.core.records import Rank, Record, Voter
 from tutelage.core.workspace import Workspace
+from tutelage.feedback import payload
+from tutelage.feedback.remote import Remote
+from tutelage.loaders import consensus
+from tutelage.loaders.consensus import suggest
 from tutelage.loaders.ledger import Answer, Ledger
 
 
@@ -25,31 +31,31 @@ def change_task(shop: Shop, **keys: Any) -> None:
 def test_a_push_makes_the_dataset_with_all_that_people_need(shop: Shop) -> None:
     change_task(shop, question="Which mood?", guidelines="Read twice.", argilla={"min_submitted": 2})
     with shop.loop() as loop:
-        pushed, dataset, is_new = loop.push()
-    assert (pushed.sent, is_new) == (3, True)
+        pushed = loop.push()
+    assert (pushed.sent, pushed.created) == (3, True)
     call = shop.owner.call
-    made = call("GET", f"/datasets/{dataset.id}")
+    made = call("GET", f"/datasets/{pushed.dataset}")
     assert (made["name"], made["status"]) == (shop.workspace.task.name, "ready")
     assert made["guidelines"].startswith("Read twice.")
     assert made["distribution"] == {"strategy": "overlap", "min_submitted": 2}
     assert made["allow_extra_metadata"] is False
-    fields = call("GET", f"/datasets/{dataset.id}/fields")["items"]
+    fields = call("GET", f"/datasets/{pushed.dataset}/fields")["items"]
     assert [(f["name"], f["required"], f["settings"]["use_markdown"]) for f in fields] == [
         ("text", True, False),
         ("votes", False, False),
     ]
-    label, reason = call("GET", f"/datasets/{dataset.id}/questions")["items"]
+    label, reason = call("GET", f"/datasets/{pushed.dataset}/questions")["items"]
     assert (label["name"], label["title"], label["required"]) == ("label", "Which mood?", True)
     assert [option["value"] for option in label["settings"]["options"]] == ["positive", "negative", "neutral"]
     assert (reason["name"], reason["required"], reason["settings"]["use_markdown"]) == ("reason", False, False)
-    metadata = call("GET", f"/me/datasets/{dataset.id}/metadata-properties")["items"]
-    assert {m["name"]: m["settings"]["type"] for m in metadata} == {
-        "suspect_rank": "integer",
-        "label_quality": "float",
-        "tie": "terms",
+    metadata = call("GET", f"/me/datasets/{pushed.dataset}/metadata-properties")["items"]
+    assert {m["name"]: (m["title"], m["settings"]["type"], m["visible_for_annotators"]) for m in metadata} == {
+        "suspect_rank": ("Suspect rank", "integer", True),
+        "label_quality": ("Label quality", "float", True),
+        "tie": ("Tie", "terms", True),
     }
-    assert dataset.queue_link == (
-        f"{shop.server.url}/dataset/{dataset.id}/annotation-mode?status=pending&sort=metadata.suspect_rank.asc"
+    assert pushed.link == (
+        f"{shop.server.url}/dataset/{pushed.dataset}/annotation-mode?status=pending&sort=metadata.suspect_rank.asc"
     )
 
 
@@ -87,6 +93,25 @@ def test_only_what_changed_is_sent(shop: Shop) -> None:
     assert {name: item for name, item in after.items() if name in ("r1", "r2")} == {
         name: before[name] for name in ("r1", "r2")
     }
+
+
+def test_consensus_and_best_reason_are_found_once_for_all_that_is_done_with_them(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: Counter[str] = Counter()
+
+    def count(module: ModuleType, name: str) -> None:
+        function = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *given: calls.update([name]) or function(*given))
+
+    count(consensus, "consensus")
+    count(payload, "best_reason")
+    shop.push()
+    assert calls == {"consensus": 3, "best_reason": 4}, "three records; two of them with votes for two labels each"
+    with shop.loop() as loop:
+        ranked = loop.rank()
+    assert (ranked.ranked, ranked.pushed and ranked.pushed.metadata_only) == (3, 3)
+    assert calls == {"consensus": 6, "best_reason": 8}
 
 
 def test_ranks_are_sent_as_metadata_only_and_taken_away_again(shop: Shop) -> None:
@@ -159,7 +184,7 @@ def test_500_records_go_in_a_request(shops: Callable[..., Shop]) -> None:
         assert shop.counts(proxy.url) == (0, 0, 1003, 0)
         assert {method for method, _ in proxy.seen[seen:]} == {"GET"}
     with shop.loop() as loop:
-        assert len(list(loop._dataset().records())) == 1003
+        assert len(list(loop.dataset().records())) == 1003
 
 
 def test_the_holdout_is_never_shown(shops: Callable[..., Shop]) -> None:
@@ -234,7 +259,7 @@ def test_what_only_the_server_refuses_is_found_by_halving(shops: Callable[..., S
             put(payloads)
 
         object.__setattr__(dataset, "put", refusing)
-        pushed = loop._send(dataset, loop.records())
+        pushed = loop._send(dataset, [(record, suggest(record)) for record in loop._parted()[0]])
     assert pushed.sent == 30
     assert "found fields values for non configured fields" in pushed.rejected["wrong"]
     assert refused[0] == 31
@@ -322,6 +347,42 @@ def test_two_tasks_on_one_server_do_not_mix(shops: Callable[..., Shop]) -> None:
     assert two.pull()[0]["r0"]["label"] == "positive"
     assert (len(one.on_server()), len(two.on_server())) == (2, 1)
     assert one.counts()[0] == two.counts()[0] == 0
+
+
+@pytest.mark.parametrize("step", ["push", "rank"])
+def test_a_metadata_property_that_the_dataset_lacks_is_added_before_records_have_it(
+    shops: Callable[..., Shop], step: str
+) -> None:
+    shop = shops()
+    shop.add("positive", "negative")
+    shop.push()
+    shop.owner.call("DELETE", f"/metadata-properties/{shop.properties()['tie']}")
+    shop.vote("r0", "negative")
+    assert shop.properties().keys() == {"suspect_rank", "label_quality"}
+    with shop.loop() as loop:
+        pushed = loop.push() if step == "push" else loop.rank().pushed
+    assert pushed
+    assert pushed.rejected == {}
+    assert shop.properties().keys() == {"suspect_rank", "label_quality", "tie"}
+    assert [shop.on_server()[name]["metadata"].get("tie") for name in ("r0", "r1")] == ["yes", None]
+    assert shop.owner.call("GET", f"/metadata-properties/{shop.properties()['tie']}/metrics")["values"] == [
+        {"term": "yes", "count": 1}
+    ]
+
+
+def test_two_pushes_that_add_a_property_at_once_both_go_through(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop.push()
+    shop.owner.call("DELETE", f"/metadata-properties/{shop.properties()['tie']}")
+    ask = Remote.request
+
+    def other_is_faster(remote: Remote, method: str, path: str, **options: Any) -> Any:
+        if method == "POST" and path.endswith("metadata-properties"):
+            ask(remote, method, path, **options)
+        return ask(remote, method, path, **options)
+
+    monkeypatch.setattr(Remote, "request", other_is_faster)
+    assert shop.counts() == (0, 0, 3, 0)
+    assert "tie" in shop.properties()
 
 
 def test_a_workspace_is_made_when_it_is_missing(shops: Callable[..., Shop]) -> None:

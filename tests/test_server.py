@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -129,6 +130,35 @@ def test_a_killed_server_is_noticed_and_nothing_that_was_saved_is_lost(home: Pat
     connection.execute("INSERT INTO search_matches (search_matches, rank) VALUES ('integrity-check', 1)")
     connection.close()
     assert found == (1,)
+
+
+def test_a_copy_of_the_database_of_a_stopped_server_lacks_nothing(home: Path, tmp_path: Path) -> None:
+    make_record(lifecycle.up(home, port=0), "unforgettable")
+    assert journal_size(home) > 0
+    lifecycle.down(home)
+    assert journal_size(home) == 0
+    copy = tmp_path / "copy.db"
+    copy.write_bytes((home / "argilla.db").read_bytes())
+    assert texts(copy) == ["unforgettable"]
+
+
+def test_somebody_who_has_the_database_open_does_not_keep_answers_out_of_it(home: Path) -> None:
+    running = lifecycle.up(home, port=0)
+    with closing(sqlite3.connect(home / "argilla.db")) as reader:
+        reader.execute("SELECT count(*) FROM records").fetchone()
+        make_record(running, "unforgettable")
+        lifecycle.down(home)
+        assert journal_size(home) == 0
+
+
+def journal_size(directory: Path) -> int:
+    journal = directory / "argilla.db-wal"
+    return journal.stat().st_size if journal.exists() else 0
+
+
+def texts(database: Path) -> list[str]:
+    with closing(sqlite3.connect(database)) as connection:
+        return [json.loads(fields)["text"] for (fields,) in connection.execute("SELECT fields FROM records")]
 
 
 def make_record(running: Server, text: str) -> None:

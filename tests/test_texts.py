@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tutelage.core.errors import SourceError
-from tutelage.core.records import Record, Voter
+from tutelage.core.records import Progress, Record, Voter
 from tutelage.core.rejects import Reject, Rejects
 from tutelage.core.task import Task
 from tutelage.core.workspace import Workspace
@@ -40,14 +40,7 @@ class Desk:
 
     def load(self, rows: Rows | Source, *, text: str = "text", votes: Sequence[str] = (), **columns: str) -> LoadResult:
         source = rows if isinstance(rows, Source) else self.source(rows)
-        with Ledger(self.workspace.db) as ledger:
-            return load(
-                source,
-                Columns(text=text, **columns, votes=vote_columns(votes, source, "llm")),
-                ledger,
-                Rejects(self.workspace.rejects),
-                names_label=self.task.read_label,
-            )
+        return load(self.workspace, source, Columns(text=text, **columns, votes=vote_columns(votes, source, "llm")))
 
     def records(self, task: Task | None = None) -> list[Record]:
         with Ledger(self.workspace.db) as ledger:
@@ -323,7 +316,6 @@ def test_gold_is_in_no_file_but_its_own(desk: Desk) -> None:
     rows = [{"text": "a", "vote": "positive", "gold": "GOLDEN-1"}, {"text": "b", "gold": ""}]
     rows += [{"text": "", "vote": "negative", "gold": "GOLDEN-2"}]
     loaded = desk.load(rows, votes=["vote"], gold="gold")
-    add_gold(desk.workspace.gold, loaded.gold)
     first = desk.records()[0].id
     assert read_gold(desk.workspace.gold) == {first: "GOLDEN-1"}
     others = [path for path in desk.workspace.root.iterdir() if path.name not in {"gold.parquet", "rows-1.jsonl"}]
@@ -346,9 +338,9 @@ def test_gold_of_several_files_adds_up_and_the_newer_counts(tmp_path: Path) -> N
 def test_rows_are_committed_and_told_as_they_come(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[int, int]] = []
 
-    def progress(rows: int) -> None:
+    def progress(state: Progress) -> None:
         with sqlite3.connect(desk.workspace.db) as other:
-            seen.append((rows, other.execute("SELECT count(*) FROM records").fetchone()[0]))
+            seen.append((state.done, other.execute("SELECT count(*) FROM records").fetchone()[0]))
         other.close()
 
     taken = []
@@ -360,14 +352,13 @@ def test_rows_are_committed_and_told_as_they_come(desk: Desk, monkeypatch: pytes
             yield row
 
     monkeypatch.setattr(Source, "rows", counted)
-    with Ledger(desk.workspace.db) as ledger:
-        source = desk.source([{"text": f"text {i}"} for i in range(2500)])
-        told: list[int] = []
+    source = desk.source([{"text": f"text {i}"} for i in range(2500)])
+    told: list[int] = []
 
-        def told_and_taken(done: int) -> None:
-            told.append(len(taken))
-            progress(done)
+    def told_and_taken(state: Progress) -> None:
+        told.append(len(taken))
+        progress(state)
 
-        load(source, Columns(text="text"), ledger, Rejects(desk.workspace.rejects), progress=told_and_taken)
+    load(desk.workspace, source, Columns(text="text"), progress=told_and_taken)
     assert seen == [(1000, 1000), (2000, 2000), (2500, 2500)]
     assert told == [1000, 2000, 2500], "no more of the file is held than a batch"

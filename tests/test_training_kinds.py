@@ -17,6 +17,7 @@ from training_data import WORDS, sentences, small_task, tiny_roberta
 
 from tutelage.core.arrays import one_hot
 from tutelage.core.errors import StudentError
+from tutelage.core.records import Progress
 from tutelage.core.workspace import Workspace
 from tutelage.feedback.snapshot import load_snapshot
 from tutelage.loaders.holdout import LOCK, HeldOut, held_out
@@ -89,11 +90,11 @@ def test_setfit_changes_the_encoder_and_frozen_does_not(tmp_path: Path, tiny: st
 
 def test_setfit_of_one_label_says_that_label(tmp_path: Path, tiny: str) -> None:
     rows = training_set(40)
-    said: list[str] = []
+    said: list[Progress] = []
     one = rows.take(np.flatnonzero(rows.labels == 2))
     student = fit_student(parse_student(f"{tiny}:setfit", **FAST), one, NAMES, tmp_path, said.append).student
     np.testing.assert_allclose(student.predict_proba(["anything"]), [[0, 0, 1]])
-    assert "not fine-tuned" in said[0]
+    assert "not fine-tuned" in said[0].step
 
 
 # auto
@@ -252,11 +253,11 @@ def test_the_learning_curve_grows_and_ends_at_the_student(tmp_path: Path) -> Non
 def test_a_part_of_the_curve_that_lacks_a_label_is_left_out(tmp_path: Path) -> None:
     workspace = small_task(tmp_path)
     trained = train(workspace, parse_student("linear"))
-    sheet, said = load_holdout(workspace), list[str]()
+    sheet, said = load_holdout(workspace), list[Progress]()
     entry = find_student(workspace.students, trained.id)
     points = learning_curve(workspace, entry, sheet, shares=(2 / trained.rows, 3 / trained.rows), progress=said.append)
     assert [point.rows for point in points] == [3]
-    assert said[0] == "learning curve: skipped 2 rows, which do not have every label"
+    assert said[0] == Progress("learning curve: skipped 2 rows, which do not have every label", 0, 2)
 
 
 def test_each_beginning_of_the_curves_rows_has_the_labels_in_proportion() -> None:

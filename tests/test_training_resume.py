@@ -15,6 +15,7 @@ from training_data import sentences, small_task, tiny_roberta
 
 from tutelage.core import compute
 from tutelage.core.errors import StudentError
+from tutelage.core.records import Progress
 from tutelage.core.workspace import Workspace
 from tutelage.training.cost import Meter, estimate_cost
 from tutelage.training.registry import Entry, find_student, list_students
@@ -40,10 +41,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Entry:
     return trained(small_task(tmp_path_factory.mktemp("whole")), tiny)
 
 
-def trained(workspace: Workspace, tiny: Path, words: list[str] | None = None, **options: Any) -> Entry:
+def trained(workspace: Workspace, tiny: Path, states: list[Progress] | None = None, **options: Any) -> Entry:
     recipe = parse_student(str(tiny), **{**OPTIONS, **options})
     return find_student(
-        workspace.students, train(workspace, recipe, progress=([] if words is None else words).append).id
+        workspace.students, train(workspace, recipe, progress=([] if states is None else states).append).id
     )
 
 
@@ -80,7 +81,7 @@ def test_stopped_after_any_epoch_the_same_student_comes_of_it(tmp_path: Path, ti
 
 
 def test_stopped_after_training_nothing_is_trained_again(tmp_path: Path, tiny: Path, whole: Entry) -> None:
-    workspace, words = small_task(tmp_path), list[str]()
+    workspace, words = small_task(tmp_path), list[Progress]()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tutelage.training.train.fit_temperature", Mock(side_effect=KeyboardInterrupt))
         interrupted(workspace, tiny)
@@ -90,7 +91,7 @@ def test_stopped_after_training_nothing_is_trained_again(tmp_path: Path, tiny: P
 
 def test_stopped_without_validation_nothing_is_trained_again(tmp_path: Path, tiny: Path) -> None:
     options = {"validation": 0.0, "epochs": 2}
-    workspace, words = small_task(tmp_path / "stopped"), list[str]()
+    workspace, words = small_task(tmp_path / "stopped"), list[Progress]()
     with pytest.MonkeyPatch.context() as patch:
         interrupt_after(2, patch)
         interrupted(workspace, tiny, **options)
@@ -180,9 +181,9 @@ def test_short_memory_halves_the_batches_and_adds_them_up(
 ) -> None:
     asked = trained(small_task(tmp_path / "asked"), tiny, epochs=2, batch_size=4, accumulate=4)
     too_much_above(4, monkeypatch)
-    words = list[str]()
+    words = list[Progress]()
     short = trained(small_task(tmp_path / "short"), tiny, words, epochs=2)
-    assert [line for line in words if "memory" in line] == [
+    assert [state.step for state in words if "memory" in state.step] == [
         "out of GPU memory: continuing with --batch-size 8 --accumulate 2",
         "out of GPU memory: continuing with --batch-size 4 --accumulate 4",
     ]

@@ -16,7 +16,7 @@ from training_data import WORDS, fill, freeze, make_workspace, records, sentence
 
 from tutelage.core.errors import SnapshotError, StudentError
 from tutelage.core.locks import locked
-from tutelage.core.records import Response
+from tutelage.core.records import Progress, Response
 from tutelage.core.workspace import Workspace
 from tutelage.loaders.holdout import held_out
 from tutelage.loaders.rows import normalised, text_key
@@ -58,8 +58,8 @@ def test_of_two_calls_at_once_the_second_waits_and_finds_the_student(
         is_waiting.wait(5)
         return fit_student(*given)
 
-    def listen(words: str) -> None:
-        said.append(words)
+    def listen(state: Progress) -> None:
+        said.append(state.step)
         is_waiting.set()
 
     monkeypatch.setattr("tutelage.training.train.fit_student", slow_fit)

@@ -14,6 +14,7 @@ from tutelage.core.compute import is_main, process_count, wait_for_all
 from tutelage.core.errors import StudentError
 from tutelage.core.files import write_text
 from tutelage.core.locks import locked
+from tutelage.core.records import Progress, ProgressCallback, unreported
 from tutelage.core.workspace import Workspace
 from tutelage.feedback.snapshot import Snapshot, load_snapshot
 from tutelage.loaders.holdout import held_out
@@ -26,7 +27,7 @@ from tutelage.training.registry import SEEN, Entry, find_student, list_students,
 from tutelage.training.students.fit import choose_recipe, fit_student
 from tutelage.training.students.kinds import KINDS, LINEAR
 from tutelage.training.students.recipe import Recipe, parse_student, student_id
-from tutelage.training.students.training_set import Fitted, LeftOut, Progress, SnapshotRows, TrainingSet
+from tutelage.training.students.training_set import Fitted, LeftOut, SnapshotRows, TrainingSet
 
 AUTO = "auto"
 """In place of a student: the kind is chosen by the number of labels."""
@@ -80,7 +81,7 @@ def train(
     *,
     snapshot: str | None = None,
     options: Mapping[str, Any] | None = None,
-    progress: Progress = lambda _words: None,
+    progress: ProgressCallback = unreported,
 ) -> TrainResult:
     """Train a student on a snapshot.
 
@@ -150,13 +151,13 @@ def _plan(workspace: Workspace, recipe: Recipe | None, options: Mapping[str, Any
 
 
 @contextmanager
-def _alone(students: Path, name: str, progress: Progress) -> Iterator[None]:
+def _alone(students: Path, name: str, progress: ProgressCallback) -> Iterator[None]:
     """Lock this student against concurrent training; in distributed training the main process holds the lock."""
 
     def wait(_holder: str) -> None:
         if process_count() > 1:  # the other processes of this launch would not wait
             raise StudentError(f"{name} is being trained by another call; run this again when that one has finished")
-        progress(f"waiting for another call that trains {name}")
+        progress(Progress(f"waiting for another call that trains {name}"))
 
     if not is_main():
         yield
@@ -168,15 +169,15 @@ def _alone(students: Path, name: str, progress: Progress) -> Iterator[None]:
         lock.unlink(missing_ok=True)  # only now that the student is complete: a waiting call finds it
 
 
-def _train(workspace: Workspace, plan: _Plan, progress: Progress) -> Entry:
+def _train(workspace: Workspace, plan: _Plan, progress: ProgressCallback) -> Entry:
     task = workspace.task
     work = workspace.students / f".work-{plan.name}"
     work.mkdir(parents=True, exist_ok=True)
     meter = Meter(work)
 
-    def step(words: str) -> None:
+    def step(state: Progress) -> None:
         meter.keep()
-        progress(words)
+        progress(state)
 
     try:
         with meter:

@@ -60,6 +60,7 @@ async def _serve(data_dir: Path, listener: socket.socket, credentials: dict[str,
         signal.signal(number, _already_handled)
     await server.serve(sockets=[listener])
     await asyncio.gather(background.finish(GRACE_SECONDS), urgent.finish(GRACE_SECONDS))
+    database.close()
 
 
 def _web_server() -> Any:

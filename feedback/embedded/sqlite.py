@@ -14,6 +14,7 @@ from sqlalchemy import Float as FloatType
 from sqlalchemy import case, cast, column, func, literal_column, select, table
 
 JOURNAL_BYTES = 64 * 1024 * 1024
+LAST_WAIT_MS = 2000  # for whoever reads or writes while the journal is emptied
 PRIME = 2**31 - 1
 
 TEXTS = table("search_texts", column("id"), column("record_id", Record.id.type), column("field"), column("text"))
@@ -80,6 +81,12 @@ def configure_connection(connection: Any, _record: Any) -> None:
     cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.execute(f"PRAGMA journal_size_limit = {JOURNAL_BYTES}")
     cursor.close()
+
+
+def empty_journal(connection: Any) -> None:
+    """Move what the write-ahead log holds into the database file, as far as others who have it open let us."""
+    connection.exec_driver_sql(f"PRAGMA busy_timeout = {LAST_WAIT_MS}")
+    connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def create_text_index(connection: Any) -> None:

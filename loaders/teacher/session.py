@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import date
 
 from tutelage.core.errors import TeacherError
 from tutelage.core.locks import locked
+from tutelage.core.records import Progress, ProgressCallback, unreported
 from tutelage.core.rejects import Reject, Rejects
 from tutelage.core.teachers import Price, Teacher
 from tutelage.core.workspace import Workspace
@@ -58,9 +59,7 @@ class Session:
         with self._ledger() as ledger:
             return plan_panels(ledger, self.workspace.task, self.panels, self.prices)
 
-    def run(
-        self, *, budget: float | None = None, progress: Callable[[AnnotateResult, int], None] = lambda _done, _of: None
-    ) -> AnnotateResult:
+    def run(self, *, budget: float | None = None, progress: ProgressCallback = unreported) -> AnnotateResult:
         """Ask for every vote that is missing.
 
         Parameters
@@ -68,7 +67,7 @@ class Session:
         budget
             US dollars that this run may spend.
         progress
-            Called after each answer with the result so far and the number of missing votes, at most.
+            Called after each answer; the total is the number of votes that were missing, at most.
         """
         self._check_prices(budget)
         with locked(self.workspace.root / LOCK, on_wait=self._refuse), self._ledger() as ledger:
@@ -94,9 +93,7 @@ class Session:
                 " prices: [{since: 2026-01-31, input: 0.15, output: 0.60}] (US dollars per million tokens)"
             )
 
-    async def _run(
-        self, ledger: TeacherLedger, budget: float | None, progress: Callable[[AnnotateResult, int], None]
-    ) -> AnnotateResult:
+    async def _run(self, ledger: TeacherLedger, budget: float | None, progress: ProgressCallback) -> AnnotateResult:
         missing = self._missing(ledger)
         rejects = Rejects(self.workspace.rejects)
         async with AsyncExitStack() as stack:
@@ -106,7 +103,7 @@ class Session:
                 self.panels,
                 self._models(ledger, Budget(budget), stack),
                 reject=lambda record_id, panel, why: rejects.add([_rejected(record_id, panel, why)]),
-                progress=lambda done: progress(done, missing),
+                progress=lambda done: progress(_progress(done, missing)),
             )
             return await run.run()
 
@@ -141,6 +138,10 @@ class Session:
             dialect=Dialect.from_json(ledger.dialect(*where)),
             remember=lambda dialect: ledger.set_dialect(*where, dialect.to_json()),
         )
+
+
+def _progress(done: AnnotateResult, missing: int) -> Progress:
+    return Progress(f"asking teachers, {done.cost:.4f} USD so far", done.votes + done.saved, missing, "votes")
 
 
 def _with_model(teachers: Sequence[Teacher]) -> list[Teacher]:

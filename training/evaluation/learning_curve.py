@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from tutelage.core.arrays import Ints, decide
+from tutelage.core.records import Progress, ProgressCallback, unreported
 from tutelage.core.workspace import Workspace
 from tutelage.feedback.snapshot import load_snapshot
 from tutelage.loaders.holdout import held_out
@@ -40,7 +41,7 @@ def learning_curve(
     gold_set: GoldSet,
     *,
     shares: Sequence[float] = SHARES,
-    progress: Callable[[str], None] = lambda _words: None,
+    progress: ProgressCallback = unreported,
 ) -> list[CurvePoint]:
     """Train the student's recipe on growing, nested parts of its snapshot.
 
@@ -53,12 +54,13 @@ def learning_curve(
     check_unseen(gold_set, {text_key(text) for text in training_set.texts}, training_set.texts, entry.id)
     order = stratified_order(training_set.labels, recipe.seed)
     gold, points = gold_set.gold(names), []
-    for share in shares:
+    for number, share in enumerate(shares):
         part = training_set.take(order[: max(1, round(share * len(order)))])
         if len(np.unique(part.labels)) < len(np.unique(training_set.labels)):
-            progress(f"learning curve: skipped {len(part)} rows, which do not have every label")
+            words = f"learning curve: skipped {len(part)} rows, which do not have every label"
+            progress(Progress(words, number, len(shares)))
             continue
-        progress(f"learning curve: {len(part)} rows")
+        progress(Progress(f"learning curve, {len(part)} rows", number, len(shares), "students"))
         with tempfile.TemporaryDirectory() as work:
             student = fit_student(recipe, part, names, Path(work), progress).student
         scores = score(gold, decide(student.predict_proba(gold_set.texts)), names)

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from tutelage.core.records import Progress, ProgressCallback, unreported
 from tutelage.core.rejects import Reject, Rejects
 from tutelage.core.workspace import Workspace
 from tutelage.training.prediction.engines.engine import Classifier
@@ -42,7 +43,7 @@ class PredictResult:
 
 
 def predict(
-    job: PredictionJob, engine: str = "auto", *, say: Say = lambda _words: None, progress: Say = lambda _words: None
+    job: PredictionJob, engine: str = "auto", *, say: Say = lambda _words: None, progress: ProgressCallback = unreported
 ) -> PredictResult:
     """Predict all usable rows of the source, in its order; the others go to ``rejects.jsonl``.
 
@@ -61,7 +62,7 @@ def predict(
         return _predict(job, engine, say, progress)
 
 
-def _predict(job: PredictionJob, engine: str, say: Say, progress: Say) -> PredictResult:
+def _predict(job: PredictionJob, engine: str, say: Say, progress: ProgressCallback) -> PredictResult:
     from tutelage.training.prediction.ray_cluster import predict_on_ray
 
     started, rejects = time.perf_counter(), RejectBuffer(job.workspace)
@@ -118,7 +119,7 @@ def peek(rows: Windows) -> tuple[list[str], Windows]:
     return ([], rows) if first is None else (list(first.texts), itertools.chain([first], rows))
 
 
-def predict_windows(classifier: Classifier, rows: Windows, out: Output, progress: Say) -> int:
+def predict_windows(classifier: Classifier, rows: Windows, out: Output, progress: ProgressCallback) -> int:
     """Predict all windows; each is read and tokenised while the one before is computed. Returns the rows kept."""
     done = kept = 0
     for window, prepared in _ahead(
@@ -127,7 +128,7 @@ def predict_windows(classifier: Classifier, rows: Windows, out: Output, progress
         out.add(window, None if prepared is None else classifier.compute(prepared))
         done += len(window.ids)
         kept += len(window.ids) if prepared is None else 0
-        progress(f"{done} rows")
+        progress(Progress("predicting", done, unit="rows"))
     return kept
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from tutelage.core.errors import StudentError
 from tutelage.core.files import write_text
+from tutelage.core.records import Progress, ProgressCallback
 from tutelage.training.prediction.engines.engine_table import RAY
 from tutelage.training.prediction.engines.selection import ChosenEngine, Say, choose_engine, classifier_on
 from tutelage.training.prediction.job import PredictionJob, output_format, part_key
@@ -48,7 +49,7 @@ class RayPlan:
 
 
 def predict_on_ray(
-    job: PredictionJob, first: list[str], rows: Iterator[Window], say: Say, progress: Say
+    job: PredictionJob, first: list[str], rows: Iterator[Window], say: Say, progress: ProgressCallback
 ) -> tuple[ChosenEngine, PartFiles, int]:
     """Predict all windows on the cluster; returns the engine, the parts, and the number of rows kept.
 
@@ -127,7 +128,7 @@ def _choose_remotely(students: Path, student: str, texts: list[str]) -> ChosenEn
     return choose_engine(entry.load(), entry.manifest.kind, entry.path, texts, "auto", lambda _words: None)[0]
 
 
-def _run(ray: Any, plan: RayPlan, parts: PartFiles, rows: Iterator[Window], progress: Say) -> int:
+def _run(ray: Any, plan: RayPlan, parts: PartFiles, rows: Iterator[Window], progress: ProgressCallback) -> int:
     """In rounds: write windows, predict those without a part, collect the parts. Returns the number of rows kept."""
     done = kept = 0
     while round_ := list(islice(rows, WINDOWS_A_ROUND)):
@@ -137,7 +138,7 @@ def _run(ray: Any, plan: RayPlan, parts: PartFiles, rows: Iterator[Window], prog
             parts.add(window, None)
         done += sum(len(window.ids) for window in round_)
         kept += sum(len(window.ids) for window in round_) - sum(len(window.ids) for window in missing)
-        progress(f"{done} rows")
+        progress(Progress("predicting", done, unit="rows"))
     return kept
 
 

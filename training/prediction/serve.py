@@ -13,17 +13,18 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
 from tutelage.core.arrays import Floats
 from tutelage.core.errors import StudentError
-from tutelage.training.prediction.batching import BatchQueue, QueueFullError
+from tutelage.core.workspace import Workspace
+from tutelage.training.prediction.batching import BatchQueue, QueueFullError, ready_student
 from tutelage.training.prediction.engines.engine import Classifier
-from tutelage.training.prediction.engines.selection import ChosenEngine
-from tutelage.training.registry import Entry
+from tutelage.training.prediction.engines.selection import ChosenEngine, Say
+from tutelage.training.registry import Entry, find_student
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,41 @@ class RequestError(Exception):
     def __init__(self, status: int, why: str) -> None:
         super().__init__(why)
         self.status, self.why = status, why
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a student answers, and which one with which engine."""
+
+    url: str
+    student: str
+    engine: str
+
+
+def serve_student(
+    workspace: Workspace,
+    where: tuple[str, int],
+    *,
+    student: str = "",
+    engine: str = "auto",
+    limits: RequestLimits,
+    say: Say,
+    ready: Callable[[Address], None],
+) -> None:
+    """Answer on this host and port until interrupted; ``ready`` is called when clients may connect.
+
+    Raises
+    ------
+    StudentError
+        When what it needs is not installed, the address cannot be had, or there is no such student.
+    """
+    check_installed()
+    with listen(*where) as listening:
+        entry = find_student(workspace.students, student)
+        chosen, classifier = ready_student(workspace, entry, engine, say)
+        app = make_app(entry, chosen, classifier, limits)
+        ready(Address(url_of(listening), entry.id, chosen.name))
+        serve(app, listening)
 
 
 def serve(app: Any, listening: socket.socket) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import json
 import shutil
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -16,17 +15,18 @@ import numpy as np
 from tutelage.core.arrays import Floats
 from tutelage.core.compute import batch_size_per_process, has_bf16, has_gpu, is_main, process_count
 from tutelage.core.errors import StudentError
+from tutelage.core.records import Progress, ProgressCallback, unreported
 from tutelage.training.measures.metrics import confusion, macro_f1
 from tutelage.training.students.encoder import EncoderStudent, new_encoder
 from tutelage.training.students.recipe import Recipe
-from tutelage.training.students.training_set import Fitted, Progress, TrainingSet, split_validation
+from tutelage.training.students.training_set import Fitted, TrainingSet, split_validation
 
 STATE = "trainer_state.json"
 """The file that the Trainer writes last into a checkpoint."""
 
 
 def fit(
-    recipe: Recipe, training_set: TrainingSet, label_names: tuple[str, ...], work: Path, progress: Progress
+    recipe: Recipe, training_set: TrainingSet, label_names: tuple[str, ...], work: Path, progress: ProgressCallback
 ) -> Fitted:
     """Split off validation rows, and train on the others."""
     rest, validation = split_validation(training_set, recipe.validation, recipe.seed)
@@ -43,7 +43,7 @@ def finetune(
     label_names: tuple[str, ...],
     recipe: Recipe,
     work: Path,
-    progress: Callable[[str], None] = lambda _words: None,
+    progress: ProgressCallback = unreported,
 ) -> tuple[EncoderStudent, dict[str, Any]]:
     """Fine-tune all weights of an encoder; returns the student of the best epoch, and a log of the run.
 
@@ -63,9 +63,8 @@ def finetune(
         with suppress(OutOfMemoryError):
             return _finetune(training_set, validation, label_names, recipe, work, progress)
         recipe = halved(recipe)
-        progress(
-            f"out of GPU memory: continuing with --batch-size {recipe.batch_size} --accumulate {recipe.accumulate}"
-        )
+        options = f"--batch-size {recipe.batch_size} --accumulate {recipe.accumulate}"
+        progress(Progress(f"out of GPU memory: continuing with {options}"))
         gc.collect()  # the Trainer is a reference cycle
         cuda.empty_cache()
 
@@ -86,7 +85,7 @@ def _finetune(
     label_names: tuple[str, ...],
     recipe: Recipe,
     work: Path,
-    progress: Callable[[str], None],
+    progress: ProgressCallback,
 ) -> tuple[EncoderStudent, dict[str, Any]]:
     from transformers import TrainerState, set_seed
 
@@ -223,13 +222,13 @@ def _training_log(trainer: Any, validation: TrainingSet | None) -> dict[str, Any
     }
 
 
-def _epochs_callback(progress: Callable[[str], None]) -> Any:
+def _epochs_callback(progress: ProgressCallback) -> Any:
     import torch
     from transformers import TrainerCallback
 
     class Epochs(TrainerCallback):  # type: ignore[misc]  # transformers ships no types
         def on_step_end(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
-            progress(f"step {state.global_step} of {state.max_steps}, epoch {state.epoch:.1f}")
+            progress(Progress(f"training, epoch {state.epoch:.1f}", state.global_step, state.max_steps, "steps"))
 
         def on_epoch_end(self, args: Any, state: Any, _control: Any, **_: Any) -> None:
             torch.manual_seed(args.seed + state.global_step)  # all processes shuffle alike

@@ -12,18 +12,19 @@ import numpy as np
 
 from tutelage.core.arrays import Ints
 from tutelage.core.errors import StudentError
+from tutelage.core.records import ProgressCallback
 from tutelage.core.task import DEFAULT_STUDENT
 from tutelage.training.students.kinds import ENCODER, KINDS
 from tutelage.training.students.recipe import Recipe, parse_student
 from tutelage.training.students.student import Student
-from tutelage.training.students.training_set import Fitted, Progress, TrainingSet
+from tutelage.training.students.training_set import Fitted, TrainingSet
 
 FEW = 50
 """Mean number of labels per class under which ``auto`` chooses SetFit over fine-tuning."""
 
 
 def fit_student(
-    recipe: Recipe, training_set: TrainingSet, label_names: tuple[str, ...], work: Path, progress: Progress
+    recipe: Recipe, training_set: TrainingSet, label_names: tuple[str, ...], work: Path, progress: ProgressCallback
 ) -> Fitted:
     """Train a student; the same arguments give the same student.
 

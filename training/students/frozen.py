@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from tutelage.core.arrays import Floats
+from tutelage.core.records import ProgressCallback
 from tutelage.training.students.encoder import cannot_load, silence_transformers
 from tutelage.training.students.head import Head, fit_head
 from tutelage.training.students.recipe import Recipe
-from tutelage.training.students.training_set import Fitted, Progress, TrainingSet
+from tutelage.training.students.training_set import Fitted, TrainingSet
 
 
 class FrozenStudent:
@@ -40,7 +41,7 @@ class FrozenStudent:
 
 
 def fit(
-    recipe: Recipe, training_set: TrainingSet, label_names: tuple[str, ...], _work: Path, _progress: Progress
+    recipe: Recipe, training_set: TrainingSet, label_names: tuple[str, ...], _work: Path, _progress: ProgressCallback
 ) -> Fitted:
     """Fit a head on the embeddings of a pretrained encoder.
 

@@ -13,9 +13,10 @@ import numpy as np
 from tutelage.core.arrays import Floats, Ints
 from tutelage.core.errors import StudentError
 from tutelage.core.files import write_text
+from tutelage.core.records import ProgressCallback
 from tutelage.training.students.head import Head, fit_head
 from tutelage.training.students.recipe import Recipe
-from tutelage.training.students.training_set import Fitted, Progress, TrainingSet
+from tutelage.training.students.training_set import Fitted, TrainingSet
 
 _WORDS = {"analyzer": "word", "ngram_range": (1, 2), "token_pattern": r"(?u)\b\w+\b"}
 _CHARACTERS = {"analyzer": "char_wb", "ngram_range": (3, 5)}
@@ -81,7 +82,7 @@ def fit_linear(
 
 
 def fit(
-    recipe: Recipe, training_set: TrainingSet, label_names: tuple[str, ...], _work: Path, _progress: Progress
+    recipe: Recipe, training_set: TrainingSet, label_names: tuple[str, ...], _work: Path, _progress: ProgressCallback
 ) -> Fitted:
     """Train with the recipe's options."""
     rows, balanced = training_set, recipe.balanced

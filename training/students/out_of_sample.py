@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from tutelage.core.arrays import NO_LABEL, Floats, Ints, one_hot
+from tutelage.core.records import ProgressCallback
 from tutelage.loaders.rows import normalised
 from tutelage.training.students.fit import fit_student
 from tutelage.training.students.recipe import parse_student
@@ -64,7 +65,7 @@ def _default_fit(n_labels: int) -> Fit:
     return lambda texts, labels: fit_linear(texts, labels, names)
 
 
-def fit_of(student: str, label_names: tuple[str, ...], *, seed: int, progress: Callable[[str], None]) -> Fit:
+def fit_of(student: str, label_names: tuple[str, ...], *, seed: int, progress: ProgressCallback) -> Fit:
     """A ``Fit`` for the student that ``student`` names (as for ``train``), with equal weights for all rows."""
     recipe = parse_student(student, seed=seed)
 

@@ -10,16 +10,17 @@ from typing import Any
 import numpy as np
 
 from tutelage.core.compute import batch_size_per_process, has_gpu
+from tutelage.core.records import Progress, ProgressCallback
 from tutelage.training.students import frozen
 from tutelage.training.students.recipe import Recipe
-from tutelage.training.students.training_set import Fitted, Progress, TrainingSet
+from tutelage.training.students.training_set import Fitted, TrainingSet
 
 PAIRS_A_ROW = 20
 """SetFit's default: positive pairs, and as many negative pairs, for each row."""
 
 
 def fit(
-    recipe: Recipe, training_set: TrainingSet, label_names: tuple[str, ...], work: Path, progress: Progress
+    recipe: Recipe, training_set: TrainingSet, label_names: tuple[str, ...], work: Path, progress: ProgressCallback
 ) -> Fitted:
     """Fine-tune an encoder on positive and negative pairs (Tunstall et al. 2022), then fit the head.
 
@@ -28,7 +29,7 @@ def fit(
     """
     recipe = replace(recipe, batch_size=batch_size_per_process(recipe.batch_size))
     if len(np.unique(training_set.labels)) < 2:
-        progress("all rows have the same label: the encoder is not fine-tuned")
+        progress(Progress("all rows have the same label: the encoder is not fine-tuned"))
         return frozen.fit(recipe, training_set, label_names, work, progress)
     body = tuned_body(recipe, training_set, work, progress)
     return Fitted(frozen.with_head(body, recipe, training_set, label_names))
@@ -37,7 +38,7 @@ def fit(
 load = frozen.load
 
 
-def tuned_body(recipe: Recipe, training_set: TrainingSet, work: Path, progress: Progress) -> Any:
+def tuned_body(recipe: Recipe, training_set: TrainingSet, work: Path, progress: ProgressCallback) -> Any:
     """The encoder after contrastive training on pairs."""
     from setfit import SetFitModel, Trainer, TrainingArguments
     from transformers import PrinterCallback, set_seed
@@ -60,6 +61,6 @@ def tuned_body(recipe: Recipe, training_set: TrainingSet, work: Path, progress: 
     trainer.st_trainer.remove_callback(PrinterCallback)  # standard output is the command's
     trainer.st_trainer.args.dataloader_pin_memory = has_gpu()
     trainer.st_trainer.args._n_gpu = min(1, trainer.st_trainer.args.n_gpu)  # noqa: SLF001  # as in finetune
-    progress(f"fine-tuning the encoder on {2 * PAIRS_A_ROW * len(training_set)} pairs")
+    progress(Progress(f"fine-tuning the encoder on {2 * PAIRS_A_ROW * len(training_set)} pairs"))
     trainer.train_embeddings(list(training_set.texts), training_set.labels.tolist(), args=arguments)
     return body

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +18,6 @@ from tutelage.training.students.student import Student
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +11,9 @@ import click
 from tutelage.commands.console import Console, command
 
 if TYPE_CHECKING:
-    from tutelage.feedback.push import PushResult
     from tutelage.feedback.server.lifecycle import Server
-    from tutelage.project.loop import Loop
+    from tutelage.project.project import Project
+    from tutelage.project.results import Pulled, Pushed
 
 
 @command("up")
@@ -23,9 +22,7 @@ if TYPE_CHECKING:
 )
 def up_command(console: Console, *, port: int | None) -> None:
     """Start the embedded Argilla, or find the one that runs."""
-    from tutelage.feedback.server.lifecycle import up
-
-    server = up(port=port, on_progress=console.say)
+    server = console.project.up(port=port)
     console.result({"url": server.url, "annotator": server.annotator, "owner": server.owner}, sign_in_words(server))
 
 
@@ -41,32 +38,24 @@ def sign_in_words(server: Server) -> str:
 @command("down")
 def down_command(console: Console) -> None:
     """Stop the embedded Argilla; all that is in it stays."""
-    from tutelage.feedback.server.lifecycle import down
-
-    stopped = down()
+    stopped = console.project.down()
     console.result({"stopped": stopped}, "Argilla is stopped" if stopped else "no Argilla was running")
 
 
 @command("push")
 def push_command(console: Console) -> None:
     """Bring the dataset on Argilla up to date; only what changed is sent."""
-    with _loop(console) as loop:
-        pushed, dataset, is_new = loop.push()
-        data = {**_counts(pushed), "dataset": dataset.id, "created": is_new, "link": dataset.queue_link}
-        console.result(data, _push_words(console, pushed) + f"\n{dataset.queue_link}")
+    pushed = console.project.push()
+    console.result(_push_data(pushed), f"{_push_words(console, pushed)}\n{pushed.link}")
 
 
-def _counts(pushed: PushResult) -> dict[str, int]:
-    return {
-        "sent": pushed.sent,
-        "metadata_only": pushed.metadata_only,
-        "unchanged": pushed.unchanged,
-        "rejected": len(pushed.rejected),
-    }
+def _push_data(pushed: Pushed) -> dict[str, Any]:
+    return asdict(pushed) | {"rejected": len(pushed.rejected)}
 
 
-def _push_words(console: Console, pushed: PushResult) -> str:
-    rejected = f", {len(pushed.rejected)} rejected (see {console.workspace.rejects})" if pushed.rejected else ""
+def _push_words(console: Console, pushed: Pushed) -> str:
+    rejects = console.project.workspace.rejects
+    rejected = f", {len(pushed.rejected)} rejected (see {rejects})" if pushed.rejected else ""
     return f"{pushed.sent} sent, {pushed.metadata_only} metadata only, {pushed.unchanged} unchanged{rejected}"
 
 
@@ -86,29 +75,22 @@ def rank_command(console: Console, *, student: str, no_push: bool, out: Path | N
     """Rank the suggestions that look wrong, the worst first."""
     if out and out.suffix.lower() not in {".csv", ".parquet"}:
         raise click.UsageError(f"--out {out}: ends in neither .csv nor .parquet")
-    with _loop(console, with_argilla=not no_push) as loop:
-        ranks, pushed, dataset = loop.rank(student=student, seed=seed)
-        if out:
-            _write_ranks(loop, out)
-        data: dict[str, Any] = {"ranked": len(ranks), "queue": min(len(ranks), console.workspace.task.queue)}
-        words = f"{len(ranks)} records ranked"
-        if pushed and dataset:
-            data |= {**_counts(pushed), "link": dataset.queue_link}
-            words += f"; {_push_words(console, pushed)}\nthe worst first: {dataset.queue_link}"
-        console.result(data, words)
+    project = console.project
+    ranked = project.rank(student=student, seed=seed, push=not no_push)
+    if out:
+        _write_ranks(project, out)
+    data: dict[str, Any] = {"ranked": ranked.ranked, "queue": ranked.queue}
+    words = f"{ranked.ranked} records ranked"
+    if ranked.pushed:
+        data |= _push_data(ranked.pushed)
+        words += f"; {_push_words(console, ranked.pushed)}\nthe worst first: {ranked.pushed.link}"
+    console.result(data, words)
 
 
-def _write_ranks(loop: Loop, out: Path) -> None:
-    import pandas as pd
-
+def _write_ranks(project: Project, out: Path) -> None:
     from tutelage.core.files import replacing
-    from tutelage.loaders.consensus import suggest
 
-    ranks = loop.ledger.ranks()
-    ranked = [(record, suggest(record), ranks[record.id]) for record in loop.records() if record.id in ranks]
-    rows = [(r.id, r.text, s and s.label, rank.label_quality, rank.suspect_rank) for r, s, rank in ranked]
-    frame = pd.DataFrame(rows, columns=["id", "text", "suggestion", "label_quality", "suspect_rank"])
-    frame = frame.sort_values("suspect_rank")
+    frame = project.suspects()[["id", "text", "suggestion", "label_quality", "suspect_rank"]]
     with replacing(out) as temporary:
         if out.suffix.lower() == ".parquet":
             frame.to_parquet(temporary, index=False)
@@ -125,46 +107,30 @@ def pull_command(console: Console, *, push_to_hub: str, public: bool) -> None:
         from tutelage.training.hub.upload import check_repository_name
 
         check_repository_name(push_to_hub)
-    with _loop(console) as loop:
-        snapshot, is_new, fetched = loop.pull()
-        manifest = snapshot.manifest
-        data = {"snapshot": snapshot.id, "new": is_new, "path": str(snapshot.path), **fetched}
-        data |= {key: manifest[key] for key in ("records", "by_source", "tied")} | {"status": manifest["by_status"]}
-        if push_to_hub:
-            from tutelage.training.hub.upload import push_snapshot
-
-            data["hub"] = push_snapshot(snapshot, console.workspace.task, push_to_hub, private=not public)
-        console.result(data, _pull_words(data))
+    pulled = console.project.pull()
+    data, words = asdict(pulled), _pull_words(pulled)
+    if push_to_hub:
+        data["hub"] = console.project.push_snapshot_to_hub(push_to_hub, snapshot=pulled.snapshot, private=not public)
+        words += f"\n{data['hub']}"
+    console.result(data, words)
 
 
-def _pull_words(data: dict[str, Any]) -> str:
-    answers = ", ".join(f"{count} {status}" for status, count in data["by_status"].items()) or "no answers yet"
+def _pull_words(pulled: Pulled) -> str:
+    answers = ", ".join(f"{count} {status}" for status, count in pulled.by_status.items()) or "no answers yet"
     lines = [f"answers: {answers}"]
-    lines += [f"  {count} by {name}" for name, count in data["by_annotator"].items()]
-    lines += [f"  {n} by {name}, whose account was deleted (they count)" for name, n in data["by_deleted_user"].items()]
-    if data["withdrawn"]:
-        lines.append(f"  {data['withdrawn']} that were there before are withdrawn (kept in task.db, they do not count)")
-    if data["on_held_out"]:
-        lines.append(f"  {data['on_held_out']} on records that are held out now (kept in task.db, not trained on)")
-    if data["unknown_records"]:
-        lines.append(f"  {data['unknown_records']} records of the dataset are not in task.db and were left alone")
-    for uuid, count in data["other_datasets"].items():
-        lines.append(f"  {count} answers on another dataset ({uuid}) are kept apart")
-    if data["tied"]:
-        lines.append(f"open ties, not trained on: {', '.join(data['tied'])}")
-    sources = ", ".join(f"{count} {source}" for source, count in data["by_source"].items())
-    state = "new" if data["new"] else "same content as before"
-    lines.append(f"snapshot {data['snapshot']} ({state}): {data['records']} records, labels: {sources}")
-    return "\n".join([*lines, *([data["hub"]] if "hub" in data else [])])
-
-
-@contextmanager
-def _loop(console: Console, *, with_argilla: bool = True) -> Iterator[Loop]:
-    from tutelage.loaders.ledger import Ledger
-    from tutelage.project.loop import Loop, sign_in
-
-    workspace = console.workspace
-    _ = workspace.task  # a wrong task file is said before anything is opened
-    with ExitStack() as stack:
-        argilla = stack.enter_context(sign_in(console.settings)) if with_argilla else None
-        yield Loop(workspace, stack.enter_context(Ledger(workspace.db)), argilla, console.progress)
+    lines += [f"  {count} by {name}" for name, count in pulled.by_annotator.items()]
+    lines += [f"  {n} by {name}, whose account was deleted (they count)" for name, n in pulled.by_deleted_user.items()]
+    if pulled.withdrawn:
+        lines.append(f"  {pulled.withdrawn} that were there before are withdrawn (kept in task.db, they do not count)")
+    if pulled.on_held_out:
+        lines.append(f"  {pulled.on_held_out} on records that are held out now (kept in task.db, not trained on)")
+    if pulled.unknown_records:
+        lines.append(f"  {pulled.unknown_records} records of the dataset are not in task.db and were left alone")
+    for uuid, count in pulled.other_datasets.items():
+        lines.append(f"  {count} answers belong to another dataset ({uuid}) and are not used")
+    if pulled.tied:
+        lines.append(f"open ties, not trained on: {', '.join(pulled.tied)}")
+    sources = ", ".join(f"{count} {source}" for source, count in pulled.by_source.items())
+    state = "new" if pulled.new else "same content as before"
+    lines.append(f"snapshot {pulled.snapshot} ({state}): {pulled.records} records, labels: {sources}")
+    return "\n".join(lines)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from tutelage.core.settings import Settings
-    from tutelage.core.workspace import Workspace
+    from tutelage.core.records import Progress
+    from tutelage.project.project import Project
 
 
 class Console:
@@ -23,31 +23,28 @@ class Console:
 
     def __init__(self, directory: Path, *, as_json: bool) -> None:
         self.directory, self._as_json = directory, as_json
-        self._shown_at = 0.0
+        self._shown_at = self._began = 0.0
+        self._step = ""
 
     @functools.cached_property
-    def workspace(self) -> Workspace:
-        """The task directory."""
-        from tutelage.core.workspace import Workspace
+    def project(self) -> Project:
+        """The task directory and the steps on it."""
+        from tutelage.project.project import Project
 
-        return Workspace(self.directory)
-
-    @functools.cached_property
-    def settings(self) -> Settings:
-        """What the environment and the task directory's ``.env`` say."""
-        from tutelage.core.settings import load_settings
-
-        return load_settings(self.directory)
+        return Project(self.directory, progress=self.progress, say=self.say)
 
     def say(self, words: str) -> None:
         """Tell the person something by the way."""
         click.echo(words, err=True)
 
-    def progress(self, what: str) -> None:
+    def progress(self, state: Progress) -> None:
         """Show how far a step is; on a terminal only, at most ten times a second."""
-        if sys.stderr.isatty() and time.monotonic() - self._shown_at > 0.1:
-            click.echo(f"\r\x1b[K{what}", err=True, nl=False)
-            self._shown_at = time.monotonic()
+        now = time.monotonic()
+        if state.step != self._step:
+            self._step, self._began = state.step, now
+        if sys.stderr.isatty() and now - self._shown_at > 0.1:
+            click.echo(f"\r\x1b[K{progress_line(state, now - self._began)}", err=True, nl=False)
+            self._shown_at = now
 
     def result(self, data: Any, words: str) -> None:
         """Print the outcome: ``words`` for people, one JSON object of ``data`` with ``--json``."""
@@ -57,6 +54,18 @@ class Console:
             data = asdict(data) if is_dataclass(data) and not isinstance(data, type) else data
             words = json.dumps(data, ensure_ascii=False, default=str)
         click.echo(words)
+
+
+def progress_line(state: Progress, seconds: float) -> str:
+    """A step as one line, ``seconds`` after it began: with what is left where the total is known."""
+    if not state.done:
+        return state.step
+    count = f"{state.done} of {state.total}" if state.total else str(state.done)
+    line = f"{state.step}: {count} {state.unit}".rstrip()
+    if not state.total or seconds < 1:
+        return line
+    left = seconds * max(0, state.total - state.done) / state.done
+    return f"{line}, {int(left // 60)}:{int(left % 60):02d} left"
 
 
 def command(name: str) -> Callable[[Callable[..., None]], click.Command]:

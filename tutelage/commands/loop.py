@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from tutelage.commands.console import Console, command
 
 if TYPE_CHECKING:
+    from tutelage.loaders.teacher.teacher_ledger import Spent
     from tutelage.project.demo import DemoResult, Measured
-    from tutelage.project.status import Status
+    from tutelage.project.status import Status, StudentSummary
 
 
 @command("status")
 def status_command(console: Console) -> None:
     """Say where the task stands."""
-    from tutelage.project.status import status
-
-    found = status(console.workspace)
-    console.result(found, _status_words(found))
+    status = console.project.status()
+    console.result(status, _status_words(status))
 
 
 @command("demo")
@@ -56,32 +55,33 @@ def demo_command(console: Console, *, folder: Path) -> None:
     )
 
 
-def _status_words(found: Status) -> str:
+def _status_words(status: Status) -> str:
     """The status for people."""
-    reviewed = ", ".join(f"{count} {name}" for name, count in found.by_status.items()) or "none"
+    reviewed = ", ".join(f"{count} {name}" for name, count in status.by_status.items()) or "none"
     lines = [
-        f"{found.task}: {found.records} records ({reviewed})",
-        f"votes: {found.votes}, {found.abstentions} of them abstentions",
-        f"suggestions: {found.without_suggestion} records without one, {found.ties} ties",
-        f"ranked: {found.ranked}",
-        f"newest snapshot: {found.snapshot or 'none'}",
-        f"students: {len(found.students) or 'none'}; champion: {found.champion or 'none'}",
+        f"{status.task}: {status.records} records ({reviewed})",
+        f"votes: {status.votes}, {status.abstentions} of them abstentions",
+        f"suggestions: {status.without_suggestion} records without one, {status.ties} ties",
+        f"ranked: {status.ranked}",
+        f"newest snapshot: {status.snapshot or 'none'}",
+        f"students: {len(status.students) or 'none'}; champion: {status.champion or 'none'}",
     ]
-    lines += [_student(row, found.champion) for row in found.students]
-    lines += [_spent(row) for row in found.spent]
+    lines += [_student_line(student, status.champion) for student in status.students]
+    lines += [_spending_line(spending) for spending in status.spent]
     return "\n".join(lines)
 
 
-def _student(row: dict[str, Any], champion: str | None) -> str:
-    mark = "*" if row["id"] == champion else " "
-    of = f" of {row['model']}" if row["model"] else ""
-    return f"{mark} {row['id']}{of}, {row['rows']} rows of snapshot {row['snapshot']}, {row['created_at'][:16]}"
+def _student_line(student: StudentSummary, champion: str | None) -> str:
+    mark = "*" if student.id == champion else " "
+    of = f" of {student.model}" if student.model else ""
+    at = student.created_at[:16]
+    return f"{mark} {student.id}{of}, {student.rows} rows of snapshot {student.snapshot}, {at}"
 
 
-def _spent(row: dict[str, Any]) -> str:
-    words = f"asked: {row['teacher']} {row['prompt']} vote {row['vote']}: {row['calls']} records"
-    words += f", {row['tokens_in']} tokens in, {row['tokens_out']} out"
-    return words + (f", {row['cost']:.4f} USD, {row['cost'] / row['priced']:.6f} a record" if row["priced"] else "")
+def _spending_line(spent: Spent) -> str:
+    words = f"asked: {spent.teacher} {spent.prompt} vote {spent.vote}: {spent.calls} records"
+    words += f", {spent.tokens_in} tokens in, {spent.tokens_out} out"
+    return words + (f", {spent.cost:.4f} USD, {spent.cost / spent.priced:.6f} a record" if spent.priced else "")
 
 
 def _demo_table(demo: DemoResult) -> str:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tutelage.training.prediction.predict import PredictResult
+    from tutelage.training.prediction.serve import Address
 
 _WHICH = click.option(
     "--student", default="", metavar="ID|champion", help="Which one (default: the champion, else the newest)."
@@ -51,22 +52,11 @@ def predict_command(
     IN is CSV, JSONL, Parquet, hf://owner/name, or - for standard input (JSON or plain lines). OUT
     ends in .parquet, .csv or .jsonl, or is - for JSON lines on standard output.
     """
-    from tutelage.loaders.sources import Source
-    from tutelage.training.prediction.job import PredictionJob
-    from tutelage.training.prediction.predict import predict
-    from tutelage.training.registry import find_student
-
-    workspace = console.workspace
-    job = PredictionJob(
-        workspace=workspace,
-        entry=find_student(workspace.students, student),
-        source=Source(source, encoding, split),
-        out=out,
-        text=text,
-        id=id_,
+    project = console.project
+    done = project.predict_file(
+        source, out, text=text, id=id_, student=student, engine=engine, split=split, encoding=encoding
     )
-    done = predict(job, engine, say=console.say, progress=console.progress)
-    words = _summary(done, workspace.rejects)
+    words = _summary(done, project.workspace.rejects)
     if out == "-":
         console.say(words)  # standard output holds the predictions
     else:
@@ -101,16 +91,18 @@ def serve_student_command(
     console: Console, *, student: str, engine: str, host: str, port: int, max_body: int, max_texts: int, max_length: int
 ) -> None:
     """Answer over HTTP like the Hub's text-classification pipeline, until interrupted."""
-    from tutelage.training.prediction.batching import ready_student
-    from tutelage.training.prediction.serve import RequestLimits, check_installed, listen, make_app, serve, url_of
-    from tutelage.training.registry import find_student
 
-    check_installed()
-    with listen(host, port) as listening:
-        entry = find_student(console.workspace.students, student)
-        chosen, classifier = ready_student(console.workspace, entry, engine, console.say)
-        app = make_app(entry, chosen, classifier, RequestLimits(body=max_body, texts=max_texts, length=max_length))
-        url = url_of(listening)
-        where = {"url": url, "student": entry.id, "engine": chosen.name}
-        console.result(where, f"{entry.id} with {chosen.name} answers on {url}; Ctrl-C ends it")
-        serve(app, listening)
+    def announce(address: Address) -> None:
+        words = f"{address.student} with {address.engine} answers on {address.url}; Ctrl-C ends it"
+        console.result(address, words)
+
+    console.project.serve(
+        student=student,
+        engine=engine,
+        host=host,
+        port=port,
+        max_body=max_body,
+        max_texts=max_texts,
+        max_length=max_length,
+        on_ready=announce,
+    )

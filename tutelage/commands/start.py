@@ -10,8 +10,7 @@ import click
 from tutelage.commands.console import Console, command
 
 if TYPE_CHECKING:
-    from tutelage.loaders.load import Columns, LoadResult
-    from tutelage.loaders.sources import Source
+    from tutelage.loaders.load import LoadResult
 
 
 @click.command("init")
@@ -40,10 +39,7 @@ def init_command(directory: Path, one: tuple[str, ...], several: str, *, as_json
 @click.option("--encoding", default="utf-8", show_default=True, help="Encoding of a text file.")
 def load_command(console: Console, source: str, *, text: str, id_: str, gold: str, split: str, encoding: str) -> None:
     """Load texts from a CSV, JSONL or Parquet file or from hf://owner/name."""
-    from tutelage.loaders.load import Columns
-    from tutelage.loaders.sources import Source
-
-    _load(console, Source(source, encoding, split), Columns(text=text, id=id_, gold=gold))
+    _say(console, console.project.load(source, text=text, id=id_, gold=gold, split=split, encoding=encoding))
 
 
 @command("import")
@@ -79,34 +75,14 @@ def import_command(
     encoding: str,
 ) -> None:
     """Import recorded votes, with their reasons, and labels that the data already has."""
-    from tutelage.loaders.load import Columns, vote_columns
-    from tutelage.loaders.sources import Source
-
-    source = Source(file, encoding, split)
-    _load(
-        console, source, Columns(text=text, id=id_, given=given, gold=gold, votes=vote_columns(votes, source, teacher))
+    result = console.project.import_votes(
+        file, text=text, votes=votes, id=id_, given=given, gold=gold, teacher=teacher, split=split, encoding=encoding
     )
+    _say(console, result)
 
 
-def _load(console: Console, source: Source, columns: Columns) -> None:
-    from tutelage.core.rejects import Rejects
-    from tutelage.loaders.gold import add_gold
-    from tutelage.loaders.ledger import Ledger
-    from tutelage.loaders.load import load
-
-    workspace = console.workspace
-    task = workspace.task
-    with Ledger(workspace.db) as ledger:
-        loaded = load(
-            source,
-            columns,
-            ledger,
-            Rejects(workspace.rejects),
-            names_label=task.read_label,
-            progress=lambda rows: console.progress(f"{rows} rows"),
-        )
-    add_gold(workspace.gold, loaded.gold)
-    console.result(loaded, _summary(loaded, workspace.rejects))
+def _say(console: Console, result: LoadResult) -> None:
+    console.result(result, _summary(result, console.project.workspace.rejects))
 
 
 def _summary(loaded: LoadResult, rejects: Path) -> str:

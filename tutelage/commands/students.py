@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,7 +11,7 @@ import click
 from tutelage.commands.console import Console, command
 
 if TYPE_CHECKING:
-    from tutelage.core.workspace import Workspace
+    from tutelage.training.evaluation.evaluate import Evaluation
     from tutelage.training.train import TrainResult
 
 
@@ -22,21 +24,38 @@ if TYPE_CHECKING:
 @click.option("--snapshot", default=None, metavar="ID", help="Which snapshot (default: the newest).")
 @click.option("--seed", type=int, default=None, help="Seed of everything random (default: 42).")
 @click.option("--learning-rate", type=float, default=None, help="Peak learning rate (default: 2e-5).")
-@click.option("--epochs", type=int, default=None, help="At most so many epochs (default: 10).")
-@click.option("--batch-size", type=int, default=None, help="Rows a step, of all processes together (default: 16).")
+@click.option("--epochs", type=int, default=None, help="Maximum number of epochs (default: 10).")
 @click.option(
-    "--accumulate", type=int, default=None, help="Steps that make one update, for little memory (default: 1)."
+    "--batch-size", type=int, default=None, help="Global batch size: rows per step over all processes (default: 16)."
 )
-@click.option("--max-length", type=int, default=None, help="Tokens after which a text is cut (default: 256).")
-@click.option("--validation", type=float, default=None, help="Share of rows that choose the best epoch (default: 0.1).")
-@click.option("--patience", type=int, default=None, help="Epochs without gain before stopping (default: 3).")
 @click.option(
-    "--class-weights/--no-class-weights", default=None, help="Each label weighs the same (default: not in encoders)."
+    "--accumulate", type=int, default=None, help="Gradient accumulation steps, for little memory (default: 1)."
 )
-@click.option("--soft-targets", is_flag=True, default=None, help="Learn the shares of the votes, not their majority.")
-@click.option("--human-weight", type=float, default=None, help="Weight of a label that a person gave (default: 2).")
+@click.option("--max-length", type=int, default=None, help="Tokens after which a text is truncated (default: 256).")
 @click.option(
-    "--suspects-out", type=float, default=None, help="Share of unreviewed rows, the worst by label quality, left out."
+    "--validation",
+    type=float,
+    default=None,
+    help="Validation split that selects the best epoch (default: 0.1).",
+)
+@click.option("--patience", type=int, default=None, help="Early stopping: epochs without improvement (default: 3).")
+@click.option(
+    "--class-weights/--no-class-weights",
+    default=None,
+    help="Balanced class weights (default: all kinds but fine-tuned encoders).",
+)
+@click.option(
+    "--soft-targets",
+    is_flag=True,
+    default=None,
+    help="Train on soft labels (vote proportions).",
+)
+@click.option("--human-weight", type=float, default=None, help="Sample weight of labels from people (default: 2).")
+@click.option(
+    "--suspects-out",
+    type=float,
+    default=None,
+    help="Share of unreviewed rows with the lowest label quality to leave out.",
 )
 @click.option("--push-to-hub", default="", metavar="OWNER/NAME", help="Upload the student to the Hub, private.")
 @click.option("--public", is_flag=True, help="With --push-to-hub: a repository that is made now is public.")
@@ -44,30 +63,22 @@ def train_command(
     console: Console, *, student: str, snapshot: str | None, push_to_hub: str, public: bool, **options: Any
 ) -> None:
     """Train a student on a snapshot, without the holdout."""
-    from dataclasses import asdict
-
     from tutelage.core.compute import is_main
-    from tutelage.training.train import train
 
     if push_to_hub:
         from tutelage.training.hub.upload import check_repository_name
 
         check_repository_name(push_to_hub)
-    workspace = console.workspace
-    trained = train(workspace, student, snapshot=snapshot, options=options, progress=console.progress)
+    trained = console.project.train(student, snapshot=snapshot, **options)
     if not is_main():
         return
     if trained.idle_options:
         console.say(f"without effect on this student: --{', --'.join(trained.idle_options).replace('_', '-')}")
-    address = _push(workspace, trained.id, push_to_hub, public=public) if push_to_hub else ""
-    console.result(asdict(trained) | {"hub": address}, _summary(trained) + (f"\n{address}" if address else ""))
-
-
-def _push(workspace: Workspace, student: str, repo: str, *, public: bool) -> str:
-    from tutelage.training.hub.upload import push_student
-    from tutelage.training.registry import find_student
-
-    return push_student(find_student(workspace.students, student), repo, private=not public)
+    data, words = asdict(trained) | {"hub": ""}, _summary(trained)
+    if push_to_hub:
+        data["hub"] = console.project.push_student_to_hub(push_to_hub, student=trained.id, private=not public)
+        words += f"\n{data['hub']}"
+    console.result(data, words)
 
 
 def _summary(trained: TrainResult) -> str:
@@ -93,8 +104,8 @@ def _summary(trained: TrainResult) -> str:
 )
 @click.option("--against", default="", metavar="ID|champion", help="A second student on the same rows.")
 @click.option("--teachers", is_flag=True, help="Measure the teachers instead: each prompt and number of votes.")
-@click.option("--margin", type=float, default=0.02, show_default=True, help="Difference up to which two are on par.")
-@click.option("--curve", is_flag=True, help="Also train again on parts of the snapshot: the learning curve.")
+@click.option("--margin", type=float, default=0.02, show_default=True, help="Equivalence margin in accuracy.")
+@click.option("--curve", is_flag=True, help="Also measure the learning curve: train on parts of the snapshot.")
 @click.option("--split", default="test", show_default=True, help="Split of an hf:// dataset.")
 @click.option("--encoding", default="utf-8", show_default=True, help="Encoding of a text file.")
 def evaluate_command(
@@ -117,62 +128,43 @@ def evaluate_command(
 
     FILE is CSV, JSONL, Parquet or hf://owner/name; without one, the task's own holdout.
     """
-    from dataclasses import asdict, replace
-
     from tutelage.commands.tables import describe_evaluation, describe_teachers
-    from tutelage.loaders.sources import Source
-    from tutelage.training.evaluation.evaluate import evaluate, write_report
-    from tutelage.training.evaluation.gold_set import GoldColumns, load_gold_set, load_holdout
-    from tutelage.training.evaluation.learning_curve import SHARES, learning_curve
-    from tutelage.training.evaluation.teacher_comparison import compare_teachers
-    from tutelage.training.registry import find_student
 
-    workspace = console.workspace
-    columns = GoldColumns(text=text, gold=gold, id=id_, votes=votes)
-    sheet = load_gold_set(workspace, Source(file, encoding, split), columns) if file else load_holdout(workspace)
-    if sheet.rejected:
-        console.say(f"{sheet.rejected} rows of {sheet.name} could not be used; see {workspace.rejects}")
+    project, source = console.project, {"text": text, "gold": gold, "id": id_, "split": split, "encoding": encoding}
     if teachers:
-        table = compare_teachers(workspace, sheet)
+        table = project.compare_teachers(file, votes=votes, **source)
         console.result(table, describe_teachers(table))
         return
-    entry, second = (
-        find_student(workspace.students, student),
-        find_student(workspace.students, against) if against else None,
+    measured = project.evaluate(
+        file, votes=votes, student=student, against=against, margin=margin, curve=curve, **source
     )
-    if second and second.id == entry.id:
-        raise click.UsageError(f"--against {against}: is the same student, {entry.id}; name another")
-    found = evaluate(workspace, entry, sheet, against=second, margin=margin)
-    for name in found.only_equal:
-        console.say(
-            f"the snapshot of {name} is gone or damaged: near-duplicates of its training texts were not looked for"
-        )
-    as_json, as_png = write_report(workspace, found)
-    if curve:
-        found = replace(found, curve=tuple(learning_curve(workspace, entry, sheet, progress=console.progress)))
-        as_json, as_png = write_report(workspace, found)
-        if len(found.curve) < len(SHARES):
-            console.say(f"learning curve: {len(SHARES) - len(found.curve)} parts lack a label and are left out")
-    data = asdict(found) | {"report": str(as_json), "figure": str(as_png)}
-    console.result(data, f"{describe_evaluation(found)}\n\n{as_json}\n{as_png}")
+    evaluation = measured.evaluation
+    for warning in _warnings(evaluation, curve=curve):
+        console.say(warning)
+    data = asdict(evaluation) | {"report": str(measured.report), "figure": str(measured.figure)}
+    console.result(data, f"{describe_evaluation(evaluation)}\n\n{measured.report}\n{measured.figure}")
+
+
+def _warnings(evaluation: Evaluation, *, curve: bool) -> Iterator[str]:
+    from tutelage.training.evaluation.learning_curve import SHARES
+
+    for name in evaluation.only_equal:
+        yield f"the snapshot of {name} is gone or damaged: near-duplicates of its training texts were not looked for"
+    if curve and len(evaluation.curve) < len(SHARES):
+        yield f"learning curve: {len(SHARES) - len(evaluation.curve)} parts lack a label and are left out"
 
 
 @command("promote")
 @click.argument("student")
 def promote_command(console: Console, *, student: str) -> None:
-    """Make a student the champion: the one that predict, rank and serve use."""
-    from tutelage.training.registry import champion_id, promote_student
-
-    before = champion_id(console.workspace.students)
-    entry = promote_student(console.workspace.students, student, why="promote")
-    already = " already" if entry.id == before else ""
-    console.result({"champion": entry.id}, f"the champion is{already} {entry.id}")
+    """Make a student the champion: the one that predict and serve-student use."""
+    change = console.project.promote(student)
+    already = " already" if change.champion == change.before else ""
+    console.result({"champion": change.champion}, f"the champion is{already} {change.champion}")
 
 
 @command("rollback")
 def rollback_command(console: Console) -> None:
     """Make the champion before this one the champion again."""
-    from tutelage.training.registry import rollback_champion
-
-    entry = rollback_champion(console.workspace.students)
-    console.result({"champion": entry.id}, f"the champion is {entry.id} again")
+    change = console.project.rollback()
+    console.result({"champion": change.champion}, f"the champion is {change.champion} again")

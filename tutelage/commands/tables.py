@@ -54,12 +54,11 @@ def _per_label(scores: Scores) -> str:
 
 
 def _calibrated(e: Evaluation) -> str:
-    found = e.calibration[e.student]
-    words = f"calibration error {found.error:.3f}"
-    if found.temperature is not None:
-        words += (
-            f", {found.error_with_temperature:.3f} at temperature {found.temperature:.2f} (fitted on validation rows)"
-        )
+    calibration = e.calibration[e.student]
+    words = f"calibration error {calibration.error:.3f}"
+    if calibration.temperature is not None:
+        scaled = f"{calibration.error_with_temperature:.3f} at temperature {calibration.temperature:.2f}"
+        words += f", {scaled} (fitted on validation rows)"
     return words
 
 
@@ -80,15 +79,15 @@ def compared(comparison: Comparison, first: str, second: str) -> str:
     """One sentence for people."""
     c, points = comparison, 100 * comparison.margin
     low, high = (f"{100 * value:+.1f}" for value in c.accuracy_difference_interval)
-    shown = f"accuracy {100 * c.accuracy_difference:+.1f} points [{low}, {high}], McNemar p = {c.p_value:.3g}"
-    said = {
+    details = f"accuracy {100 * c.accuracy_difference:+.1f} points [{low}, {high}], McNemar p = {c.p_value:.3g}"
+    verdicts = {
         "better": f"{first} is better than {second}",
         "worse": f"{first} is worse than {second}",
-        "on par": f"{first} is on par with {second} (within {points:g} points)",
-        "undecided": f"{first} against {second}: no difference shown, and {c.rows} rows are too few"
-        f" to show that they are within {points:g} points",
+        "on par": f"{first} is on par with {second} (±{points:g} points)",
+        "undecided": f"{first} against {second}: no significant difference; {c.rows} rows cannot establish parity"
+        f" (±{points:g} points)",
     }
-    return f"{said[c.verdict]}: {shown}"
+    return f"{verdicts[c.verdict]}: {details}"
 
 
 def describe_teachers(table: TeacherTable) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -11,11 +9,8 @@ import click
 from tutelage.commands.console import Console, command
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tutelage.loaders.teacher.annotate import AnnotateResult
     from tutelage.loaders.teacher.plan import PlannedPanel
-    from tutelage.loaders.teacher.session import Session
 
 
 @command("annotate")
@@ -24,23 +19,13 @@ if TYPE_CHECKING:
 @click.option("--votes", type=click.IntRange(1, 99), metavar="N", help="Votes of each prompt (default: the task's).")
 def annotate_command(console: Console, *, only_plan: bool, budget: float | None, votes: int | None) -> None:
     """Ask the task's teachers for the votes that are missing."""
-    from tutelage.loaders.teacher.session import Session
-
-    session = Session.of(console.workspace, votes=votes)
     if only_plan:
-        _plan(console, session)
+        plan = console.project.plan_annotation(votes=votes)
+        lines = [*map(_planned, plan.panels), f"together at most {plan.calls} calls, {_dollars(plan.cost)}"]
+        console.result(plan, "\n".join(lines))
     else:
-        _run(console, session, budget)
-
-
-def _plan(console: Console, session: Session) -> None:
-    panels = session.plan()
-    calls = sum(panel.calls for panel in panels)
-    costs = [panel.cost for panel in panels if panel.calls]
-    cost = None if None in costs else sum(cost for cost in costs if cost)
-    lines = [*map(_planned, panels), f"together at most {calls} calls, {_dollars(cost)}"]
-    data = {"calls": calls, "cost": cost, "panels": [asdict(panel) for panel in panels]}
-    console.result(data, "\n".join(lines))
+        result = console.project.annotate(votes=votes, budget=budget)
+        console.result(result, _summary(result))
 
 
 def _planned(panel: PlannedPanel) -> str:
@@ -55,25 +40,6 @@ def _planned(panel: PlannedPanel) -> str:
 
 def _dollars(cost: float | None) -> str:
     return "cost unknown (the task lists no price)" if cost is None else f"{cost:.4f} USD"
-
-
-def _run(console: Console, session: Session, budget: float | None) -> None:
-    done = session.run(budget=budget, progress=_progress(console))
-    console.result(done, _summary(done))
-
-
-def _progress(console: Console) -> Callable[[AnnotateResult, int], None]:
-    began = time.monotonic()
-
-    def show(done: AnnotateResult, missing: int) -> None:
-        rate = done.votes / max(time.monotonic() - began, 1e-9)
-        left = max(0, missing - done.votes - done.saved) / rate
-        console.progress(
-            f"{done.votes} of {missing} votes, {rate:.1f}/s, {done.cost:.4f} USD,"
-            f" {int(left // 60)}:{int(left % 60):02d} left"
-        )
-
-    return show
 
 
 def _summary(done: AnnotateResult) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -81,3 +82,30 @@ class Rank:
     record_id: str
     label_quality: float
     suspect_rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a step is.
+
+    Parameters
+    ----------
+    step
+        What is being done, for people.
+    done, total
+        How many of how many; ``total`` is None where nobody knows, or nothing is counted.
+    unit
+        What is counted.
+    """
+
+    step: str
+    done: int = 0
+    total: int | None = None
+    unit: str = ""
+
+
+ProgressCallback = Callable[[Progress], None]
+
+
+def unreported(_progress: Progress) -> None:
+    """Where nobody wants to know how far a step is."""

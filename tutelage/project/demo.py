@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tutelage.core.files import write_text
-from tutelage.core.rejects import Rejects
 from tutelage.core.workspace import Workspace
 from tutelage.feedback.client import ArgillaClient, Dataset
 from tutelage.feedback.scripted_annotator import ScriptedAnnotator
-from tutelage.feedback.snapshot import Snapshot
-from tutelage.loaders.gold import add_gold, read_gold
+from tutelage.feedback.snapshot import Snapshot, load_snapshot
+from tutelage.loaders.gold import read_gold
 from tutelage.loaders.ledger import Ledger
 from tutelage.loaders.load import Columns, load, vote_columns
 from tutelage.loaders.sources import Source
@@ -71,49 +70,48 @@ def make_workspace(directory: Path) -> Workspace:
 def run_demo(workspace: Workspace, server: Server, say: Say) -> DemoResult:
     """Import, push, rank, review, pull, train, measure."""
     owner = ArgillaClient(server.url, server.api_key, annotator=server.annotator)
+    _import(workspace, say)
     with Ledger(workspace.db) as ledger, owner as argilla:
         loop = Loop(workspace, ledger, argilla)
-        _import(workspace, ledger, say)
-        dataset = _push_and_rank(loop, say)
-        taught = loop.pull()[0]
-        before = _measure(workspace, taught, say)
-        answers = _review(workspace, server, dataset)
-        changed = _changed(taught, answers)
+        link = _push_and_rank(loop, say)
+        teacher_only = load_snapshot(workspace.snapshots, loop.pull().snapshot)
+        before = _measure(workspace, teacher_only, say)
+        answers = _review(workspace, server, loop.dataset())
+        changed = _changed(teacher_only, answers)
         say(f"review: {len(answers)} answers through Argilla's API, {changed} of them not what was suggested")
-        snapshot = loop.pull()[0]
-        say(f"pull: snapshot {snapshot.id} with {snapshot.manifest['by_source']['human']} labels from people")
-        after = _measure(workspace, snapshot, say)
+        pulled = loop.pull()
+        say(f"pull: snapshot {pulled.snapshot} with {pulled.by_source['human']} labels from people")
+        after = _measure(workspace, load_snapshot(workspace.snapshots, pulled.snapshot), say)
         return DemoResult(
             directory=str(workspace.root),
-            records=int(snapshot.manifest["records"]),
+            records=pulled.records,
             holdout=before.student.rows,
             reviewed=len(answers),
             changed=changed,
             before=before,
             after=after,
-            link=dataset.queue_link,
+            link=link,
         )
 
 
-def _changed(taught: Snapshot, answers: dict[str, str]) -> int:
-    suggestions = taught.frame().set_index("id")["suggestion"]
+def _changed(teacher_only: Snapshot, answers: dict[str, str]) -> int:
+    suggestions = teacher_only.frame().set_index("id")["suggestion"]
     return sum(suggestions[record_id] != label for record_id, label in answers.items())
 
 
-def _import(workspace: Workspace, ledger: Ledger, say: Say) -> None:
+def _import(workspace: Workspace, say: Say) -> None:
     source = Source(str(SAMPLE / "sample.csv"))
     columns = Columns(text="text", id="id", gold="gold", votes=vote_columns(VOTES, source, "sample-teacher"))
-    loaded = load(source, columns, ledger, Rejects(workspace.rejects), names_label=workspace.task.read_label)
-    add_gold(workspace.gold, loaded.gold)
-    say(f"import: {loaded.new} sample sentences with {loaded.answers} votes, {loaded.abstentions} of them abstentions")
+    result = load(workspace, source, columns)
+    say(f"import: {result.new} sample sentences with {result.answers} votes, {result.abstentions} of them abstentions")
 
 
-def _push_and_rank(loop: Loop, say: Say) -> Dataset:
-    pushed, dataset, _ = loop.push()
-    ranks, _, _ = loop.rank()
+def _push_and_rank(loop: Loop, say: Say) -> str:
+    pushed = loop.push()
+    ranked = loop.rank()
     say(f"push: {pushed.sent} records are in Argilla, the holdout stays out")
-    say(f"rank: {len(ranks)} records, the worst first")
-    return dataset
+    say(f"rank: {ranked.ranked} records, the worst first")
+    return pushed.link
 
 
 def _review(workspace: Workspace, server: Server, dataset: Dataset) -> dict[str, str]:
@@ -138,8 +136,8 @@ def _measure(workspace: Workspace, snapshot: Snapshot, say: Say) -> Measured:
 
     trained = train(workspace, "linear", snapshot=snapshot.id)
     say(f"train: {trained.id} on {trained.rows} records")
-    found = evaluate(workspace, find_student(workspace.students, trained.id), load_holdout(workspace))
+    evaluation = evaluate(workspace, find_student(workspace.students, trained.id), load_holdout(workspace))
     gold = read_gold(workspace.gold)
     frame = snapshot.frame()
     right = frame["label"] == frame["id"].map(gold)
-    return Measured(float(right.mean()), found.scores[trained.id])
+    return Measured(float(right.mean()), evaluation.scores[trained.id])

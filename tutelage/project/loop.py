@@ -1,25 +1,26 @@
-"""Steps of the loop that need several rooms: signing in, push, rank with a student, pull."""
+"""The steps that people's work goes through: push, rank, pull."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from tutelage.core.errors import ServerError, TutelageError
-from tutelage.core.records import Rank, Record
+from tutelage.core.records import Progress, Rank, Record, unreported
 from tutelage.core.rejects import Reject, Rejects
 from tutelage.core.settings import Settings
 from tutelage.core.workspace import Workspace
 from tutelage.feedback.client import ArgillaClient, Dataset
 from tutelage.feedback.curate import Curated, curate
 from tutelage.feedback.pull import Fetched, by_record, fetch
-from tutelage.feedback.push import Push, PushResult
-from tutelage.feedback.snapshot import Snapshot, write_snapshot
+from tutelage.feedback.push import Push, PushResult, Suggested
+from tutelage.feedback.snapshot import write_snapshot
+from tutelage.loaders.consensus import suggest
 from tutelage.loaders.holdout import HeldOut, held_out
 from tutelage.loaders.ledger import Ledger
+from tutelage.project.results import Pulled, Pushed, Ranked
 
 
 def sign_in(settings: Settings, data_dir: Path | None = None) -> ArgillaClient:
@@ -51,17 +52,7 @@ class Loop:
     workspace: Workspace
     ledger: Ledger
     argilla: ArgillaClient | None = None
-    progress: Callable[[str], None] = field(default=lambda _words: None)
-
-    def records(self) -> list[Record]:
-        """All records but the holdout.
-
-        Raises
-        ------
-        TutelageError
-            When there is none.
-        """
-        return self._parted()[0]
+    progress: Callable[[Progress], None] = field(default=unreported)
 
     @cached_property
     def _holdout(self) -> HeldOut:
@@ -81,19 +72,31 @@ class Loop:
 
     # Push
 
-    def push(self) -> tuple[PushResult, Dataset, bool]:
-        """Make the dataset if it is missing and send what changed; also says whether it was made now."""
-        records = self.records()
-        dataset, is_new = self._argilla.ensure_dataset(self.workspace.task)
-        return self._send(dataset, records), dataset, is_new
+    def push(self) -> Pushed:
+        """Make the dataset if it is missing and send what changed."""
+        records, _ = self._parted()
+        dataset, created = self._argilla.ensure_dataset(self.workspace.task)
+        return self._send(dataset, [(record, suggest(record)) for record in records], created=created)
 
-    def _send(self, dataset: Dataset, records: list[Record]) -> PushResult:
-        pushing = Push(self.ledger, dataset, self.workspace.task, lambda done: self.progress(f"{done} records sent"))
-        pushed = pushing.run(iter(records), self.ledger.ranks())
-        Rejects(self.workspace.rejects).add(
-            Reject(source="push", id=record_id, reason=why) for record_id, why in pushed.rejected.items()
+    def _send(self, dataset: Dataset, suggested: Sequence[Suggested], *, created: bool = False) -> Pushed:
+        def report(done: int) -> None:
+            self.progress(Progress("sending to Argilla", done, len(suggested), "records"))
+
+        result = Push(self.ledger, dataset, self.workspace.task, report).run(suggested, self.ledger.ranks())
+        self._reject(result)
+        return Pushed(
+            sent=result.sent,
+            metadata_only=result.metadata_only,
+            unchanged=result.unchanged,
+            rejected=result.rejected,
+            dataset=dataset.id,
+            created=created,
+            link=dataset.queue_link,
         )
-        return pushed
+
+    def _reject(self, result: PushResult) -> None:
+        rejects = (Reject(source="push", id=record_id, reason=why) for record_id, why in result.rejected.items())
+        Rejects(self.workspace.rejects).add(rejects)
 
     @property
     def _argilla(self) -> ArgillaClient:
@@ -101,7 +104,14 @@ class Loop:
             raise ServerError("this step needs Argilla; start it with: tutelage up")
         return self.argilla
 
-    def _dataset(self) -> Dataset:
+    def dataset(self) -> Dataset:
+        """The task's dataset on Argilla.
+
+        Raises
+        ------
+        ServerError
+            When nothing was pushed yet.
+        """
         dataset = self._argilla.dataset(self.workspace.task)
         if dataset is None:
             raise ServerError(
@@ -111,12 +121,12 @@ class Loop:
 
     # Pull
 
-    def pull(self) -> tuple[Snapshot, bool, dict[str, Any]]:
-        """Fetch all answers and freeze a snapshot; also says whether it is new, and what was fetched.
+    def pull(self) -> Pulled:
+        """Fetch all answers and freeze a snapshot.
 
         Answers on records that were pushed before they became the holdout are kept too, and not used.
         """
-        dataset, task = self._dataset(), self.workspace.task
+        dataset, task = self.dataset(), self.workspace.task
         records, held = self._parted()
         fetched = self._fetch(dataset, records, held)
         on_held_out = sum(len(fetched.responses[record_id]) for record_id in held & fetched.responses.keys())
@@ -124,24 +134,40 @@ class Loop:
         curated = curate(records, fetched.responses, self.ledger.ranks())
         origin = {"server": dataset.remote.url, "dataset": dataset.id, "name": task.dataset_name, **summary}
         snapshot, is_new = write_snapshot(self.workspace.snapshots, task, curated, origin)
-        return snapshot, is_new, summary
+        manifest = snapshot.manifest
+        return Pulled(
+            snapshot=snapshot.id,
+            new=is_new,
+            path=str(snapshot.path),
+            records=manifest["records"],
+            by_source=manifest["by_source"],
+            status=manifest["by_status"],
+            tied=tuple(manifest["tied"]),
+            **summary,
+        )
 
     def _fetch(self, dataset: Dataset, records: list[Record], held: frozenset[str]) -> Fetched:
+        self.progress(Progress("reading answers from Argilla"))
         known = held | {record.id for record in records}
         return fetch(self.ledger, dataset, self._argilla.users(self.workspace.task), known)
 
     # Rank
 
-    def rank(self, *, student: str = "linear", seed: int = 0) -> tuple[list[Rank], PushResult | None, Dataset | None]:
+    def rank(self, *, student: str = "linear", seed: int = 0) -> Ranked:
         """Rank what nobody has reviewed; with Argilla, look for new answers first and send the ranks after."""
-        dataset = self._dataset() if self.argilla else None
+        dataset = self.dataset() if self.argilla else None
         records, held = self._parted()
         if dataset:
             self._fetch(dataset, records, held)
         curated = self._curated(records, dataset.id if dataset else self.ledger.latest_dataset())
         ranks = self._rank(curated, student, seed)
         self.ledger.set_ranks(ranks)
-        return ranks, self._send(dataset, records) if dataset else None, dataset
+        pushed = self._send_ranked(dataset, curated) if dataset else None
+        return Ranked(ranked=len(ranks), queue=min(len(ranks), self.workspace.task.queue), pushed=pushed)
+
+    def _send_ranked(self, dataset: Dataset, curated: list[Curated]) -> Pushed:
+        self._argilla.refresh(dataset, self.workspace.task)
+        return self._send(dataset, [(item.record, item.suggestion) for item in curated])
 
     def _curated(self, records: list[Record], dataset: str | None) -> list[Curated]:
         responses = by_record(self.ledger.responses(dataset)) if dataset else {}
@@ -156,13 +182,13 @@ class Loop:
         return rank_records(curated, task, read_pred_probs(self.workspace.pred_probs, task.label_names), seed=seed)
 
     def _write_pred_probs(self, curated: list[Curated], student: str, seed: int) -> None:
-        """What the training room hands to the ranking, through a file."""
+        """What the student hands to the ranking, through a file."""
         from tutelage.core.pred_probs import write_pred_probs
         from tutelage.training.students.out_of_sample import fit_of, out_of_sample
 
         names = self.workspace.task.label_names
         labels = self.workspace.task.indices(item.label for item in curated)
-        self.progress("probabilities out of sample")
+        self.progress(Progress("out-of-sample probabilities"))
         fit = fit_of(student, names, seed=seed, progress=self.progress)
         probs = out_of_sample([item.record.text for item in curated], labels, len(names), seed=seed, fit=fit)
         write_pred_probs(self.workspace.pred_probs, [item.record.id for item in curated], names, probs)

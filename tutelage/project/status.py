@@ -3,28 +3,64 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 from tutelage.core.errors import SnapshotError
 from tutelage.core.workspace import Workspace
 from tutelage.feedback.curate import curate
 from tutelage.feedback.pull import by_record
 from tutelage.feedback.snapshot import load_snapshot
-from tutelage.loaders.teacher.teacher_ledger import TeacherLedger
+from tutelage.loaders.teacher.teacher_ledger import Spent, TeacherLedger
 
 if TYPE_CHECKING:
     from tutelage.training.registry import Entry
 
-_OF_A_STUDENT = ("id", "kind", "model", "rows", "snapshot", "created_at")
+
+@dataclass(frozen=True, kw_only=True)
+class StudentSummary:
+    """A student.
+
+    Parameters
+    ----------
+    id, kind, model
+        Its name, the kind of student, and the model that it started from.
+    rows, snapshot
+        On how many texts of which snapshot it was trained.
+    created_at
+        When, in ISO 8601.
+    """
+
+    id: str
+    kind: str
+    model: str
+    rows: int
+    snapshot: str
+    created_at: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """Counts of the records and of what machines and people said of them; the newest snapshot; the students.
+    """Where a task stands.
 
-    ``students``, the newest last: id, kind, model, training rows, snapshot and time of each.
-    ``spent``: calls, tokens, cost in US dollars and seconds of each teacher, prompt and vote that was asked.
+    Parameters
+    ----------
+    task
+        Its name.
+    records, votes, abstentions
+        How many there are; abstentions are votes that name no label.
+    without_suggestion, ties
+        Records that nothing is suggested for, and those whose suggestion is one of several equals.
+    ranked
+        Records that have a suspect rank.
+    by_status
+        Records that are pending, reviewed, discarded or tied.
+    snapshot
+        The newest one's id; None before the first.
+    students, champion
+        The newest last; the champion's id.
+    spent
+        What each vote of each teacher's prompt cost so far.
     """
 
     task: str
@@ -36,9 +72,9 @@ class Status:
     ranked: int
     by_status: dict[str, int]
     snapshot: str | None
-    students: list[dict[str, Any]]
+    students: tuple[StudentSummary, ...]
     champion: str | None
-    spent: list[dict[str, Any]]
+    spent: tuple[Spent, ...]
 
 
 def status(workspace: Workspace) -> Status:
@@ -53,7 +89,7 @@ def status(workspace: Workspace) -> Status:
 
     task = workspace.task
     with TeacherLedger(workspace.db) as ledger:
-        spent = [asdict(row) for row in ledger.spent()]
+        spent = tuple(ledger.spent())
         dataset, ranks = ledger.latest_dataset(), ledger.ranks()
         responses = by_record(ledger.responses(dataset)) if dataset else {}
         curated = curate(ledger.records(task), responses, ranks)
@@ -68,14 +104,15 @@ def status(workspace: Workspace) -> Status:
         ranked=len(ranks),
         by_status=dict(Counter(item.status for item in curated)),
         snapshot=_newest_snapshot(workspace),
-        students=[_about(entry) for entry in list_students(workspace.students)],
+        students=tuple(_summary(entry) for entry in list_students(workspace.students)),
         champion=champion_id(workspace.students),
         spent=spent,
     )
 
 
-def _about(entry: Entry) -> dict[str, Any]:
-    return {name: getattr(entry.manifest, name) for name in _OF_A_STUDENT}
+def _summary(entry: Entry) -> StudentSummary:
+    names = (field.name for field in fields(StudentSummary))
+    return StudentSummary(**{name: getattr(entry.manifest, name) for name in names})
 
 
 def _newest_snapshot(workspace: Workspace) -> str | None:

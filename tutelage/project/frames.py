@@ -1,0 +1,175 @@
+"""What a task holds, as pandas frames: records, votes, suspects, responses, curated labels, students."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from tutelage.core.errors import TutelageError
+from tutelage.core.records import Rank, Record, Response
+from tutelage.core.workspace import Workspace
+from tutelage.feedback.curate import Curated, curate
+from tutelage.feedback.pull import by_record
+from tutelage.feedback.snapshot import load_snapshot
+from tutelage.loaders.consensus import best_reason, suggest
+from tutelage.loaders.holdout import held_out
+from tutelage.loaders.ledger import Ledger
+
+if TYPE_CHECKING:
+    import datasets
+    import pandas as pd
+
+_RECORD = ("id", "text", "given", "suggestion", "agreement", "tie", "held_out")
+_VOTE = ("id", "teacher", "prompt", "vote", "label", "reason", "answer")
+_RESPONSE = ("id", "annotator", "status", "label", "reason", "updated_at", "state", "user_id", "dataset")
+_SUSPECT = ("id", "text", "suggestion", "label_quality", "suspect_rank", "agreement", "reasons", "status", "link")
+
+
+def _frame(rows: Iterator[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(list(rows), columns=list(columns))
+
+
+def _records(workspace: Workspace) -> list[Record]:
+    with Ledger(workspace.db) as ledger:
+        return list(ledger.records(workspace.task))
+
+
+def records(workspace: Workspace) -> pd.DataFrame:
+    """One row a record, in the order of arrival.
+
+    Columns: id, text, given (a label that the data had), suggestion, agreement (0 to 1: the fraction of
+    the votes that equal the suggestion), tie, held_out.
+    """
+    holdout = held_out(workspace)
+    return _frame((_record(record, held=record in holdout) for record in _records(workspace)), _RECORD)
+
+
+def _record(record: Record, *, held: bool) -> dict[str, Any]:
+    suggestion = suggest(record)
+    about = {"id": record.id, "text": record.text, "given": record.given, "held_out": held}
+    if suggestion is None:
+        return about | {"tie": False}
+    return about | {"suggestion": suggestion.label, "agreement": suggestion.score, "tie": suggestion.tie}
+
+
+def votes(workspace: Workspace) -> pd.DataFrame:
+    """One row a vote that counts.
+
+    Columns: id (of the record), teacher, prompt, vote (its number, from 1), label (missing for an
+    abstention), reason, answer (word for word).
+    """
+    rows = (
+        {"id": record.id, **asdict(vote.voter), "label": vote.label, "reason": vote.reason, "answer": vote.raw}
+        for record in _records(workspace)
+        for vote in record.votes
+    )
+    return _frame(rows, _VOTE)
+
+
+def responses(workspace: Workspace) -> pd.DataFrame:
+    """One row a response, as last pulled; of all datasets that were ever pulled from.
+
+    Columns: id (of the record), annotator, status (draft, submitted, discarded), label, reason,
+    updated_at, state (present, user-deleted, withdrawn), user_id, dataset (its uuid on Argilla).
+    """
+    with Ledger(workspace.db) as ledger:
+        kept = [(dataset, response) for dataset in ledger.response_counts() for response in ledger.responses(dataset)]
+    return _frame((_response(response, dataset) for dataset, response in kept), _RESPONSE)
+
+
+def _response(response: Response, dataset: str) -> dict[str, Any]:
+    values = asdict(response)
+    return {**values, "id": values.pop("record_id"), "dataset": dataset}
+
+
+def suspects(workspace: Workspace, most: int | None = None, *, server: str = "") -> pd.DataFrame:
+    """The ranked records, the most suspect first; ``most`` of them, or all.
+
+    Columns: id, text, suggestion, label_quality (0 to 1), suspect_rank (1: look first), agreement, reasons
+    (the best one for each label that was voted, by label), status (pending, reviewed, discarded, tied),
+    link (opens the record on Argilla at ``server``; missing where it is not in the queue there).
+    """
+    with Ledger(workspace.db) as ledger:
+        ranks, dataset = ledger.ranks(), ledger.latest_dataset()
+        answers = by_record(ledger.responses(dataset)) if dataset else {}
+        ranked = [record for record in ledger.records(workspace.task) if record.id in ranks]
+    items = sorted(curate(ranked, answers, ranks), key=lambda item: ranks[item.record.id].suspect_rank)[:most]
+    link = f"{server}/dataset/{dataset}/annotation-mode" if server and dataset else ""
+    rows = (_suspect(item, ranks[item.record.id], link, workspace.task.queue) for item in items)
+    return _frame(rows, _SUSPECT)
+
+
+def _suspect(item: Curated, rank: Rank, link: str, queue: int) -> dict[str, Any]:
+    record, suggestion = item.record, item.suggestion
+    labels = dict.fromkeys(vote.label for vote in record.votes if vote.label is not None)
+    shown = link and rank.suspect_rank <= queue
+    return {
+        "id": record.id,
+        "text": record.text,
+        "suggestion": suggestion.label if suggestion else None,
+        "label_quality": rank.label_quality,
+        "suspect_rank": rank.suspect_rank,
+        "agreement": suggestion.score if suggestion else None,
+        "reasons": {label: reason for label in labels if (reason := best_reason(record.votes, label))},
+        "status": item.status,
+        "link": f"{link}?metadata=suspect_rank.ge{rank.suspect_rank}.le{rank.suspect_rank}" if shown else None,
+    }
+
+
+def curated(workspace: Workspace, snapshot: str | None = None) -> pd.DataFrame:
+    """The records of a snapshot, the newest without an id, with the labels to train on.
+
+    Columns: those of ``Snapshot.frame``: id, text, label (missing: not to be trained on), source (human,
+    given, teacher), status, suggestion, agreement, label_quality, suspect_rank, votes, responses.
+
+    Raises
+    ------
+    SnapshotError
+        When there is none.
+    """
+    return load_snapshot(workspace.snapshots, snapshot).frame()
+
+
+def curated_dataset(workspace: Workspace, snapshot: str | None = None) -> datasets.Dataset:
+    """The same as a ``datasets.Dataset`` of the records that have a label, which becomes a ``ClassLabel``.
+
+    Columns: id, text, label (an integer: the place in the task's order), source.
+
+    Raises
+    ------
+    SnapshotError
+        When there is no snapshot.
+    TutelageError
+        When it holds a label that the task no longer has.
+    """
+    import datasets
+
+    frame = curated(workspace, snapshot)
+    frame = frame.loc[frame["label"].notna(), ["id", "text", "label", "source"]]
+    names = workspace.task.label_names
+    unknown = sorted(set(frame["label"]) - set(names))
+    if unknown:
+        raise TutelageError(f"the snapshot holds {unknown[0]!r}, which is no label of the task; pull a new snapshot")
+    text = datasets.Value("string")
+    features = {"id": text, "text": text, "label": datasets.ClassLabel(names=list(names)), "source": text}
+    columns = {name: frame[name].tolist() for name in features}
+    return datasets.Dataset.from_dict(columns, features=datasets.Features(features))
+
+
+def students(workspace: Workspace) -> pd.DataFrame:
+    """One row a student, the newest last.
+
+    Columns: id, kind, model, rows (that it was trained on), snapshot, created_at, champion.
+    """
+    from tutelage.training.registry import champion_id, list_students
+
+    champion = champion_id(workspace.students)
+    names = ("id", "kind", "model", "rows", "snapshot", "created_at")
+    rows = (
+        {**{name: getattr(entry.manifest, name) for name in names}, "champion": entry.id == champion}
+        for entry in list_students(workspace.students)
+    )
+    return _frame(rows, (*names, "champion"))

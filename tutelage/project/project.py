@@ -1,0 +1,488 @@
+"""``tutelage.Project``: every step of a task as a Python call, for notebooks and scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
+
+from tutelage.core.records import ProgressCallback, unreported
+from tutelage.core.workspace import Workspace
+
+if TYPE_CHECKING:
+    import datasets
+    import pandas as pd
+
+    from tutelage.core.settings import Settings
+    from tutelage.core.task import Task
+    from tutelage.feedback.server.lifecycle import Server
+    from tutelage.loaders.load import LoadResult
+    from tutelage.loaders.sources import Source
+    from tutelage.loaders.teacher.annotate import AnnotateResult
+    from tutelage.project.loop import Loop
+    from tutelage.project.results import AnnotationPlan, ChampionChange, EvaluationReport, Pulled, Pushed, Ranked
+    from tutelage.project.status import Status
+    from tutelage.training.evaluation.gold_set import GoldSet
+    from tutelage.training.evaluation.teacher_comparison import TeacherTable
+    from tutelage.training.prediction.predict import PredictResult
+    from tutelage.training.prediction.serve import Address
+    from tutelage.training.train import TrainResult
+
+    Data: TypeAlias = str | PathLike[str] | pd.DataFrame
+    """What texts are read from: a file, ``hf://owner/name`` or a frame."""
+
+
+def _unsaid(_message: str) -> None:
+    pass
+
+
+class Project:
+    """A task directory and the steps on it.
+
+    Parameters
+    ----------
+    directory
+        Holds ``task.yaml``; ``Project.init`` makes one.
+    progress
+        Called with a ``Progress`` while a step takes time.
+    say
+        Called with what a person may want to know by the way.
+
+    Every step raises a ``tutelage.TutelageError`` for what a user can cause or meet; its text says what
+    failed, where, and what to do next.
+    """
+
+    def __init__(
+        self,
+        directory: str | PathLike[str] = ".",
+        *,
+        progress: ProgressCallback = unreported,
+        say: Callable[[str], None] = _unsaid,
+    ) -> None:
+        self.workspace = Workspace(Path(directory))
+        self._progress, self._say = progress, say
+
+    def __repr__(self) -> str:
+        return f"Project({str(self.workspace.root)!r})"
+
+    @classmethod
+    def init(cls, directory: str | PathLike[str], labels: Sequence[str], **options: Any) -> Self:
+        """Make a task directory with ``task.yaml``, ``.env.example`` and ``.gitignore``.
+
+        Raises
+        ------
+        TaskError
+            When there is a task already, or the labels cannot serve.
+        """
+        from tutelage.project.new_task import init
+
+        init(Path(directory), labels)
+        return cls(directory, **options)
+
+    @property
+    def task(self) -> Task:
+        """What ``task.yaml`` says."""
+        return self.workspace.task
+
+    @cached_property
+    def settings(self) -> Settings:
+        """What the environment and the task directory's ``.env`` say."""
+        from tutelage.core.settings import load_settings
+
+        return load_settings(self.workspace.root)
+
+    # Texts and votes
+
+    def load(
+        self,
+        data: Data,
+        *,
+        text: str = "text",
+        id: str = "",
+        gold: str = "",
+        split: str = "train",
+        encoding: str = "utf-8",
+    ) -> LoadResult:
+        """Load texts; ``text``, ``id`` and ``gold`` name columns. Gold labels are kept apart, for measuring only."""
+        return self.import_votes(data, text=text, id=id, gold=gold, split=split, encoding=encoding)
+
+    def import_votes(
+        self,
+        data: Data,
+        *,
+        text: str = "text",
+        votes: Sequence[str] = (),
+        id: str = "",
+        given: str = "",
+        gold: str = "",
+        teacher: str = "teacher",
+        split: str = "train",
+        encoding: str = "utf-8",
+    ) -> LoadResult:
+        """Load texts with recorded votes.
+
+        Parameters
+        ----------
+        data
+            A CSV, JSONL or Parquet file, ``hf://owner/name`` (with its ``split``), or a DataFrame.
+        text, id, given, gold
+            Columns of the texts, their ids (a hash of the text without), labels that the data already has,
+            and gold labels.
+        votes
+            Columns ``LABEL`` or ``LABEL:REASON``, one for each vote; ``vote__*``: each matching column is a
+            teacher of its own.
+        teacher
+            Whose votes these are.
+        """
+        from tutelage.loaders.load import Columns, load, vote_columns
+
+        source = self._source(data, encoding, split)
+        columns = Columns(text=text, id=id, given=given, gold=gold, votes=vote_columns(votes, source, teacher))
+        return load(self.workspace, source, columns, progress=self._progress)
+
+    def _source(self, data: Data, encoding: str, split: str) -> Source:
+        from tutelage.loaders.sources import Source
+
+        if isinstance(data, str | PathLike):
+            return Source(str(data), encoding, split)
+        return Source("DataFrame", frame=data)
+
+    def plan_annotation(self, *, votes: int | None = None) -> AnnotationPlan:
+        """What ``annotate`` would ask and cost, at most; asks nothing."""
+        from tutelage.loaders.teacher.session import Session
+        from tutelage.project.results import AnnotationPlan
+
+        panels = Session.of(self.workspace, votes=votes).plan()
+        costs = [panel.cost for panel in panels if panel.calls]
+        cost = None if None in costs else sum(cost for cost in costs if cost)
+        return AnnotationPlan(calls=sum(panel.calls for panel in panels), cost=cost, panels=tuple(panels))
+
+    def annotate(self, *, votes: int | None = None, budget: float | None = None) -> AnnotateResult:
+        """Ask the task's teachers for the votes that are missing.
+
+        Parameters
+        ----------
+        votes
+            Of each prompt; the task's by default.
+        budget
+            US dollars that this run may spend.
+        """
+        from tutelage.loaders.teacher.session import Session
+
+        return Session.of(self.workspace, votes=votes).run(budget=budget, progress=self._progress)
+
+    # Argilla
+
+    def up(self, *, port: int | None = None) -> Server:
+        """Start the embedded Argilla, or find the one that runs; the server tells how to sign in.
+
+        ``port`` is 6900 by default; 0 takes a free one.
+        """
+        from tutelage.feedback.server.lifecycle import up
+
+        return up(port=port, on_progress=self._say)
+
+    def down(self) -> bool:
+        """Stop the embedded Argilla; False where none runs. All that is in it stays."""
+        from tutelage.feedback.server.lifecycle import down
+
+        return down()
+
+    def push(self) -> Pushed:
+        """Bring the dataset on Argilla up to date; only what changed is sent."""
+        with self._loop() as loop:
+            return loop.push()
+
+    def rank(self, *, student: str = "linear", seed: int = 0, push: bool = True) -> Ranked:
+        """Rank the suggestions that look wrong.
+
+        Parameters
+        ----------
+        student
+            Whose out-of-sample probabilities: ``linear``, a model, ``MODEL:frozen``.
+        seed
+            Settles ties and folds.
+        push
+            Fetch new answers from Argilla before, and send the ranks after.
+        """
+        with self._loop(with_argilla=push) as loop:
+            return loop.rank(student=student, seed=seed)
+
+    def pull(self) -> Pulled:
+        """Bring people's answers home and freeze them in a snapshot."""
+        with self._loop() as loop:
+            return loop.pull()
+
+    @contextmanager
+    def _loop(self, *, with_argilla: bool = True) -> Iterator[Loop]:
+        from tutelage.loaders.ledger import Ledger
+        from tutelage.project.loop import Loop, sign_in
+
+        _ = self.task  # a wrong task file is said before anything is opened
+        with ExitStack() as stack:
+            argilla = stack.enter_context(sign_in(self.settings)) if with_argilla else None
+            ledger = stack.enter_context(Ledger(self.workspace.db))
+            yield Loop(self.workspace, ledger, argilla, self._progress)
+
+    # Students
+
+    def train(self, student: str = "", *, snapshot: str | None = None, **options: Any) -> TrainResult:
+        """Train a student on a snapshot, without the holdout.
+
+        Parameters
+        ----------
+        student
+            ``linear``, ``setfit``, a Hub name or a path, ``MODEL:frozen``, ``MODEL:setfit`` or ``auto``; the
+            task's by default.
+        snapshot
+            The newest by default.
+        options
+            Fields of ``Recipe``, such as ``seed``, ``epochs``, ``learning_rate``, ``batch_size``.
+        """
+        from tutelage.training.train import train
+
+        return train(self.workspace, student, snapshot=snapshot, options=options, progress=self._progress)
+
+    def evaluate(
+        self,
+        data: Data | None = None,
+        *,
+        text: str = "text",
+        gold: str = "gold",
+        id: str = "",
+        votes: Sequence[str] = (),
+        student: str = "",
+        against: str = "",
+        margin: float = 0.02,
+        curve: bool = False,
+        split: str = "test",
+        encoding: str = "utf-8",
+    ) -> EvaluationReport:
+        """Measure a student, and the teacher beside it, against gold labels on the same rows.
+
+        Parameters
+        ----------
+        data
+            As for ``import_votes``; the task's holdout by default.
+        text, gold, id, votes
+            Its columns; without votes those that the ledger has for the same texts.
+        student, against
+            Ids or ``champion``: the champion, else the newest, by default; and a second one.
+        margin
+            Difference in accuracy up to which two are on par.
+        curve
+            Also train on parts of the snapshot: the learning curve.
+        """
+        from tutelage.project.measure import evaluate_student
+
+        rows = self._gold_set(data, text, gold, id, votes, split, encoding)
+        return evaluate_student(
+            self.workspace, rows, student, against=against, margin=margin, curve=curve, progress=self._progress
+        )
+
+    def compare_teachers(
+        self,
+        data: Data | None = None,
+        *,
+        text: str = "text",
+        gold: str = "gold",
+        id: str = "",
+        votes: Sequence[str] = (),
+        split: str = "test",
+        encoding: str = "utf-8",
+    ) -> TeacherTable:
+        """Measure the teachers against gold labels: each prompt and each number of votes."""
+        from tutelage.training.evaluation.teacher_comparison import compare_teachers
+
+        return compare_teachers(self.workspace, self._gold_set(data, text, gold, id, votes, split, encoding))
+
+    def _gold_set(
+        self, data: Data | None, text: str, gold: str, id_: str, votes: Sequence[str], split: str, encoding: str
+    ) -> GoldSet:
+        from tutelage.training.evaluation.gold_set import GoldColumns, load_gold_set, load_holdout
+
+        if data is None:
+            return load_holdout(self.workspace)
+        columns = GoldColumns(text=text, gold=gold, id=id_, votes=tuple(votes))
+        rows = load_gold_set(self.workspace, self._source(data, encoding, split), columns)
+        if rows.rejected:
+            self._say(f"{rows.rejected} rows of {rows.name} could not be used; see {self.workspace.rejects}")
+        return rows
+
+    def promote(self, student: str) -> ChampionChange:
+        """Make a student the champion: the one that ``predict`` takes."""
+        from tutelage.project.results import ChampionChange
+        from tutelage.training.registry import champion_id, promote_student
+
+        before = champion_id(self.workspace.students)
+        entry = promote_student(self.workspace.students, student, why="promote")
+        return ChampionChange(champion=entry.id, before=before)
+
+    def rollback(self) -> ChampionChange:
+        """Make the champion before this one the champion again."""
+        from tutelage.project.results import ChampionChange
+        from tutelage.training.registry import champion_id, rollback_champion
+
+        before = champion_id(self.workspace.students)
+        return ChampionChange(champion=rollback_champion(self.workspace.students).id, before=before)
+
+    def predict(self, texts: Sequence[str], *, student: str = "", engine: str = "auto") -> pd.DataFrame:
+        """A label and a probability for each label, for texts at hand.
+
+        Returns
+        -------
+        One row a text, in the order and with the index of ``texts`` where that is a Series; columns: label, and
+        ``prob_LABEL`` for each label in the task's order.
+        """
+        from tutelage.training.prediction.texts import predict_texts
+
+        return predict_texts(self.workspace, texts, student=student, engine=engine, say=self._say)
+
+    def predict_file(
+        self,
+        data: str | PathLike[str],
+        out: str | PathLike[str],
+        *,
+        text: str = "text",
+        id: str = "",
+        student: str = "",
+        engine: str = "auto",
+        split: str = "train",
+        encoding: str = "utf-8",
+    ) -> PredictResult:
+        """The same for a file of any size; killed and run again it goes on.
+
+        Parameters
+        ----------
+        data
+            CSV, JSONL, Parquet, ``hf://owner/name``, or ``-``: standard input.
+        out
+            Ends in .parquet, .csv or .jsonl, or is ``-``: standard output.
+        text, id
+            Columns of the texts and of their ids (the row's number without).
+        """
+        from tutelage.training.prediction.job import PredictionJob
+        from tutelage.training.prediction.predict import predict
+        from tutelage.training.registry import find_student
+
+        entry = find_student(self.workspace.students, student)
+        job = PredictionJob(
+            workspace=self.workspace,
+            entry=entry,
+            source=self._source(data, encoding, split),
+            out=str(out),
+            text=text,
+            id=id,
+        )
+        return predict(job, engine, say=self._say, progress=self._progress)
+
+    def serve(
+        self,
+        *,
+        student: str = "",
+        engine: str = "auto",
+        host: str = "127.0.0.1",
+        port: int = 8080,
+        max_body: int = 4_000_000,
+        max_texts: int = 256,
+        max_length: int = 100_000,
+        on_ready: Callable[[Address], None] = lambda _address: None,
+    ) -> None:
+        """Answer over HTTP like the Hub's text-classification pipeline, until interrupted.
+
+        Parameters
+        ----------
+        port
+            0 takes a free one.
+        max_body, max_texts, max_length
+            Bytes and texts of a request, characters of a text.
+        on_ready
+            Called when clients may connect.
+        """
+        from tutelage.training.prediction.serve import RequestLimits, serve_student
+
+        limits = RequestLimits(body=max_body, texts=max_texts, length=max_length)
+        where = (host, port)
+        serve_student(
+            self.workspace, where, student=student, engine=engine, limits=limits, say=self._say, ready=on_ready
+        )
+
+    def push_student_to_hub(self, repository: str, *, student: str = "", private: bool = True) -> str:
+        """Upload a student to the Hugging Face Hub; returns its address."""
+        from tutelage.training.hub.upload import push_student
+        from tutelage.training.registry import find_student
+
+        return push_student(find_student(self.workspace.students, student), repository, private=private)
+
+    def push_snapshot_to_hub(self, repository: str, *, snapshot: str | None = None, private: bool = True) -> str:
+        """Upload a snapshot to the Hugging Face Hub, without annotators' names; returns its address."""
+        from tutelage.feedback.snapshot import load_snapshot
+        from tutelage.training.hub.upload import push_snapshot
+
+        found = load_snapshot(self.workspace.snapshots, snapshot)
+        return push_snapshot(found, self.task, repository, private=private)
+
+    # What there is
+
+    def status(self) -> Status:
+        """Where the task stands, from its own files."""
+        from tutelage.project.status import status
+
+        return status(self.workspace)
+
+    def records(self) -> pd.DataFrame:
+        """One row a record: id, text, given, suggestion, agreement, tie, held_out."""
+        from tutelage.project.frames import records
+
+        return records(self.workspace)
+
+    def votes(self) -> pd.DataFrame:
+        """One row a vote: id, teacher, prompt, vote, label, reason, answer."""
+        from tutelage.project.frames import votes
+
+        return votes(self.workspace)
+
+    def suspects(self, most: int | None = None) -> pd.DataFrame:
+        """The ranked records, the most suspect first.
+
+        Columns: id, text, suggestion, label_quality, suspect_rank, agreement, reasons, status, link.
+        """
+        from tutelage.project.frames import suspects
+
+        return suspects(self.workspace, most, server=self._server_url())
+
+    def _server_url(self) -> str:
+        """Where the task's Argilla is; empty where none is known. Nothing is asked of it."""
+        from tutelage.feedback.server.lifecycle import find_server
+
+        if self.settings.argilla_api_url:
+            return self.settings.argilla_api_url.rstrip("/")
+        server = find_server()
+        return server.url if server else ""
+
+    def responses(self) -> pd.DataFrame:
+        """One row a response: id, annotator, status, label, reason, updated_at, state, user_id, dataset."""
+        from tutelage.project.frames import responses
+
+        return responses(self.workspace)
+
+    def curated(self, snapshot: str | None = None) -> pd.DataFrame:
+        """The records of a snapshot with the labels to train on: id, text, label, source, status and more."""
+        from tutelage.project.frames import curated
+
+        return curated(self.workspace, snapshot)
+
+    def curated_dataset(self, snapshot: str | None = None) -> datasets.Dataset:
+        """The labelled records of a snapshot as a ``datasets.Dataset``: id, text, label (ClassLabel), source."""
+        from tutelage.project.frames import curated_dataset
+
+        return curated_dataset(self.workspace, snapshot)
+
+    def students(self) -> pd.DataFrame:
+        """One row a student: id, kind, model, rows, snapshot, created_at, champion."""
+        from tutelage.project.frames import students
+
+        return students(self.workspace)
