@@ -131,7 +131,7 @@ def test_what_ray_cannot_do_is_said(workspace: Workspace, tmp_path: Path, monkey
     job = PredictionJob(
         workspace=workspace, entry=find_student(workspace.students), source=Source(str(source)), out="-"
     )
-    with pytest.raises(StudentError, match="name one as OUT"):
+    with pytest.raises(StudentError, match="pass one as OUT"):
         predict(job, "ray")
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(StudentError, match=r"pip install 'tutelage\[ray\]'"):
