@@ -57,8 +57,8 @@ def learning_curve(
     for number, share in enumerate(shares):
         part = training_set.take(order[: max(1, round(share * len(order)))])
         if len(np.unique(part.labels)) < len(np.unique(training_set.labels)):
-            words = f"learning curve: skipped {len(part)} rows, which do not have every label"
-            progress(Progress(words, number, len(shares)))
+            skipped = f"learning curve: skipped {len(part)} rows, which do not have every label"
+            progress(Progress(skipped, number, len(shares)))
             continue
         progress(Progress(f"learning curve, {len(part)} rows", number, len(shares), "students"))
         with tempfile.TemporaryDirectory() as work:

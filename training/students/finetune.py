@@ -63,8 +63,8 @@ def finetune(
         with suppress(OutOfMemoryError):
             return _finetune(training_set, validation, label_names, recipe, work, progress)
         recipe = halved(recipe)
-        options = f"--batch-size {recipe.batch_size} --accumulate {recipe.accumulate}"
-        progress(Progress(f"out of GPU memory: continuing with {options}"))
+        smaller = f"--batch-size {recipe.batch_size} --accumulate {recipe.accumulate}"
+        progress(Progress(f"out of GPU memory: continuing with {smaller}"))
         gc.collect()  # the Trainer is a reference cycle
         cuda.empty_cache()
 

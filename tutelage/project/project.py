@@ -368,10 +368,9 @@ class Project:
         from tutelage.training.prediction.predict import predict
         from tutelage.training.registry import find_student
 
-        entry = find_student(self.workspace.students, student)
         job = PredictionJob(
             workspace=self.workspace,
-            entry=entry,
+            entry=find_student(self.workspace.students, student),
             source=self._source(data, encoding, split),
             out=str(out),
             text=text,
