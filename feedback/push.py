@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
-from tutelage.core.records import Rank, Record, Suggestion
+from tutelage.core.records import Rank, Record, Shown, Suggestion
 from tutelage.core.task import Task
 from tutelage.feedback.client import Dataset
 from tutelage.feedback.payload import SUSPECT_RANK, Payload, payload_of, settled_metadata
@@ -43,6 +44,7 @@ class Push:
 
     def __post_init__(self) -> None:
         self._known = self.ledger.pushed(self.dataset.id)
+        self._shown = {record_id: each[-1] for record_id, each in self.ledger.shown(self.dataset.id).items()}
         self._done = PushResult()
 
     def run(self, suggested: Iterable[Suggested], ranks: Mapping[str, Rank]) -> PushResult:
@@ -99,8 +101,20 @@ class Push:
                 return 0
             middle = len(batch) // 2
             return self._halving(batch[:middle], put) + self._halving(batch[middle:], put)
-        self.ledger.set_pushed(self.dataset.id, {p.id: (p.content, _dumped(p.metadata)) for p in batch})
+        self._note(batch)
         return len(batch)
+
+    def _note(self, batch: Sequence[Payload]) -> None:
+        """Write down what the server has taken, and what people see from now on where that has changed."""
+        now = datetime.now(UTC)
+        shown = {payload.id: payload.shown(now) for payload in batch}
+        changed = {key: new for key, new in shown.items() if not _shows_the_same(new, self._shown.get(key))}
+        self._shown |= changed
+        self.ledger.set_pushed(self.dataset.id, {p.id: (p.content, _dumped(p.metadata)) for p in batch}, changed)
+
+
+def _shows_the_same(new: Shown, old: Shown | None) -> bool:
+    return old is not None and replace(new, since=old.since) == old
 
 
 def _dumped(metadata: Mapping[str, Any]) -> str:
