@@ -57,7 +57,8 @@ def _calibrated(e: Evaluation) -> str:
     calibration = e.calibration[e.student]
     words = f"calibration error {calibration.error:.3f}"
     if calibration.temperature is not None:
-        words += f", {calibration.error_with_temperature:.3f} at temperature {calibration.temperature:.2f} (fitted on validation rows)"
+        scaled = f"{calibration.error_with_temperature:.3f} at temperature {calibration.temperature:.2f}"
+        words += f", {scaled} (fitted on validation rows)"
     return words
 
 
