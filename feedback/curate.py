@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Literal
 
-from tutelage.core.records import Rank, Record, Response, Source, Suggestion, Vote
+from tutelage.core.records import Rank, Record, Response, Shown, Source, Suggestion, Vote
 from tutelage.loaders.consensus import GIVEN_AGENT, consensus, suggest
 
 Status = Literal["pending", "reviewed", "discarded", "tied"]
@@ -65,6 +66,15 @@ def with_reason_source(response: Response, votes: Sequence[Vote]) -> Response:
     if response.label in argued:
         return replace(response, reason_by="teacher")
     return replace(response, reason="", reason_by="")
+
+
+def shown_at(history: Sequence[Shown], moment: datetime) -> Shown | None:
+    """What a record showed as suggestion at a moment; before the first that is known, that one.
+
+    ``history`` is the oldest first. None where nothing is known.
+    """
+    before = [shown for shown in history if shown.since <= moment]
+    return before[-1] if before else next(iter(history), None)
 
 
 def _source(suggestion: Suggestion | None) -> Source:

@@ -46,6 +46,7 @@ class Push:
         self._known = self.ledger.pushed(self.dataset.id)
         self._shown = {record_id: each[-1] for record_id, each in self.ledger.shown(self.dataset.id).items()}
         self._done = PushResult()
+        self._unnoted: list[Payload] = []
 
     def run(self, suggested: Iterable[Suggested], ranks: Mapping[str, Rank]) -> PushResult:
         """Send what is new or changed, 500 a request; each request is noted when the server has taken it."""
@@ -60,6 +61,7 @@ class Push:
             self._flush(whole, self._send, at=BULK_LIMIT)
         self._flush(whole, self._send)
         self._flush(metadata, self._send_metadata)
+        self._flush(self._unnoted, self._note)
         return self._done
 
     def _sort(self, payload: Payload, whole: list[Payload], metadata: list[Payload]) -> None:
@@ -72,6 +74,8 @@ class Push:
             metadata.append(payload)
         else:
             self._done.unchanged += 1
+            if payload.id not in self._shown:  # an earlier version sent it, which did not write down what it showed
+                self._unnoted.append(payload)
 
     def _flush(self, waiting: list[Payload], send: Callable[[Sequence[Payload]], None], at: int = 1) -> None:
         while len(waiting) >= at:

@@ -178,7 +178,7 @@ class Ledger:
     def set_pushed(
         self, dataset: str, sent: Mapping[str, tuple[str, str]], shown: Mapping[str, Shown] = MappingProxyType({})
     ) -> None:
-        """Record that the dataset has accepted these; ``shown`` are the suggestions among them that are new or changed."""
+        """Record that the dataset has accepted these; ``shown``: what people newly see."""
         with self._transaction() as db:
             db.executemany(
                 "INSERT INTO shown (dataset, record, label, reason, score, agent, since) VALUES (?, ?, ?, ?, ?, ?, ?)",
