@@ -37,12 +37,12 @@ from tutelage.commands.tables import columns  # noqa: E402
 from tutelage.core.arrays import one_hot  # noqa: E402
 from tutelage.core.errors import StudentError  # noqa: E402
 from tutelage.core.records import unreported  # noqa: E402
-from tutelage.training.cost import CPU_WATTS_A_CORE, GRID_KG_CO2_A_KWH, USD_A_CORE_HOUR, estimate_cost  # noqa: E402  # from a checkout
+from tutelage.training.cost import CPU_WATTS_PER_CORE, GRID_KG_CO2_PER_KWH, USD_PER_CORE_HOUR, estimate_cost  # noqa: E402  # from a checkout
 from tutelage.training.prediction.engines.engine_table import ENGINES  # noqa: E402
 from tutelage.training.prediction.engines.network import network_of  # noqa: E402
 from tutelage.training.prediction.engines.selection import classifier_on  # noqa: E402
 from tutelage.training.students.encoder import EncoderStudent  # noqa: E402
-from tutelage.training.students.fit import fit  # noqa: E402
+from tutelage.training.students.fit import fit_student  # noqa: E402
 from tutelage.training.students.recipe import parse_student  # noqa: E402
 from tutelage.training.students.training_set import TrainingSet  # noqa: E402
 
@@ -86,10 +86,12 @@ def minilm(folder: Path, epochs: int, data: Path) -> tuple[str, ...]:
 
         labels = frame["label_llm_cot_multiple"].map({name: i for i, name in enumerate(names)}).to_numpy(np.int64)
         ids, targets = tuple(map(str, range(len(frame)))), one_hot(labels, len(names))
-        training_set = TrainingSet(ids, tuple(frame["text"]), labels, np.ones(len(frame)), targets)
+        training_set = TrainingSet(
+            ids=ids, texts=tuple(frame["text"]), labels=labels, weights=np.ones(len(frame)), targets=targets
+        )
         recipe = parse_student(str(get_model_path()), learning_rate=1e-4, epochs=epochs)
         with tempfile.TemporaryDirectory() as work:
-            student = fit(recipe, training_set, names, Path(work), unreported).student
+            student = fit_student(recipe, training_set, names, Path(work), unreported).student
         folder.mkdir(parents=True, exist_ok=True)
         student.save(folder)
     return names
@@ -197,8 +199,8 @@ def price(folder: Path, names: tuple[str, ...], texts: list[str], engine: str) -
     took = estimate_cost(cpu, cpu)
     print(
         f"\n1,000,000 such texts with {classifier.name}: {cpu / 3600:.2f} core hours, {took.cost_usd:.2f} $,"
-        f" {took.co2_kg:.3f} kg CO2\nassumed: {USD_A_CORE_HOUR} $ a core hour (list price, November 2025),"
-        f" {CPU_WATTS_A_CORE:g} W a busy core, {GRID_KG_CO2_A_KWH} kg a kWh (IEA, world, 2024)\nbeside {BLOG}"
+        f" {took.co2_kg:.3f} kg CO2\nassumed: {USD_PER_CORE_HOUR} $ a core hour (list price, November 2025),"
+        f" {CPU_WATTS_PER_CORE:g} W a busy core, {GRID_KG_CO2_PER_KWH} kg a kWh (IEA, world, 2024)\nbeside {BLOG}"
     )
 
 

@@ -35,7 +35,7 @@ from tutelage.feedback.label_quality import label_quality, rank_by_quality  # no
 from tutelage.loaders.rows import normalised  # noqa: E402
 from tutelage.training.measures.comparison import compare  # noqa: E402
 from tutelage.training.measures.metrics import score  # noqa: E402
-from tutelage.training.students.fit import fit  # noqa: E402
+from tutelage.training.students.fit import fit_student  # noqa: E402
 from tutelage.training.students.out_of_sample import out_of_sample  # noqa: E402
 from tutelage.training.students.recipe import Recipe, digest, parse_student  # noqa: E402
 from tutelage.training.students.training_set import TrainingSet  # noqa: E402
@@ -109,14 +109,17 @@ def training_set(data: Data, plan: Plan, rows: Ints) -> TrainingSet:
     rows, labels = rows[keep], labels[keep]
     texts = tuple(data.texts[i] for i in rows)
     targets = one_hot(labels, len(data.names))
-    return TrainingSet(tuple(map(str, rows)), texts, labels, weights / weights.mean(), targets)
+    return TrainingSet(
+        ids=tuple(map(str, rows)), texts=texts, labels=labels, weights=weights / weights.mean(), targets=targets
+    )
 
 
 def run(data: Data, plan: Plan, train: Ints, test: Ints) -> dict[str, Any]:
     """Train on a fold's rows and predict its other rows."""
     start, cpu = time.perf_counter(), time.process_time()
     with tempfile.TemporaryDirectory() as work:
-        student = fit(plan.recipe, training_set(data, plan, train), data.names, Path(work), unreported).student
+        rows = training_set(data, plan, train)
+        student = fit_student(plan.recipe, rows, data.names, Path(work), unreported).student
     seconds = {"wall_s": time.perf_counter() - start, "cpu_s": time.process_time() - cpu}
     said = student.predict_proba([data.texts[i] for i in test]).argmax(axis=1)
     return {"said": said.tolist(), **seconds}

@@ -150,7 +150,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     """
     if _version(connection) > len(STEPS):
         raise LedgerError(
-            f"task.db has schema {_version(connection)}, this tutelage knows up to {len(STEPS)}: upgrade tutelage"
+            f"task.db has schema {_version(connection)}, this version supports up to {len(STEPS)}; upgrade tutelage"
         )
     while _version(connection) < len(STEPS):
         connection.execute("BEGIN IMMEDIATE")

@@ -79,7 +79,7 @@ def test_votes_in_the_file_and_rows_without_any(workspace: Workspace, tmp_path: 
     ]
     table += [{"said": "profit fell", "truth": "sideways", "vote": "up"}, {"said": " ", "truth": "up", "vote": "up"}]
     source = write(tmp_path / "file.csv", table)
-    sheet = load_gold_set(workspace, source, GoldColumns("said", "truth", votes=("vote",)))
+    sheet = load_gold_set(workspace, source, GoldColumns(text="said", gold="truth", votes=("vote",)))
     assert (sheet.unusable, sheet.rejected) == (1, 1)
     (reject,) = map(json.loads, workspace.rejects.read_text("utf-8").splitlines())
     assert (reject["row"], reject["reason"], reject["values"]) == (62, "has no text", {"said": " ", "vote": "up"})
@@ -104,7 +104,7 @@ def test_votes_come_from_the_ledger_by_id_or_text(tmp_path: Path) -> None:
     rows = [{"id": f"r{n}", "text": text, "gold": label} for n, (text, label) in enumerate(others)]
     rows += [{"id": r.id, "text": f" {r.text}  ", "gold": gold[r.text]} for r in made[60:]]
     source = write(tmp_path / "f.csv", rows)
-    for columns in (GoldColumns("text", "gold"), GoldColumns("text", "gold", "id")):
+    for columns in (GoldColumns(text="text", gold="gold"), GoldColumns(text="text", gold="gold", id="id")):
         sheet = load_gold_set(workspace, source, columns)
         assert not any(item.votes for item in sheet.items[:12]), "another text under a known id"
         assert [item.votes for item in sheet.items[12:]] == [record.votes for record in made[60:]]
@@ -119,7 +119,7 @@ def test_votes_come_from_the_ledger_by_id_or_text(tmp_path: Path) -> None:
 
 def test_a_row_that_the_student_saw_is_refused(workspace: Workspace, tmp_path: Path) -> None:
     rows = [{"text": f"  {text}", "gold": gold} for text, gold in sentences(240)]
-    sheet = load_gold_set(workspace, write(tmp_path / "f.csv", rows), GoldColumns("text", "gold"))
+    sheet = load_gold_set(workspace, write(tmp_path / "f.csv", rows), GoldColumns(text="text", gold="gold"))
     with pytest.raises(StudentError, match=r"was trained on 1\d\d of its 240 rows \(first: row \d+\)"):
         evaluate(workspace, find_student(workspace.students), sheet)
 
@@ -132,7 +132,7 @@ def shouted(workspace: Workspace, path: Path) -> Source:
 
 
 def test_a_near_duplicate_of_what_the_student_saw_is_refused(workspace: Workspace, tmp_path: Path) -> None:
-    sheet = load_gold_set(workspace, shouted(workspace, tmp_path / "f.csv"), GoldColumns("text", "gold"))
+    sheet = load_gold_set(workspace, shouted(workspace, tmp_path / "f.csv"), GoldColumns(text="text", gold="gold"))
     with pytest.raises(StudentError, match="trained on 50 of its 50 rows, 50 of them as near-duplicates"):
         evaluate(workspace, find_student(workspace.students), sheet)
 
@@ -146,7 +146,9 @@ def test_without_the_snapshot_equal_texts_are_refused_and_it_is_said(
     done = tutelage("evaluate", source.name, "--task", workspace.root, "--json")
     assert json.loads(done.stdout)["only_equal"] == [entry.id]
     assert f"the snapshot of {entry.id} is gone" in done.stderr
-    sheet = load_gold_set(workspace, write(tmp_path / "g.csv", equal_rows(entry)), GoldColumns("text", "gold"))
+    sheet = load_gold_set(
+        workspace, write(tmp_path / "g.csv", equal_rows(entry)), GoldColumns(text="text", gold="gold")
+    )
     with pytest.raises(StudentError, match="trained on 1 of its 1 rows"):
         evaluate(workspace, entry, sheet)
 
@@ -157,7 +159,9 @@ def equal_rows(entry: Entry) -> list[dict[str, str]]:
 
 def test_a_student_without_its_list_of_texts_is_not_measured(workspace: Workspace) -> None:
     (find_student(workspace.students).path / SEEN).unlink()
-    with pytest.raises(StudentError, match=r"seen\.json: cannot be read, so nobody knows .* train a student here"):
+    with pytest.raises(
+        StudentError, match=r"seen\.json: cannot be read, so the training texts of .* train a student here"
+    ):
         measured(workspace)
 
 
@@ -166,7 +170,9 @@ def test_the_holdout_is_locked_at_its_first_use(workspace: Workspace) -> None:
     late = records(sentences(400)[300:])
     fill(workspace, late := [type(r)(f"late{r.id}", r.text, None, r.votes) for r in late], {r.id: "up" for r in late})
     assert sum(workspace.task.holds_out(r.id) for r in late) > 5
-    assert measured(workspace).sheet_digest == first.sheet_digest, "rows that came later do not change the figures"
+    assert measured(workspace).gold_set_digest == first.gold_set_digest, (
+        "rows that came later do not change the figures"
+    )
     one = next(iter(json.loads((workspace.root / LOCK).read_text())["rows"]))
     add_gold(workspace.gold, {one: _other(workspace, one)})
     with pytest.raises(StudentError, match=rf"1 of the \d+ rows locked on .* changed \(first: {one}\)"):
@@ -206,24 +212,33 @@ def test_the_report_is_json_and_a_picture(workspace: Workspace) -> None:
     assert as_png.read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_report_of_version_0_1_0_is_read_with_the_current_keys(tmp_path: Path) -> None:
+    from tutelage.training.evaluation.evaluate import read_report
+
+    (tmp_path / "old.json").write_text('{"sheet": "the holdout", "sheet_digest": "d1", "rows": 5}')
+    (tmp_path / "new.json").write_text('{"gold_set": "the holdout", "gold_set_digest": "d1", "rows": 5}')
+    assert read_report(tmp_path / "old.json") == {"gold_set": "the holdout", "gold_set_digest": "d1", "rows": 5}
+    assert read_report(tmp_path / "new.json") == read_report(tmp_path / "old.json")
+
+
 def test_any_label_can_be_drawn(tmp_path: Path) -> None:
-    from tutelage.training.evaluation.figure import draw
+    from tutelage.training.evaluation.figure import draw_evaluation
     from tutelage.training.measures.metrics import score
 
     names = ("a $x$ b", "ünï, 📈", "<b>", "$")
     gold = np.array([0, 1, 2, 3])
-    draw(tmp_path / "p.png", "T $", {"$": score(gold, np.array([0, -1, 2, 0]), names)}, names, "$")
+    draw_evaluation(tmp_path / "p.png", "T $", {"$": score(gold, np.array([0, -1, 2, 0]), names)}, names, "$")
     assert (tmp_path / "p.png").stat().st_size > 5000
 
 
 def test_files_without_what_is_needed(workspace: Workspace, tmp_path: Path) -> None:
     source = write(tmp_path / "f.csv", [{"text": "profit", "gold": "sideways"}])
     with pytest.raises(SourceError, match="no column 'truth'; its columns: text, gold"):
-        load_gold_set(workspace, source, GoldColumns("text", "truth"))
+        load_gold_set(workspace, source, GoldColumns(text="text", gold="truth"))
     with pytest.raises(SourceError, match="no column 'v'; its columns: text, gold"):
-        load_gold_set(workspace, source, GoldColumns("text", "gold", votes=("v",)))
-    with pytest.raises(SourceError, match="no row with a text and a gold label"):
-        load_gold_set(workspace, source, GoldColumns("text", "gold"))
+        load_gold_set(workspace, source, GoldColumns(text="text", gold="gold", votes=("v",)))
+    with pytest.raises(SourceError, match="no row has a text and a gold label"):
+        load_gold_set(workspace, source, GoldColumns(text="text", gold="gold"))
 
 
 def test_without_gold_or_holdout_it_says_what_to_do(tmp_path: Path) -> None:

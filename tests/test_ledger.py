@@ -136,7 +136,9 @@ def test_a_newer_file_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     newer = len(STEPS) + 1
     with closing(sqlite3.connect(tmp_path / "task.db")) as db:
         db.execute(f"PRAGMA user_version = {newer}")
-    with pytest.raises(LedgerError, match=f"schema {newer}, this tutelage knows up to {len(STEPS)}: upgrade tutelage"):
+    with pytest.raises(
+        LedgerError, match=f"schema {newer}, this version supports up to {len(STEPS)}; upgrade tutelage"
+    ):
         Ledger(tmp_path / "task.db")
     with closing(sqlite3.connect(tmp_path / "task.db")) as db:
         assert db.execute("PRAGMA user_version").fetchone() == (newer,)

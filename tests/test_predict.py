@@ -51,7 +51,9 @@ def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def job(workspace: Workspace, source: Path | str, out: Path | str, **columns: str) -> PredictionJob:
-    return PredictionJob(workspace, find_student(workspace.students), Source(str(source)), str(out), **columns)
+    return PredictionJob(
+        workspace=workspace, entry=find_student(workspace.students), source=Source(str(source)), out=str(out), **columns
+    )
 
 
 def expected(workspace: Workspace, texts: list[str]) -> Floats:
@@ -208,7 +210,9 @@ def test_killed_and_run_again_the_result_is_the_same(workspace: Workspace, tmp_p
 
 def test_one_predict_at_a_time_writes_an_output(workspace: Workspace, tmp_path: Path) -> None:
     source, out = write_jsonl(tmp_path / "in.jsonl", [{"text": "profit rose"}]), str(tmp_path / "out.csv")
-    job = PredictionJob(workspace, find_student(workspace.students), Source(str(source)), out)
+    job = PredictionJob(
+        workspace=workspace, entry=find_student(workspace.students), source=Source(str(source)), out=out
+    )
     with sole_writer(out), pytest.raises(SourceError, match=r"out\.csv: another predict is writing it"):
         predict(job)
     assert predict(job).rows == 1
@@ -256,7 +260,14 @@ def test_a_dataset_through_the_hubs_library(workspace: Workspace, tmp_path: Path
     write_jsonl(folder / "test.jsonl", ROWS[:7])
     source = Source(f"hf://{folder}", split="test")
     done = predict(
-        PredictionJob(workspace, find_student(workspace.students), source, str(tmp_path / "out.csv"), "text", "id")
+        PredictionJob(
+            workspace=workspace,
+            entry=find_student(workspace.students),
+            source=source,
+            out=str(tmp_path / "out.csv"),
+            text="text",
+            id="id",
+        )
     )
     assert done.rows == 7
 
@@ -267,21 +278,23 @@ def test_what_cannot_be_is_said_before_any_work(
     source = write_csv(ROWS[:3])
     with pytest.raises(SourceError, match=r"\.parquet, \.csv or \.jsonl"):
         predict(job(workspace, source, tmp_path / "out.xlsx"))
-    with pytest.raises(SourceError, match="is IN as well"):
+    with pytest.raises(SourceError, match="is also IN"):
         predict(job(workspace, source, source))
     (tmp_path / "folder.csv").mkdir()
-    with pytest.raises(SourceError, match=r"folder\.csv: is a folder"):
+    with pytest.raises(SourceError, match=r"folder\.csv: is a directory"):
         predict(job(workspace, source, tmp_path / "folder.csv"))
-    with pytest.raises(SourceError, match=r"cannot be written into .*rows\.csv; give OUT another folder"):
+    with pytest.raises(SourceError, match=r"rows\.csv is not writable; choose another directory for OUT"):
         predict(job(workspace, source, source / "out.csv"))
     with pytest.raises(SourceError, match=r"no column 'body'; its columns: id, text.*--text"):
         predict(job(workspace, source, tmp_path / "out.csv", text="body"))
-    with pytest.raises(StudentError, match="linear student runs by itself"):
+    with pytest.raises(StudentError, match="linear student needs no engine"):
         predict(job(workspace, source, tmp_path / "out.csv"), "onnx")
     entry = find_student(workspace.students)
     other = replace(entry, manifest=replace(entry.manifest, labels=("up", "flat", "down")))
     with pytest.raises(StudentError, match="was trained on the labels"):
-        predict(PredictionJob(workspace, other, Source(str(source)), str(tmp_path / "out.csv")))
+        predict(
+            PredictionJob(workspace=workspace, entry=other, source=Source(str(source)), out=str(tmp_path / "out.csv"))
+        )
 
 
 def test_a_source_without_one_good_row_gives_an_empty_output(workspace: Workspace, tmp_path: Path) -> None:

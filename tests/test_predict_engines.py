@@ -120,7 +120,7 @@ def test_a_processor_without_bf16_and_a_machine_without_gpu(
 
     monkeypatch.setattr(torch_engines, "cpu_has_bf16", lambda: False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    for engine, why in (("torch-bf16", "does not compute in bf16"), ("cuda", "no GPU")):
+    for engine, why in (("torch-bf16", "does not support bf16"), ("cuda", "no GPU")):
         with pytest.raises(StudentError, match=f"--engine {engine}: .*{why}"):
             choose_engine(encoder, "encoder", tmp_path, TEXTS, engine, print)
 
@@ -162,7 +162,7 @@ def test_one_that_does_not_agree_is_passed_over(
         assert chosen.name == classifier.name == "torch fp32"
         assert len(said) == 1
         assert "liar: the same label as torch on" in said[0]
-        assert "under 99%, the next engine is taken" in said[0]
+        assert "below 99%, using the next engine" in said[0]
 
 
 def test_one_that_agrees_is_taken_and_the_share_is_told(
@@ -190,7 +190,7 @@ def test_one_that_fails_while_computing_is_passed_over_or_named(
     engines(monkeypatch, cuda=lambda _network: Broken(), torch_bf16=TorchEngine)
     said: list[str] = []
     assert choose_engine(encoder, "encoder", tmp_path, TEXTS, "auto", said.append)[0].engine == "torch-bf16"
-    assert said[0] == ("cuda: this student cannot be run by it: no kernel image for this GPU; the next engine is taken")
+    assert said[0] == ("cuda: this engine cannot run the student: no kernel image for this GPU; using the next engine")
     with pytest.raises(StudentError, match=r"--engine cuda: .*: no kernel image for this GPU; use --engine torch"):
         choose_engine(encoder, "encoder", tmp_path, TEXTS, "cuda", said.append)
 
@@ -221,7 +221,7 @@ def test_a_library_that_fails_is_named(
         raise RuntimeError("no operator for this\nand more")
 
     monkeypatch.setattr("torch.onnx.export", fail)
-    with pytest.raises(StudentError, match="--engine onnx: this student cannot be run by it: no operator for this;"):
+    with pytest.raises(StudentError, match="--engine onnx: this engine cannot run the student: no operator for this;"):
         choose_engine(encoder, "encoder", tmp_path, TEXTS, "onnx", print)
 
 
@@ -230,7 +230,9 @@ def test_predict_names_the_engine_and_its_agreement(
 ) -> None:
     rows = [{"text": text} for text, _ in sentences(50, seed=8)]
     entry, said = find_student(workspace.students), list[str]()
-    job = PredictionJob(workspace, entry, Source(str(write_csv(rows))), str(tmp_path / "out.parquet"))
+    job = PredictionJob(
+        workspace=workspace, entry=entry, source=Source(str(write_csv(rows))), out=str(tmp_path / "out.parquet")
+    )
     done = predict(job, "onnx", say=said.append)
     assert done.engine in {"onnx int8", "torch bf16", "torch fp32"}
     assert said[0].startswith("onnx int8: the same label as torch on")

@@ -86,5 +86,5 @@ def test_a_processor_is_asked_for_bf16_beside_a_gpu_too(network: Network, monkey
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
     monkeypatch.setattr(compute, "_flags", set)
-    with pytest.raises(StudentError, match="this processor does not compute in bf16"):
+    with pytest.raises(StudentError, match="this CPU does not support bf16"):
         torch_engines.torch_bf16(network)

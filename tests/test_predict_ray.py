@@ -106,7 +106,14 @@ def test_a_worker_is_killed_and_the_result_is_the_same(
     assert not out.with_name("out.parquet.parts").exists()
     straight = tmp_path / "straight.parquet"
     predict(
-        PredictionJob(workspace, find_student(workspace.students), Source(str(source)), str(straight), "text", "id")
+        PredictionJob(
+            workspace=workspace,
+            entry=find_student(workspace.students),
+            source=Source(str(source)),
+            out=str(straight),
+            text="text",
+            id="id",
+        )
     )
     assert table(out) == table(straight)
 
@@ -121,9 +128,13 @@ def table(path: Path) -> list[dict[str, object]]:
 def test_what_ray_cannot_do_is_said(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = tmp_path / "in.jsonl"
     source.write_text('{"text": "profit rose"}\n', "utf-8")
-    job = PredictionJob(workspace, find_student(workspace.students), Source(str(source)), "-")
+    job = PredictionJob(
+        workspace=workspace, entry=find_student(workspace.students), source=Source(str(source)), out="-"
+    )
     with pytest.raises(StudentError, match="name one as OUT"):
         predict(job, "ray")
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(StudentError, match=r"pip install 'tutelage\[ray\]'"):
-        predict(PredictionJob(workspace, job.entry, job.source, str(tmp_path / "out.csv")), "ray")
+        predict(
+            PredictionJob(workspace=workspace, entry=job.entry, source=job.source, out=str(tmp_path / "out.csv")), "ray"
+        )

@@ -220,7 +220,7 @@ def test_a_second_server_on_the_same_data_refuses(home: Path) -> None:
     command = [python, "-I", installation.EMBEDDED / "serve.py", "--data-dir", home, "--port", "0"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 1
-    assert f"Another server already runs on {home}" in result.stderr
+    assert f"Another server is already running on {home}" in result.stderr
     assert lifecycle.find_server(home) == running
 
 

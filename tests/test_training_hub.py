@@ -88,16 +88,16 @@ def test_a_hub_out_of_reach_is_one_line_and_the_student_is_kept(tmp_path: Path, 
     away = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_TOKEN": "hf_x", "HF_HUB_OFFLINE": "0"}
     done = tutelage("train", "--task", tmp_path / "task", "--push-to-hub", "me/moves", env=away, ok=False)
     assert done.returncode == 1
-    assert "http://127.0.0.1:9 must be within reach" in done.stderr
+    assert "check that http://127.0.0.1:9 can be reached" in done.stderr
     assert "Traceback" not in done.stderr
-    assert find_student(workspace.students).manifest.teachers == (TeacherLicense("tutor", "Apache-2.0"),)
+    assert find_student(workspace.students).manifest.teachers == (TeacherLicense(name="tutor", license="Apache-2.0"),)
 
 
 def test_a_teacher_that_the_task_file_does_not_name_is_named(tmp_path: Path) -> None:
     workspace = small_task(tmp_path / "task")
     bare = workspace.task.model_copy(update={"teachers": ()})
     found = teachers_of(bare, load_snapshot(workspace.snapshots))
-    assert found == (TeacherLicense("tutor", "not stated in the task file"),)
+    assert found == (TeacherLicense(name="tutor", license="not stated in the task file"),)
 
 
 def test_a_name_that_cannot_be_is_refused_before_training(tmp_path: Path, tutelage: Run) -> None:

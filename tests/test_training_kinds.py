@@ -22,10 +22,10 @@ from tutelage.core.workspace import Workspace
 from tutelage.feedback.snapshot import load_snapshot
 from tutelage.loaders.holdout import LOCK, HeldOut, held_out
 from tutelage.training.evaluation.gold_set import load_holdout
-from tutelage.training.evaluation.learning_curve import growing, learning_curve
+from tutelage.training.evaluation.learning_curve import learning_curve, stratified_order
 from tutelage.training.registry import find_student
-from tutelage.training.students.finetune import last_whole_checkpoint, row_weights, weighted_cross_entropy
-from tutelage.training.students.fit import FEW, choose_recipe, fit
+from tutelage.training.students.finetune import last_complete_checkpoint, sample_weights, weighted_cross_entropy
+from tutelage.training.students.fit import FEW, choose_recipe, fit_student
 from tutelage.training.students.kinds import KINDS, SETFIT
 from tutelage.training.students.recipe import Recipe, parse_student, student_id
 from tutelage.training.students.training_set import SnapshotRows, TrainingSet, split_validation
@@ -45,7 +45,13 @@ def training_set(count: int, seed: int = 0) -> TrainingSet:
     rows = sentences(count, seed)
     labels = np.array([NAMES.index(label) for _, label in rows])
     ids = tuple(map(str, range(count)))
-    return TrainingSet(ids, tuple(text for text, _ in rows), labels, np.ones(count), one_hot(labels, 3))
+    return TrainingSet(
+        ids=ids,
+        texts=tuple(text for text, _ in rows),
+        labels=labels,
+        weights=np.ones(count),
+        targets=one_hot(labels, 3),
+    )
 
 
 @pytest.mark.parametrize("kind", ["frozen", "setfit"])
@@ -70,7 +76,9 @@ def test_setfit_changes_the_encoder_and_frozen_does_not(tmp_path: Path, tiny: st
 
     before = load_file(Path(tiny) / "model.safetensors")
     for kind, changes in (("frozen", False), ("setfit", True)):
-        student = fit(parse_student(f"{tiny}:{kind}"), training_set(12), NAMES, tmp_path, lambda _words: None).student
+        student = fit_student(
+            parse_student(f"{tiny}:{kind}"), training_set(12), NAMES, tmp_path, lambda _words: None
+        ).student
         folder = tmp_path / kind
         folder.mkdir()
         student.save(folder)
@@ -84,9 +92,9 @@ def test_setfit_of_one_label_says_that_label(tmp_path: Path, tiny: str) -> None:
     rows = training_set(40)
     said: list[Progress] = []
     one = rows.take(np.flatnonzero(rows.labels == 2))
-    student = fit(parse_student(f"{tiny}:setfit", **FAST), one, NAMES, tmp_path, said.append).student
+    student = fit_student(parse_student(f"{tiny}:setfit", **FAST), one, NAMES, tmp_path, said.append).student
     np.testing.assert_allclose(student.predict_proba(["anything"]), [[0, 0, 1]])
-    assert "not tuned" in said[0].step
+    assert "not fine-tuned" in said[0].step
 
 
 # auto
@@ -96,10 +104,10 @@ def test_auto_takes_setfit_for_few_labels_and_the_encoder_for_many() -> None:
     few, many = np.repeat([0, 1], FEW - 1), np.repeat([0, 1], FEW)
     recipe, why = choose_recipe(few, "some/encoder", {"seed": 7})
     assert (recipe.kind, recipe.model, recipe.seed) == ("setfit", KINDS[SETFIT].model, 7)
-    assert f"{FEW - 1} labels a class are under {FEW}" in why
+    assert f"{FEW - 1} labels per class are fewer than {FEW}" in why
     recipe, why = choose_recipe(many, "some/encoder", {})
     assert (recipe.kind, recipe.model) == ("encoder", "some/encoder")
-    assert f"{FEW} labels a class" in why
+    assert f"{FEW} labels per class" in why
     for no_encoder in ("auto", "linear", "some/encoder:frozen"):
         assert choose_recipe(many, no_encoder, {})[0].model == "FacebookAI/roberta-base"
 
@@ -165,10 +173,10 @@ def _frame(workspace: Workspace):  # type: ignore[no-untyped-def]  # noqa: ANN20
 
 def test_class_weights_make_labels_weigh_the_same() -> None:
     rows = training_set(60)
-    weights = row_weights(rows, balanced=True)
+    weights = sample_weights(rows, balanced=True)
     sums = [weights[rows.labels == k].sum() for k in range(3)]
     np.testing.assert_allclose(sums, 20)
-    assert (row_weights(rows, balanced=False) == 1).all()
+    assert (sample_weights(rows, balanced=False) == 1).all()
 
 
 def test_the_loss_is_the_weighted_mean_whatever_the_accumulation() -> None:
@@ -190,7 +198,9 @@ def test_accumulation_does_what_a_larger_batch_does(tmp_path: Path, tiny: str) -
     probs = []
     for batch, accumulate in ((16, 1), (8, 2)):
         recipe = parse_student(tiny, learning_rate=1e-3, epochs=1, batch_size=batch, accumulate=accumulate)
-        fitted = fit(replace(recipe, validation=0.0), training_set(64), NAMES, tmp_path / str(batch), lambda _: None)
+        fitted = fit_student(
+            replace(recipe, validation=0.0), training_set(64), NAMES, tmp_path / str(batch), lambda _: None
+        )
         probs.append(fitted.student.predict_proba(texts))
     np.testing.assert_allclose(probs[0], probs[1], atol=0.02)
 
@@ -198,11 +208,11 @@ def test_accumulation_does_what_a_larger_batch_does(tmp_path: Path, tiny: str) -
 def test_validation_is_drawn_by_text_and_in_proportion() -> None:
     rows = training_set(100)
     twice = TrainingSet(
-        (*rows.ids, *(f"twin{i}" for i in rows.ids)),
-        (*rows.texts, *(f" {text}" for text in rows.texts)),
-        np.tile(rows.labels, 2),
-        np.ones(200),
-        np.tile(rows.targets, (2, 1)),
+        ids=(*rows.ids, *(f"twin{i}" for i in rows.ids)),
+        texts=(*rows.texts, *(f" {text}" for text in rows.texts)),
+        labels=np.tile(rows.labels, 2),
+        weights=np.ones(200),
+        targets=np.tile(rows.targets, (2, 1)),
     )
     train_rows, validation = split_validation(twice, 0.1, 0)
     assert validation is not None
@@ -219,7 +229,7 @@ def test_validation_is_drawn_by_text_and_in_proportion() -> None:
 
 def test_training_stops_early_and_keeps_the_best_epoch(tmp_path: Path, tiny: str) -> None:
     recipe = parse_student(tiny, learning_rate=5e-3, epochs=40, patience=2)
-    fitted = fit(recipe, training_set(150), NAMES, tmp_path, lambda _words: None)
+    fitted = fit_student(recipe, training_set(150), NAMES, tmp_path, lambda _words: None)
     student, validation, story = fitted.student, fitted.validation, fitted.training
     scores = story["validation_macro_f1"]
     assert validation is not None
@@ -247,12 +257,12 @@ def test_a_part_of_the_curve_that_lacks_a_label_is_left_out(tmp_path: Path) -> N
     entry = find_student(workspace.students, trained.id)
     points = learning_curve(workspace, entry, sheet, shares=(2 / trained.rows, 3 / trained.rows), progress=said.append)
     assert [point.rows for point in points] == [3]
-    assert said[0] == Progress("learning curve: 2 rows lack a label and are left out", 0, 2)
+    assert said[0] == Progress("learning curve: skipped 2 rows, which do not have every label", 0, 2)
 
 
 def test_each_beginning_of_the_curves_rows_has_the_labels_in_proportion() -> None:
     labels = np.repeat([0, 1, 2], [2, 40, 158])
-    order = growing(labels, seed=1)
+    order = stratified_order(labels, seed=1)
     assert sorted(order) == list(range(200))
     assert [np.bincount(labels[order[:count]]).tolist() for count in (3, 20, 100)] == [
         [1, 1, 1],
@@ -291,7 +301,7 @@ def test_a_killed_training_goes_on_and_ends_the_same(tmp_path: Path, tiny: str) 
     process.send_signal(signal.SIGKILL)
     assert process.communicate()[0] == b"", "it was killed before it was done"
     (work,) = killed.students.glob(".work-*")
-    checkpoint = last_whole_checkpoint(work)
+    checkpoint = last_complete_checkpoint(work)
     assert checkpoint is not None
     (work / "checkpoint-9999").mkdir()  # as if cut short
     for workspace in (killed, whole):

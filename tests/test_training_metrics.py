@@ -10,7 +10,14 @@ from tutelage.commands.tables import compared
 from tutelage.training.evaluation.slices import by_length, slices, worst
 from tutelage.training.measures.calibration import expected_calibration_error, fit_temperature, with_temperature
 from tutelage.training.measures.comparison import bootstrap_f1_difference, compare, mcnemar_exact, paired_interval
-from tutelage.training.measures.metrics import bootstrap_macro_f1, confusion, macro_f1, macro_f1_of_draws, score, wilson
+from tutelage.training.measures.metrics import (
+    bootstrap_macro_f1,
+    confusion,
+    macro_f1,
+    macro_f1_of_counts,
+    score,
+    wilson,
+)
 
 
 def test_scores_equal_those_of_scikit_learn() -> None:
@@ -53,11 +60,11 @@ def test_bootstrap_is_seeded() -> None:
     assert bootstrap_macro_f1(matrix, seed=1) == bootstrap_macro_f1(matrix, seed=1)
 
 
-def test_macro_f1_of_draws_is_that_of_their_rows() -> None:
+def test_macro_f1_of_counts_is_that_of_their_rows() -> None:
     gold, said = np.array([0, 1, 2, 0, 3]), np.array([0, 1, 0, -1, 2])
     drawn = np.array([[3, 2, 1, 0, 0], [0, 0, 2, 5, 1], [1, 1, 1, 1, 1]])
     expected = [macro_f1(confusion(np.repeat(gold, counts), np.repeat(said, counts), 5)) for counts in drawn]
-    assert macro_f1_of_draws(gold, said, drawn, 5).tolist() == expected
+    assert macro_f1_of_counts(gold, said, drawn, 5).tolist() == expected
 
 
 def test_bootstrap_with_many_labels_needs_little_memory() -> None:

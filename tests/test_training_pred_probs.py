@@ -109,7 +109,7 @@ def test_texts_that_share_nothing_can_be_learned_from_all_the_same() -> None:
     labels = np.arange(30) % 2
     student = fit_linear(texts, labels, ("even", "odd"))
     assert (student.predict_proba(texts).argmax(axis=1) == labels).all()
-    with pytest.raises(StudentError, match="no text holds a single word"):
+    with pytest.raises(StudentError, match="no text contains a word"):
         fit_linear(["!"] * 30, labels, ("even", "odd"))
 
 

@@ -119,7 +119,7 @@ def test_errors_name_what_there_is(tmp_path: Path) -> None:
     with pytest.raises(StudentError, match="tutelage train"):
         find_student(tmp_path)
     student(tmp_path, "one")
-    with pytest.raises(StudentError, match="no student 'two'; there are: one"):
+    with pytest.raises(StudentError, match="no student 'two'; available: one"):
         find_student(tmp_path, "two")
     with pytest.raises(StudentError, match="tutelage promote one"):
         find_student(tmp_path, "champion")
@@ -128,7 +128,7 @@ def test_errors_name_what_there_is(tmp_path: Path) -> None:
 def test_a_damaged_manifest_says_so(tmp_path: Path) -> None:
     student(tmp_path, "one")
     (tmp_path / "one" / "student.json").write_text("{")
-    with pytest.raises(StudentError, match="one: holds no whole student"):
+    with pytest.raises(StudentError, match="one: contains no complete student"):
         list_students(tmp_path)
 
 
@@ -151,7 +151,7 @@ SCORES = {
 
 
 def test_the_card_is_read_by_the_hub_and_nothing_in_it_acts(tmp_path: Path) -> None:
-    evaluation = {"sheet": "the holdout", "sheet_digest": "d1", "scores": {"encoder-1": SCORES}}
+    evaluation = {"gold_set": "the holdout", "gold_set_digest": "d1", "scores": {"encoder-1": SCORES}}
     write_card(tmp_path, ENCODER, [evaluation])
     card = ModelCard.load(tmp_path / "README.md")
     assert card.data.base_model == "FacebookAI/roberta-base"

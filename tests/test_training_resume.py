@@ -21,7 +21,7 @@ from tutelage.training.cost import Meter, estimate_cost
 from tutelage.training.registry import Entry, find_student, list_students
 from tutelage.training.students import finetune, setfit
 from tutelage.training.students.encoder import usable_length
-from tutelage.training.students.fit import fit
+from tutelage.training.students.fit import fit_student
 from tutelage.training.students.recipe import Recipe, parse_student
 from tutelage.training.train import train
 
@@ -106,11 +106,11 @@ def test_stopped_without_validation_nothing_is_trained_again(tmp_path: Path, tin
 def test_what_killed_runs_took_counts(tmp_path: Path) -> None:
     with Meter(tmp_path) as meter:
         sum(range(2_000_000))
-    first = meter.took()
+    first = meter.total()
     with Meter(tmp_path) as meter:
         pass
-    assert meter.took().cpu_s >= first.cpu_s > 0
-    assert meter.took().wall_s >= first.wall_s > 0
+    assert meter.total().cpu_s >= first.cpu_s > 0
+    assert meter.total().wall_s >= first.wall_s > 0
 
 
 def test_a_kill_loses_only_what_comes_after_the_last_note(tmp_path: Path, tiny: Path) -> None:
@@ -130,11 +130,11 @@ def test_processes_and_their_gpus_add_up(tmp_path: Path) -> None:
     for rank, wall in enumerate((3000.0, 3600.0)):
         spent = {"wall_s": wall, "cpu_s": 1800.0, "gpu_s": wall}
         (tmp_path / f"took-{rank}.json").write_text(json.dumps(spent), "utf-8")
-    took = Meter(tmp_path).took()
+    took = Meter(tmp_path).total()
     assert took == estimate_cost(3600, 3600, gpu_s=6600)
     assert took.cost_usd == pytest.approx(0.05 + 0.6 * 6600 / 3600)
     assert took.energy_kwh == pytest.approx(0.01 + 0.3 * 6600 / 3600)
-    assert "0.6 $ a GPU hour" in took.basis
+    assert "0.6 $ per GPU hour" in took.basis
 
 
 # The hardware
@@ -184,8 +184,8 @@ def test_short_memory_halves_the_batches_and_adds_them_up(
     words = list[Progress]()
     short = trained(small_task(tmp_path / "short"), tiny, words, epochs=2)
     assert [state.step for state in words if "memory" in state.step] == [
-        "the GPU's memory is short: --batch-size 8 --accumulate 2",
-        "the GPU's memory is short: --batch-size 4 --accumulate 4",
+        "out of GPU memory: continuing with --batch-size 8 --accumulate 2",
+        "out of GPU memory: continuing with --batch-size 4 --accumulate 4",
     ]
     assert same(short, asked)
 
@@ -194,7 +194,7 @@ def test_memory_for_no_batch_at_all_says_what_to_do(
     tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     too_much_above(0, monkeypatch)
-    with pytest.raises(StudentError, match=r"--batch-size 1: too much .* --accumulate .* --max-length"):
+    with pytest.raises(StudentError, match=r"--batch-size 1: out of GPU memory.* --accumulate .* --max-length"):
         trained(small_task(tmp_path), tiny)
 
 
@@ -267,5 +267,5 @@ def test_setfit_takes_its_share_of_a_batch(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setattr(setfit, "tuned_body", lambda recipe, *_: taken.append(recipe))
     monkeypatch.setattr(setfit.frozen, "with_head", Mock())
-    fit(parse_student("setfit"), Mock(labels=np.array([0, 1])), ("a", "b"), tmp_path, [].append)
+    fit_student(parse_student("setfit"), Mock(labels=np.array([0, 1])), ("a", "b"), tmp_path, [].append)
     assert [recipe.batch_size for recipe in taken] == [8]

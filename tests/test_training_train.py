@@ -22,7 +22,7 @@ from tutelage.loaders.holdout import held_out
 from tutelage.loaders.rows import normalised, text_key
 from tutelage.training.registry import find_student, list_students
 from tutelage.training.students.encoder import EncoderStudent
-from tutelage.training.students.fit import fit
+from tutelage.training.students.fit import fit_student
 from tutelage.training.students.recipe import parse_student
 from tutelage.training.train import TrainResult, train
 
@@ -56,19 +56,19 @@ def test_of_two_calls_at_once_the_second_waits_and_finds_the_student(
     def slow_fit(*given: Any) -> Any:
         is_training.set()
         is_waiting.wait(5)
-        return fit(*given)
+        return fit_student(*given)
 
     def listen(state: Progress) -> None:
         said.append(state.step)
         is_waiting.set()
 
-    monkeypatch.setattr("tutelage.training.train.fit", slow_fit)
+    monkeypatch.setattr("tutelage.training.train.fit_student", slow_fit)
     with ThreadPoolExecutor() as calls:
         first = calls.submit(quietly, workspace)
         assert is_training.wait(30)
         second = calls.submit(train, workspace, "linear", progress=listen)
     name = first.result().id
-    assert said == [f"waiting for another call that is training {name}"]
+    assert said == [f"waiting for another call that trains {name}"]
     assert (first.result().is_new, second.result().is_new) == (True, False)
     assert second.result().id == name
     assert list(workspace.students.iterdir()) == [workspace.students / name]
@@ -80,7 +80,7 @@ def test_after_a_call_that_failed_the_next_one_trains(tmp_path: Path, monkeypatc
 
     workspace = small_task(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr("tutelage.training.train.fit", interrupted)
+        patch.setattr("tutelage.training.train.fit_student", interrupted)
         with pytest.raises(KeyboardInterrupt):
             quietly(workspace)
     trained = quietly(workspace)
@@ -243,7 +243,7 @@ def test_no_snapshot_and_nothing_to_learn_from_say_so(tmp_path: Path) -> None:
     with pytest.raises(SnapshotError, match="tutelage pull"):
         quietly(workspace)
     freeze(workspace, [])
-    with pytest.raises(SnapshotError, match="nothing to learn from"):
+    with pytest.raises(SnapshotError, match="no rows to train on"):
         quietly(workspace)
 
 

@@ -134,7 +134,7 @@ def manifest(**changes: Any) -> StudentManifest:
         "question": "",
         "snapshot": "abc",
         "snapshot_manifest": {"by_source": {"human": 3, "teacher": 7}},
-        "teachers": (TeacherLicense("tutor", "Apache-2.0"),),
+        "teachers": (TeacherLicense(name="tutor", license="Apache-2.0"),),
         "recipe": Recipe(kind="linear"),
         "seed": 42,
         "created_at": "2026-01-01",

@@ -1,4 +1,4 @@
-"""``student.json``: what a student is, where it comes from, and what its training was like."""
+"""``student.json``: a student's kind, provenance, and training."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ FILE = "student.json"
 """Written last: a folder without it is not a student."""
 
 VERSION = 1
-"""Of the file's form; one without a version was written by 0.1.0 before there were any."""
+"""Version of the file's schema; 0.1.0 wrote none."""
 
 NOT_STATED = "not stated in the task file"
 _LIBRARIES = ("torch", "transformers", "setfit", "sentence-transformers", "scikit-learn", "numpy", "accelerate")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TeacherLicense:
-    """A teacher that voted, and the licence or terms of its output as the task file states them."""
+    """A teacher that voted, and the licence or terms of its output, as in the task file."""
 
     name: str
     license: str
@@ -45,30 +45,30 @@ class StudentManifest:
     Parameters
     ----------
     id, kind, model
-        Its name; the kind of student; the model that it started from (empty for none).
+        Its id; the kind of student; the base model (empty for none).
     labels, definitions
-        The task's labels, in the order of the columns of its probabilities, and what some of them mean.
+        The task's labels, in the order of the probability columns, and their definitions.
     task, task_id, question
         The task's name, hash and question.
     snapshot, snapshot_manifest
-        What it was trained on: the snapshot's id, and its manifest without the names of people.
+        What it was trained on: the snapshot's id, and its manifest without annotators' names.
     teachers
-        Who voted on the snapshot's records.
+        The teachers that voted on the snapshot's records.
     recipe, seed
-        How it was trained.
+        Its hyperparameters.
     rows, left_out, near_duplicates
-        How many texts it was trained on; how many were left out, by reason; the ids of those left out for
-        being like a text of the holdout, each with that text's key.
+        The number of training texts; the number of records left out, by reason; the ids of the near-duplicates
+        of the holdout, each with the key of the similar text.
     took
         Time, energy and cost of the training.
     temperature
-        Mends its probabilities (Guo et al. 2017); None where no rows were put aside for it.
+        For temperature scaling (Guo et al. 2017); None without validation rows.
     training
-        What the run was like: epochs, scores on the validation rows, losses, devices; ``why`` it was chosen.
+        The log of the run: epochs, validation scores, losses, devices; ``why`` is the reason for its kind.
     created_at, environment
-        When, in ISO 8601, and with which versions of what decides the result.
+        When, in ISO 8601, and with which versions of the libraries.
     version
-        Of this form.
+        Of this schema.
     """
 
     id: str
@@ -95,12 +95,12 @@ class StudentManifest:
     version: int = VERSION
 
     def to_json(self) -> str:
-        """The file's text."""
+        """The content of ``student.json``."""
         return json.dumps(asdict(self), ensure_ascii=False, indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> StudentManifest:
-        """Read a file of this version or an earlier one.
+        """Parse a file of this version or an earlier one.
 
         Raises
         ------
@@ -111,7 +111,7 @@ class StudentManifest:
         """
         data = {"version": 0, **json.loads(text)}
         if data["version"] > VERSION:
-            raise StudentError(f"{data['id']}: was made by a newer version of tutelage; upgrade to use it")
+            raise StudentError(f"{data['id']}: was created by a newer version of tutelage; upgrade tutelage to use it")
         data |= {
             "version": VERSION,
             "labels": tuple(data["labels"]),
@@ -122,7 +122,7 @@ class StudentManifest:
         return cls(**{field.name: data[field.name] for field in fields(cls)})
 
     def check_labels(self, expected: Sequence[str]) -> None:
-        """Refuse a student whose columns are not the task's labels in the task's order.
+        """Refuse a student whose labels are not the task's, in the task's order.
 
         Raises
         ------
@@ -131,7 +131,7 @@ class StudentManifest:
         """
         if self.labels != tuple(expected):
             raise StudentError(
-                f"{self.id}: was trained on the labels {list(self.labels)}, the task has {list(expected)};"
+                f"{self.id}: was trained on the labels {list(self.labels)}, but the task has {list(expected)};"
                 " train a new student"
             )
 
@@ -148,7 +148,7 @@ def read_manifest(directory: Path) -> StudentManifest:
         return StudentManifest.from_json((directory / FILE).read_text("utf-8"))
     except (OSError, ValueError, TypeError, LookupError) as error:
         raise StudentError(
-            f"{directory}: holds no whole student ({error}); remove the folder and train again"
+            f"{directory}: contains no complete student ({error}); remove the folder and train again"
         ) from None
 
 
@@ -164,7 +164,7 @@ def make_manifest(
     temperature: float | None,
     training: Mapping[str, Any],
 ) -> StudentManifest:
-    """The manifest of a student that was trained just now."""
+    """The manifest of a newly trained student."""
     return StudentManifest(
         id=name,
         kind=recipe.kind,
@@ -191,18 +191,18 @@ def make_manifest(
 
 
 def teachers_of(task: Task, snapshot: Snapshot) -> tuple[TeacherLicense, ...]:
-    """Who voted on the snapshot's records, by name."""
+    """The teachers that voted on the snapshot's records, by name."""
     licenses = {teacher.name: teacher.license for teacher in task.teachers}
     voted = {vote["teacher"] for votes in snapshot.frame()["votes"] for vote in votes}
-    return tuple(TeacherLicense(name, licenses.get(name, NOT_STATED)) for name in sorted(voted))
+    return tuple(TeacherLicense(name=name, license=licenses.get(name, NOT_STATED)) for name in sorted(voted))
 
 
 def environment() -> dict[str, str]:
-    """Versions of what decides the result."""
-    found = {"python": platform.python_version(), "machine": platform.machine(), "tutelage": __version__}
+    """Versions of Python, the machine and the libraries that affect the result."""
+    versions = {"python": platform.python_version(), "machine": platform.machine(), "tutelage": __version__}
     for name in _LIBRARIES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions

@@ -1,4 +1,4 @@
-"""``students/``: one folder a student, the ``champion`` pointer, and the history of that pointer."""
+"""``students/``: one folder per student, the ``champion`` pointer, and its history."""
 
 from __future__ import annotations
 
@@ -28,36 +28,36 @@ class Entry:
     manifest: StudentManifest
 
     def load(self) -> Student:
-        """The student itself."""
+        """Load the student."""
         return load_student(self.path, self.manifest.kind, self.manifest.labels)
 
     def seen(self) -> frozenset[str]:
-        """The keys of all texts that it was trained on, those of its validation split too.
+        """The keys of all its training texts, validation rows included.
 
         Raises
         ------
         StudentError
-            When nobody knows them.
+            When they cannot be read.
         """
         try:
             return frozenset(json.loads((self.path / SEEN).read_text("utf-8")))
         except (OSError, ValueError):
             raise StudentError(
-                f"{self.path / SEEN}: cannot be read, so nobody knows which texts {self.id} was trained on;"
-                " copy it from where the student was trained, or train a student here"
+                f"{self.path / SEEN}: cannot be read, so the training texts of {self.id} are unknown;"
+                " copy the file from where the student was trained, or train a student here"
             ) from None
 
 
 def list_students(students: Path) -> list[Entry]:
     """All finished students, the newest last."""
-    found = [
+    entries = [
         Entry(path.parent.name, path.parent, read_manifest(path.parent)) for path in students.glob(f"[!.]*/{FILE}")
     ]
-    return sorted(found, key=lambda entry: (entry.manifest.created_at, entry.id))
+    return sorted(entries, key=lambda entry: (entry.manifest.created_at, entry.id))
 
 
 def find_student(students: Path, name: str = "") -> Entry:
-    """The student of this id, ``champion``, or without a name the champion, else the newest.
+    """The student with this id or ``champion``; without a name the champion, else the newest.
 
     Raises
     ------
@@ -66,11 +66,11 @@ def find_student(students: Path, name: str = "") -> Entry:
     """
     known = {entry.id: entry for entry in list_students(students)}
     if not known:
-        raise StudentError(f"{students}: no student yet; make one with: tutelage train")
+        raise StudentError(f"{students}: no student yet; create one with: tutelage train")
     if name in known:
         return known[name]
     if name not in {"", CHAMPION}:
-        raise StudentError(f"no student {name!r}; there are: {', '.join(known)}")
+        raise StudentError(f"no student {name!r}; available: {', '.join(known)}")
     return _champion(students, known, needed=name == CHAMPION)
 
 
@@ -84,19 +84,19 @@ def _champion(students: Path, known: dict[str, Entry], *, needed: bool) -> Entry
         return known[next(reversed(known))]
     if chosen not in known:
         raise StudentError(
-            f"the champion {chosen} is gone; choose another with: tutelage promote {next(reversed(known))}"
+            f"the champion {chosen} no longer exists; choose another with: tutelage promote {next(reversed(known))}"
         )
     return known[chosen]
 
 
 def champion_id(students: Path) -> str | None:
-    """The id that the pointer names; None without one."""
+    """The id of the champion; None without one."""
     pointer = students / CHAMPION
     return pointer.read_text("utf-8").strip() if pointer.exists() else None
 
 
 def write_student(students: Path, name: str, fill: Callable[[Path], StudentManifest]) -> Entry:
-    """Make a student's folder whole or not at all: ``fill`` writes its files and returns its manifest."""
+    """Create a student's folder atomically: ``fill`` writes its files and returns its manifest."""
     with new_folder(students / name, FILE) as temporary:
         manifest = fill(temporary)
         write_text(temporary / FILE, manifest.to_json())
@@ -104,7 +104,7 @@ def write_student(students: Path, name: str, fill: Callable[[Path], StudentManif
 
 
 def promote_student(students: Path, name: str, *, why: str = "") -> Entry:
-    """Make this student the champion; nothing is done where it is that already."""
+    """Make this student the champion; no change where it is already."""
     entry = find_student(students, name)
     if entry.id != champion_id(students):
         _move(students, entry.id, why=why, back=False)
@@ -112,7 +112,7 @@ def promote_student(students: Path, name: str, *, why: str = "") -> Entry:
 
 
 def rollback_champion(students: Path) -> Entry:
-    """Make the champion before this one the champion again; a second rollback goes one further back.
+    """Restore the previous champion; a second rollback goes one further back.
 
     Raises
     ------
@@ -131,16 +131,16 @@ def rollback_champion(students: Path) -> Entry:
 
 
 def champion_history(students: Path) -> list[dict[str, Any]]:
-    """Every move of the pointer, the oldest first: champion, before, why, back, at."""
+    """All changes of the champion, the oldest first: champion, before, why, back, at."""
     path = students / HISTORY
     moves: list[dict[str, Any]] = json.loads(path.read_text("utf-8")) if path.exists() else []
     if moves and moves[-1]["before"] == champion_id(students):
-        moves.pop()  # it was written down, and a kill came before the pointer moved
+        moves.pop()  # written just before a kill, so that the pointer never moved
     return moves
 
 
 def _stack(moves: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The champions that rollbacks go back through, the present one last."""
+    """The champions that rollbacks restore, the current one last."""
     stack: list[str] = []
     for move in moves:
         if move["back"]:
@@ -152,7 +152,7 @@ def _stack(moves: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _move(students: Path, name: str, *, why: str, back: bool) -> None:
-    """Write the history first: what it says beyond the pointer is dropped, a move that it lacks would be lost."""
+    """Write the history first: a surplus entry is dropped when read, a missing one would be lost."""
     at = datetime.now(UTC).isoformat(timespec="seconds")
     move = {"champion": name, "before": champion_id(students), "why": why, "back": back, "at": at}
     moves = json.dumps([*champion_history(students), move], ensure_ascii=False, indent=1)

@@ -24,33 +24,33 @@ from tutelage.training.hub.model_card import write_card
 from tutelage.training.manifest import StudentManifest, make_manifest
 from tutelage.training.measures.calibration import fit_temperature
 from tutelage.training.registry import SEEN, Entry, find_student, list_students, write_student
-from tutelage.training.students.fit import choose_recipe, fit
+from tutelage.training.students.fit import choose_recipe, fit_student
 from tutelage.training.students.kinds import KINDS, LINEAR
 from tutelage.training.students.recipe import Recipe, parse_student, student_id
 from tutelage.training.students.training_set import Fitted, LeftOut, SnapshotRows, TrainingSet
 
 AUTO = "auto"
-"""In place of a student: the kind that suits what there is to learn from."""
+"""In place of a student: the kind is chosen by the number of labels."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainResult:
-    """What ``train`` did.
+    """The result of ``train``.
 
     Parameters
     ----------
     id, path
-        The student and its folder; empty for a process that only lent a hand.
+        The student and its folder; empty in processes that did not train.
     is_new
-        False where the same call had made the student before.
+        False where the same call has created the student before.
     why
         Why ``auto`` chose this kind; else empty.
     rows, left_out
-        How many texts it was trained on, and how many were left out, by reason.
+        The number of training texts, and of records left out, by reason.
     took
         Time, energy and cost.
     idle_options
-        The options that were given and change nothing in this kind of student.
+        The given options that have no effect on this kind of student.
     """
 
     id: str
@@ -65,7 +65,7 @@ class TrainResult:
 
 @dataclass(frozen=True, kw_only=True)
 class _Plan:
-    """All that decides a student."""
+    """Everything that determines a student."""
 
     name: str
     recipe: Recipe
@@ -85,7 +85,8 @@ def train(
 ) -> TrainResult:
     """Train a student on a snapshot.
 
-    Of several processes each returns what it did: all but the main one nothing for a kind that trains in one.
+    In distributed training each process returns its result; for a kind that trains in one process, all but the
+    main one return an empty result.
 
     Parameters
     ----------
@@ -93,16 +94,16 @@ def train(
         ``linear``, ``setfit``, a model, ``MODEL:frozen``, ``MODEL:setfit`` or ``auto``, or a recipe; the task's
         by default.
     snapshot
-        Its id; the newest by default.
+        Its id; the latest by default.
     options
         Values for fields of ``Recipe``; None stands for the default.
 
     Raises
     ------
     SnapshotError
-        When there is no snapshot, or nothing in it to learn from.
+        When there is no snapshot, or no row in it to train on.
     StudentError
-        When the model cannot be had or what it needs is not installed.
+        When the model cannot be loaded, or a library is not installed.
     """
     options = options or {}
     recipe = _recipe(student or workspace.task.student, options)
@@ -126,37 +127,37 @@ def train(
 
 
 def idle_options(kind: str, options: Mapping[str, Any]) -> tuple[str, ...]:
-    """The options that are given and change nothing in a student of this kind."""
+    """The given options that have no effect on a student of this kind."""
     taken = KINDS[kind].options
     return tuple(name for name, value in options.items() if value is not None and taken and name not in taken)
 
 
 def _recipe(student: str | Recipe, options: Mapping[str, Any]) -> Recipe | None:
-    """The recipe; None for ``auto``, which has to see the rows first."""
+    """The recipe; None for ``auto``, which depends on the rows."""
     if student == AUTO:
         return None
     return parse_student(student, **options) if isinstance(student, str) else student.with_options(**options)
 
 
 def _plan(workspace: Workspace, recipe: Recipe | None, options: Mapping[str, Any], snapshot: Snapshot) -> _Plan:
-    task, out, why = workspace.task, held_out(workspace), ""
-    rows = SnapshotRows(snapshot.frame(), task.label_names, out)
+    task, holdout, why = workspace.task, held_out(workspace), ""
+    rows = SnapshotRows(snapshot.frame(), task.label_names, holdout)
     if recipe is None:
         labelled, _ = rows.select(parse_student(LINEAR, **options))
         recipe, why = choose_recipe(labelled.labels, task.student, options)
     training_set, left_out = rows.select(recipe)
-    student = student_id(recipe, snapshot.id, [task.id, out.digest])
+    student = student_id(recipe, snapshot.id, [task.id, holdout.digest])
     return _Plan(name=student, recipe=recipe, snapshot=snapshot, training_set=training_set, left_out=left_out, why=why)
 
 
 @contextmanager
 def _alone(students: Path, name: str, progress: ProgressCallback) -> Iterator[None]:
-    """Keep other calls from training this student meanwhile; of several processes the main one does it for all."""
+    """Lock this student against concurrent training; in distributed training the main process holds the lock."""
 
     def wait(_holder: str) -> None:
-        if process_count() > 1:  # the others of this launch do not wait
-            raise StudentError(f"{name} is being trained by another call; run this again when that one has ended")
-        progress(Progress(f"waiting for another call that is training {name}"))
+        if process_count() > 1:  # the other processes of this launch would not wait
+            raise StudentError(f"{name} is being trained by another call; run this again when that one has finished")
+        progress(Progress(f"waiting for another call that trains {name}"))
 
     if not is_main():
         yield
@@ -165,7 +166,7 @@ def _alone(students: Path, name: str, progress: ProgressCallback) -> Iterator[No
     lock = students / f".lock-{name}"
     with locked(lock, on_wait=wait):
         yield
-        lock.unlink(missing_ok=True)  # only now that the student is finished: whoever waits for this file finds it
+        lock.unlink(missing_ok=True)  # only now that the student is complete: a waiting call finds it
 
 
 def _train(workspace: Workspace, plan: _Plan, progress: ProgressCallback) -> Entry:
@@ -180,7 +181,7 @@ def _train(workspace: Workspace, plan: _Plan, progress: ProgressCallback) -> Ent
 
     try:
         with meter:
-            fitted = fit(plan.recipe, plan.training_set, task.label_names, work, step)
+            fitted = fit_student(plan.recipe, plan.training_set, task.label_names, work, step)
     except ModuleNotFoundError as error:
         raise StudentError(f"{error.name} is not installed; install it with: pip install 'tutelage[train]'") from None
     temperature = _temperature(fitted)
@@ -195,7 +196,7 @@ def _train(workspace: Workspace, plan: _Plan, progress: ProgressCallback) -> Ent
             name=plan.name,
             rows=len(plan.training_set),
             left_out=plan.left_out,
-            took=meter.took(),
+            took=meter.total(),
             temperature=temperature,
             training={**fitted.training, "why": plan.why},
         )

@@ -3,7 +3,7 @@
 The code in this folder runs in an environment of its own (``requirements.txt``), against the
 unmodified ``argilla-server`` wheel, and imports nothing of the rest of the project.
 
-    serve.py        the program: parses its arguments, becomes the package, calls app.main
+    serve.py        the program: parses its arguments, becomes the package, calls app.serve_argilla
     app.py          puts the parts together and serves
     environment.py  what Argilla reads from the environment: paths, secrets, nothing sent outside
     stand_ins.py    modules of Argilla that this server does without

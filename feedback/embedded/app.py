@@ -17,7 +17,7 @@ HOST = "127.0.0.1"
 GRACE_SECONDS = 5  # for running requests, and again for running jobs, at shutdown
 
 
-def main(data_dir: Path, inherited: int | None, port: int | None) -> None:
+def serve_argilla(data_dir: Path, inherited: int | None, port: int | None) -> None:
     """Serve Argilla on `data_dir` until told to stop by SIGTERM or SIGINT."""
     listener = _listener(inherited, port)
     lock = Lock(data_dir / "server.lock")

@@ -70,7 +70,7 @@ def _is_between(values: Values, wanted: Any) -> Any:
 
 
 def _comparable(values: Values, bound: float | str) -> Any:
-    """SQLite calls every text greater than every number; a bound speaks of its own kind only."""
+    """SQLite orders every text after every number; a bound applies to values of its own type only."""
     return sqlite.is_number(values.type) if _number(bound) is not None else values.type == "text"
 
 
@@ -129,7 +129,7 @@ def _moment(value: float | str) -> datetime:
         else:
             moment = datetime.fromisoformat(str(value))
     except (ValueError, OverflowError) as error:
-        raise UnprocessableEntityError(f"{value!r} is no date; write it like 2024-01-31T12:00:00.") from error
+        raise UnprocessableEntityError(f"{value!r} is not a date; write it like 2024-01-31T12:00:00.") from error
     return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
 
 

@@ -1,8 +1,8 @@
 """Argilla's job queue as asyncio tasks of the server's own process.
 
 Argilla hands its jobs to an RQ queue on Redis. Here `Queue.enqueue_call` starts a task instead;
-jobs of one queue run in order, as many at a time as the queue allows. Jobs that are under way when
-the process is killed are lost.
+jobs of one queue run in order, up to a number at a time. Jobs that are running when the process is
+killed are lost.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ Work = Callable[..., Coroutine[Any, Any, Any]]
 
 
 class Connection:
-    """Takes the place of the connection to Redis."""
+    """Replaces the connection to Redis."""
 
     def ping(self) -> bool:
-        """The queue is in this process: it is always there."""
+        """Always available: the queue is in this process."""
         return True
 
 
 class Job:
-    """What Argilla asks of a job after it was enqueued: its id and its status."""
+    """What Argilla reads from an enqueued job: its id and status."""
 
     known: OrderedDict[str, Job] = OrderedDict()  # noqa: RUF012  # `Job` is not defined yet for ClassVar
 
@@ -44,7 +44,7 @@ class Job:
             self.known.popitem(last=False)
 
     def get_status(self, refresh: bool = True) -> str:  # noqa: ARG002, FBT001, FBT002  # RQ's signature
-        """One of RQ's words: queued, started, finished, failed."""
+        """One of RQ's statuses: queued, started, finished, failed."""
         return self.status
 
 
@@ -56,7 +56,7 @@ class Queue:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def enqueue_call(self, work: Work, args: Any = (), kwargs: Any = None, retry: Any = None, **_options: Any) -> Job:
-        """Start `work` as soon as there is room, and again after a failure if `retry` says so."""
+        """Start `work` as soon as the queue allows; `retry` sets the attempts after a failure."""
         job = Job()
         task = asyncio.get_running_loop().create_task(self._run(job, work, args, kwargs or {}, retry))
         self._tasks.add(task)  # the loop itself keeps no task alive
@@ -78,7 +78,7 @@ class Queue:
                 return
 
     async def finish(self, timeout: float) -> None:  # noqa: ASYNC109  # at shutdown the caller has no other way
-        """Wait for jobs under way; give up those that take longer than `timeout` seconds."""
+        """Wait for running jobs; cancel those that take longer than `timeout` seconds."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=timeout)
         for task in self._tasks:
@@ -93,11 +93,11 @@ def _pauses(retry: Any) -> list[int]:
 
 
 def _what_now(pause: int | None) -> str:
-    return "; given up" if pause is None else f"; tried again in {pause} s"
+    return "; no more attempts" if pause is None else f"; retrying in {pause} s"
 
 
 def connect() -> None:
-    """Make the parts of Argilla that know RQ by name use this queue; after Argilla's import."""
+    """Make the parts of Argilla that use RQ directly use this queue; call it after Argilla's import."""
     from argilla_server.api.handlers.v1 import jobs as handler
     from argilla_server.jobs import webhook_jobs
     from rq.decorators import job
@@ -118,7 +118,7 @@ def _get_job(job_id: str) -> Job:
 
 
 async def _post_event(webhook_id: UUID, event: str, timestamp: datetime, data: dict[str, Any]) -> None:
-    """Argilla's job of the same purpose, except that the post happens in a thread and blocks nobody."""
+    """Argilla's job of the same purpose, except that the request is sent from a thread, without blocking."""
     from argilla_server.database import AsyncSessionLocal
     from argilla_server.models import Webhook
     from argilla_server.webhooks.v1.commons import notify_event

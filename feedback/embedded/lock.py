@@ -1,4 +1,4 @@
-"""One server on one data directory: a lock that ends with the process, however it ends."""
+"""One server per data directory: a lock that is released with the process, however it ends."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import time
 from pathlib import Path
 
-PATIENCE = 2.0  # seconds; somebody who looks whether a server runs holds the lock for an instant
+PATIENCE = 2.0  # seconds; a check whether a server runs holds the lock for an instant
 
 
 class Lock:
@@ -26,14 +26,16 @@ class Lock:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 if time.monotonic() > give_up:
-                    raise SystemExit(f"Another server already runs on {self._path.parent}; stop it first.") from None
+                    raise SystemExit(
+                        f"Another server is already running on {self._path.parent}; stop it first."
+                    ) from None
                 time.sleep(0.05)
             else:
                 break
         os.ftruncate(self._file, 0)
 
     def announce(self, url: str) -> None:
-        """Write down who holds the lock and where it listens."""
+        """Write the pid of the holder and its URL into the file."""
         os.pwrite(self._file, json.dumps({"pid": os.getpid(), "url": url}).encode(), 0)
 
     def release(self) -> None:

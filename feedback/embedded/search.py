@@ -1,7 +1,7 @@
 """Argilla's search engine interface, answered from the database itself.
 
-There is no second copy of the data: what is committed is found, and the methods that keep an index
-up to date have nothing to do. The text index is kept by the database (see ``sqlite.py``).
+There is no second copy of the data: searches see what is committed, and the methods that update an
+index do nothing. The text index is kept by the database (see ``sqlite.py``).
 
 The methods and their arguments are those of ``argilla_server.search_engine.base.SearchEngine``.
 """
@@ -36,14 +36,14 @@ from .values import values_of
 
 
 def register() -> None:
-    """Make Argilla know this engine by the name that its settings give."""
+    """Register this engine under the name in Argilla's settings."""
     SearchEngine.register(environment.ENGINE)(SQLEngine)
 
 
 @cache
 def _pool() -> Any:
-    # A pool of its own: whoever searches holds a connection of Argilla's pool already, and if all
-    # of them waited for a second one from the same pool, none would ever go on.
+    # A pool of its own: a search holds a connection of Argilla's pool already, and if all waited for
+    # a second one from the same pool, they would deadlock.
     return create_async_engine(settings.database_url, **settings.database_engine_args)
 
 
@@ -81,16 +81,16 @@ class SQLEngine:
         limit: int = 100,
         user_id: UUID | None = None,
     ) -> SearchResponses:
-        """The ids of the records that pass, sorted; by relevance, and by chance for a user, when not told how."""
+        """The ids of the records that pass, sorted; without a sort, by relevance times a random factor per user."""
         clauses, field = _typed(query)
         wanted = [Record.dataset_id == dataset.id, *_text_conditions(query, clauses, field)]
         if filter is not None:
             wanted.append(condition(filter, dataset.id))
         total = (await _rows(select(func.count()).select_from(Record).where(*wanted)))[0][0]
         page = _sorted(sort, dataset) if sort else _scored(clauses, field, user_id)
-        found = await _rows(page.where(*wanted).offset(offset).limit(limit))
+        rows = await _rows(page.where(*wanted).offset(offset).limit(limit))
         return SearchResponses(
-            items=[SearchResponseItem(record_id=id_, score=score) for id_, score in found], total=total
+            items=[SearchResponseItem(record_id=id_, score=score) for id_, score in rows], total=total
         )
 
     async def similarity_search(self, *_arguments: Any, **_options: Any) -> SearchResponses:
@@ -134,7 +134,7 @@ class SQLEngine:
 
 
 def _typed(query: Any) -> tuple[list[textquery.Clause], str | None]:
-    """The clauses of a text query and the one field that it speaks of, if any."""
+    """The clauses of a text query, and the field that it is restricted to, if any."""
     if query is None:
         return [], None
     if isinstance(query, str):
@@ -156,19 +156,19 @@ def _text_conditions(query: Any, clauses: list[textquery.Clause], field: str | N
 
 def _clause_condition(clause: textquery.Clause, field: str | None) -> Any:
     if clause.unspaced:
-        found = Record.id.in_(sqlite.containing_records(clause.text, field))
+        matches = Record.id.in_(sqlite.containing_records(clause.text, field))
     else:
-        found = Record.id.in_(sqlite.matching_records(clause.expression, field))
-    return not_(found) if clause.negated else found
+        matches = Record.id.in_(sqlite.matching_records(clause.expression, field))
+    return not_(matches) if clause.negated else matches
 
 
 def _sorted(sort: list[Any], dataset: Dataset) -> Any:
-    """Ids in the asked order; those that are equal in it in the order they came in."""
+    """Ids in the requested order; ties in order of insertion."""
     return select(Record.id, literal(None)).order_by(*order_by(sort, dataset.id), Record.inserted_at, Record.id)
 
 
 def _scored(clauses: list[textquery.Clause], field: str | None, user_id: UUID | None) -> Any:
-    """Ids by relevance, times chance for a user: several annotators shall not all begin with the same records."""
+    """Ids by relevance times a random factor per user, so that annotators do not all start with the same records."""
     wanted = " OR ".join(clause.expression for clause in clauses if not (clause.negated or clause.unspaced))
     rows, score = Record.__table__, cast(literal(1.0), FloatType)
     if wanted:
@@ -188,6 +188,6 @@ def _with_total(counts: list[Any]) -> dict[str, int]:
 async def _terms(values: Any, rows: Any, wanted: Any) -> TermsMetrics:
     term = cast(values.value, StringType)
     counts = select(term, func.count().label("count")).select_from(*rows).where(*wanted).group_by(term)
-    found = await _rows(counts.order_by(func.count().desc(), term))
-    terms = [TermsMetrics.TermCount(term=value, count=count) for value, count in found]
+    rows_by_term = await _rows(counts.order_by(func.count().desc(), term))
+    terms = [TermsMetrics.TermCount(term=value, count=count) for value, count in rows_by_term]
     return TermsMetrics(total=sum(entry.count for entry in terms), values=terms)

@@ -38,7 +38,7 @@ def main() -> None:
     """Serve until told to stop."""
     options = arguments()
     become_package()
-    importlib.import_module(f"{PACKAGE}.app").main(options.data_dir.resolve(), options.socket, options.port)
+    importlib.import_module(f"{PACKAGE}.app").serve_argilla(options.data_dir.resolve(), options.socket, options.port)
 
 
 if __name__ == "__main__":

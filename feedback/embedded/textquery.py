@@ -2,7 +2,7 @@
 
 ``word`` must occur; ``"some words"`` must occur in this order; ``word*`` begins a word; ``-word``
 must not occur; ``a | b`` either. Operators apply from left to right; parentheses group nothing.
-Nothing that is typed is an error.
+No input is an error.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NO_SPACES_BETWEEN_WORDS = re.compile(
 
 @dataclass(frozen=True)
 class Clause:
-    """One thing that was asked for."""
+    """One condition of a query."""
 
     text: str
     prefix: bool = False
@@ -39,12 +39,12 @@ class Clause:
 
 def parse(typed: str) -> list[Clause]:
     """The clauses of what was typed; none when it holds neither a letter nor a digit."""
-    clauses = (_clause(found) for found in _CLAUSE.finditer(typed.replace("\0", " ")))
+    clauses = (_clause(match) for match in _CLAUSE.finditer(typed.replace("\0", " ")))
     return [clause for clause in clauses if any(sign.isalnum() for sign in clause.text)]
 
 
-def _clause(found: re.Match[str]) -> Clause:
-    signs, phrase, word = found["signs"], found["phrase"], found["word"]
+def _clause(match: re.Match[str]) -> Clause:
+    signs, phrase, word = match["signs"], match["phrase"], match["word"]
     negated, alternative = signs.rstrip(" \t\n(").endswith("-"), "|" in signs
     if phrase is not None:
         return Clause(phrase, negated=negated, alternative=alternative)

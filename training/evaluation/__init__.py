@@ -1,1 +1,1 @@
-"""Students and teachers against gold labels."""
+"""Evaluation of students and teachers on gold labels."""

@@ -1,4 +1,4 @@
-"""The picture of an evaluation: scores with intervals, and the student's confusion matrix."""
+"""The figure of an evaluation: scores with intervals, and the student's confusion matrix."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from tutelage.core.files import replacing
 from tutelage.training.measures.metrics import Scores
 
 
-def draw(path: Path, title: str, scores: Mapping[str, Scores], label_names: tuple[str, ...], shown: str) -> None:
-    """Write a PNG: accuracy and macro-F1 of each predictor, and the confusion matrix of ``shown``."""
+def draw_evaluation(
+    path: Path, title: str, scores: Mapping[str, Scores], label_names: tuple[str, ...], shown: str
+) -> None:
+    """Write a PNG: accuracy and macro-F1 of each classifier, and the confusion matrix of ``shown``."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -57,7 +59,7 @@ def _draw_confusion(axes: Any, matrix: Any, label_names: tuple[str, ...]) -> Non
 
 
 def _plain(text: str) -> str:
-    """Labels are data: a dollar sign starts no formula, and what the font cannot draw becomes a box."""
+    """Escape labels: no formulas, and a box for characters that the font does not have."""
     from matplotlib import font_manager
     from matplotlib.ft2font import FT2Font
 

@@ -1,4 +1,4 @@
-"""The rows that something is measured on: text, gold label, and the teacher's votes on it."""
+"""Gold sets: the rows of an evaluation, each with text, gold label and the teacher's votes."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from tutelage.loaders.sources import Source
 from tutelage.training.measures.near_duplicates import near_duplicates
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GoldRow:
-    """One row: its gold label, and its votes (empty where no teacher was asked)."""
+    """A row with its gold label, and its votes (empty where no teacher was asked)."""
 
     id: str
     text: str
@@ -32,9 +32,9 @@ class GoldRow:
 
     @property
     def consensus(self) -> str | None:
-        """The votes' label; None where all abstain."""
-        found = consensus([vote.label for vote in self.votes])
-        return found.label if found else None
+        """The consensus label of the votes; None where all abstain."""
+        majority = consensus([vote.label for vote in self.votes])
+        return majority.label if majority else None
 
     @property
     def agreement(self) -> float | None:
@@ -42,12 +42,12 @@ class GoldRow:
         return agreement(self.consensus, [vote.label for vote in self.votes]) if self.consensus else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GoldSet:
-    """Rows to measure on.
+    """The rows of an evaluation.
 
-    ``unusable`` counts those whose gold label is none of the task's, ``rejected`` those that cannot
-    be read or have no text.
+    ``unusable`` counts rows whose gold label is not one of the task's, ``rejected`` rows that
+    cannot be read or have no text.
     """
 
     name: str
@@ -65,13 +65,13 @@ class GoldSet:
         return indices([item.gold for item in self.items], label_names)
 
     def with_votes(self) -> list[int]:
-        """Numbers of the rows that a teacher was asked about."""
+        """Indices of the rows with votes."""
         return [i for i, item in enumerate(self.items) if item.votes]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GoldColumns:
-    """Which columns of a file hold what; votes as ``--vote`` gives them."""
+    """Names of a file's columns; votes as ``--vote`` takes them."""
 
     text: str
     gold: str
@@ -80,9 +80,9 @@ class GoldColumns:
 
 
 def load_gold_set(workspace: Workspace, source: Source, columns: GoldColumns) -> GoldSet:
-    """The rows of a file; where it has no votes, those that the ledger has for the same text.
+    """The rows of a file; where it has no votes, with the ledger's votes on the same text.
 
-    Where several records have that text, the one with the row's id is taken. Rows that cannot be
+    Of several records with that text, the one with the row's id is used. Rows that cannot be
     read or have no text go to ``rejects.jsonl``.
 
     Raises
@@ -92,15 +92,15 @@ def load_gold_set(workspace: Workspace, source: Source, columns: GoldColumns) ->
     """
     votes = vote_columns(columns.votes, source, "teacher")
     source.require([columns.text, columns.gold, columns.id, *(column.label for column in votes)])
-    rows, rejects = _sifted(source, columns)
+    rows, rejects = _split_rows(source, columns)
     Rejects(workspace.rejects).add(rejects)
     items = [_item(row, columns, votes, workspace.task) for row in rows]
     items = items if votes else _with_ledger_votes(workspace, items)
     return replace(_checked(source.name, items, workspace.task), rejected=len(rejects))
 
 
-def _sifted(source: Source, columns: GoldColumns) -> tuple[list[Row], list[Reject]]:
-    """The rows with a text, and what is kept of the others; never their gold labels."""
+def _split_rows(source: Source, columns: GoldColumns) -> tuple[list[Row], list[Reject]]:
+    """The usable rows, and the rejected ones without their gold labels."""
     good, bad = list[Row](), list[Reject]()
     for row in source.rows():
         if why := problem_of(row, columns.text):
@@ -112,10 +112,10 @@ def _sifted(source: Source, columns: GoldColumns) -> tuple[list[Row], list[Rejec
 
 
 def _item(row: Row, columns: GoldColumns, votes: Sequence[VoteColumn], task: Task) -> GoldRow:
-    said = tuple(task.vote(vote.voter, row.cell(vote.label)) for vote in votes)
+    cast = tuple(task.vote(vote.voter, row.cell(vote.label)) for vote in votes)
     text = row.cell(columns.text)
     row_id = row.cell(columns.id).strip() if columns.id else f"row {row.number}"
-    return GoldRow(row_id, text, row.cell(columns.gold), said)
+    return GoldRow(id=row_id, text=text, gold=row.cell(columns.gold), votes=cast)
 
 
 def _with_ledger_votes(workspace: Workspace, items: Sequence[GoldRow]) -> list[GoldRow]:
@@ -126,32 +126,34 @@ def _with_ledger_votes(workspace: Workspace, items: Sequence[GoldRow]) -> list[G
     by_text = {normalised(record.text): record for record in records}
     by_both = {(record.id, normalised(record.text)): record for record in records}
     texts = [normalised(item.text) for item in items]
-    found = [by_both.get((item.id, text)) or by_text.get(text) for item, text in zip(items, texts, strict=True)]
-    return [replace(item, votes=record.votes) if record else item for item, record in zip(items, found, strict=True)]
+    matches = [by_both.get((item.id, text)) or by_text.get(text) for item, text in zip(items, texts, strict=True)]
+    return [replace(item, votes=record.votes) if record else item for item, record in zip(items, matches, strict=True)]
 
 
 def load_holdout(workspace: Workspace) -> GoldSet:
-    """The task's own holdout rows with gold labels, locked at their first use.
+    """The task's holdout rows with gold labels, locked at their first use.
 
     Raises
     ------
     StudentError
-        When there is none, or it is not what was locked.
+        When there is none, or it differs from the locked one.
     """
     task = workspace.task
     if not workspace.gold.exists():
-        raise StudentError("no gold labels in this task; name a file: tutelage evaluate FILE --text COL --gold COL")
+        raise StudentError(
+            "the task has no gold labels; evaluate on a file: tutelage evaluate FILE --text COL --gold COL"
+        )
     gold = read_gold(workspace.gold)
     held = held_out(workspace).ids
     with Ledger(workspace.db) as ledger:
         records = [record for record in ledger.records(task) if record.id in gold and record.id in held]
     if not records:
         raise StudentError(
-            "no gold-labelled row is held out; set holdout in task.yaml before the next train,"
-            " or name a file: tutelage evaluate FILE --text COL --gold COL"
+            "the holdout has no gold labels; set holdout in task.yaml before the next train,"
+            " or evaluate on a file: tutelage evaluate FILE --text COL --gold COL"
         )
     locked = lock_holdout(workspace.root, [(record.id, record.text, gold[record.id]) for record in records])
-    items = [GoldRow(r.id, r.text, gold[r.id], r.votes) for r in records if r.id in locked]
+    items = [GoldRow(id=r.id, text=r.text, gold=gold[r.id], votes=r.votes) for r in records if r.id in locked]
     return _checked("the holdout", items, task)
 
 
@@ -159,28 +161,28 @@ def _checked(name: str, items: Sequence[GoldRow], task: Task) -> GoldSet:
     read = [(item, task.read_label(item.gold)) for item in items]
     good = tuple(replace(item, gold=label) for item, label in read if label)
     if not good:
-        raise SourceError(f"{name}: no row with a text and a gold label out of {list(task.label_names)}")
-    return GoldSet(name, good, len(items) - len(good))
+        raise SourceError(f"{name}: no row has a text and a gold label of {list(task.label_names)}")
+    return GoldSet(name=name, items=good, unusable=len(items) - len(good))
 
 
-def check_unseen(sheet: GoldSet, seen: Collection[str], texts: Sequence[str], student: str) -> None:
-    """Refuse to measure a student on a text that it was trained on, or on a near-duplicate of one.
+def check_unseen(gold_set: GoldSet, seen: Collection[str], texts: Sequence[str], student: str) -> None:
+    """Refuse a gold set with training texts of the student, or near-duplicates of them.
 
-    ``seen`` holds the keys of the texts it was trained on, ``texts`` those that are still known.
+    ``seen`` are the keys of all training texts, ``texts`` those that are available.
 
     Raises
     ------
     StudentError
-        With the number of such rows and the first one.
+        With the number of such rows, and the first one.
     """
-    near = near_duplicates(sheet.texts, texts)
-    equal = [text_key(text) in seen for text in sheet.texts]
-    known = [item.id for item, same, twin in zip(sheet.items, equal, near, strict=True) if same or twin >= 0]
-    if known:
-        alike = len(known) - sum(equal)
-        words = f", {alike} of them as near-duplicates" if alike else ""
+    near = near_duplicates(gold_set.texts, texts)
+    equal = [text_key(text) in seen for text in gold_set.texts]
+    trained_on = [item.id for item, same, i in zip(gold_set.items, equal, near, strict=True) if same or i >= 0]
+    if trained_on:
+        similar = len(trained_on) - sum(equal)
+        words = f", {similar} of them as near-duplicates" if similar else ""
         raise StudentError(
-            f"{sheet.name}: {student} was trained on {len(known)} of its {len(sheet.items)} rows{words}"
-            f" (first: {known[0]});"
-            " measure on other rows, or name the file as holdout.file in task.yaml and train again"
+            f"{gold_set.name}: {student} was trained on {len(trained_on)} of its {len(gold_set.items)} rows{words}"
+            f" (first: {trained_on[0]});"
+            " evaluate on other rows, or set holdout.file in task.yaml to this file and train again"
         )

@@ -1,4 +1,4 @@
-"""The learning curve: what a student would be worth with fewer labels, and whether more would help."""
+"""The learning curve: the scores of a student trained on parts of its snapshot."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tutelage.core.arrays import Ints
+from tutelage.core.arrays import Ints, decide
 from tutelage.core.records import Progress, ProgressCallback, unreported
 from tutelage.core.workspace import Workspace
 from tutelage.feedback.snapshot import load_snapshot
@@ -18,15 +18,15 @@ from tutelage.loaders.rows import text_key
 from tutelage.training.evaluation.gold_set import GoldSet, check_unseen
 from tutelage.training.measures.metrics import Interval, score
 from tutelage.training.registry import Entry
-from tutelage.training.students.fit import fit
+from tutelage.training.students.fit import fit_student
 from tutelage.training.students.training_set import SnapshotRows
 
 SHARES = (0.1, 0.2, 0.4, 0.7, 1.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CurvePoint:
-    """Scores of a student trained on so many rows."""
+    """Scores of a student trained on ``rows`` rows."""
 
     rows: int
     accuracy: float
@@ -38,37 +38,46 @@ class CurvePoint:
 def learning_curve(
     workspace: Workspace,
     entry: Entry,
-    sheet: GoldSet,
+    gold_set: GoldSet,
     *,
     shares: Sequence[float] = SHARES,
     progress: ProgressCallback = unreported,
 ) -> list[CurvePoint]:
-    """Train the student's recipe again on growing parts of its snapshot, each part within the next.
+    """Train the student's recipe on growing, nested parts of its snapshot.
 
-    The students are measured on ``sheet`` and not kept. A part that lacks a label is left out.
+    The students are evaluated on ``gold_set`` and not kept. Parts without rows of every label are skipped.
     """
     names = workspace.task.label_names
     recipe = entry.manifest.recipe
     frame = load_snapshot(workspace.snapshots, entry.manifest.snapshot).frame()
     training_set, _ = SnapshotRows(frame, names, held_out(workspace)).select(recipe)
-    check_unseen(sheet, {text_key(text) for text in training_set.texts}, training_set.texts, entry.id)
-    order = growing(training_set.labels, recipe.seed)
-    gold, points = sheet.gold(names), []
+    check_unseen(gold_set, {text_key(text) for text in training_set.texts}, training_set.texts, entry.id)
+    order = stratified_order(training_set.labels, recipe.seed)
+    gold, points = gold_set.gold(names), []
     for number, share in enumerate(shares):
         part = training_set.take(order[: max(1, round(share * len(order)))])
         if len(np.unique(part.labels)) < len(np.unique(training_set.labels)):
-            progress(Progress(f"learning curve: {len(part)} rows lack a label and are left out", number, len(shares)))
+            skipped = f"learning curve: skipped {len(part)} rows, which do not have every label"
+            progress(Progress(skipped, number, len(shares)))
             continue
         progress(Progress(f"learning curve, {len(part)} rows", number, len(shares), "students"))
         with tempfile.TemporaryDirectory() as work:
-            student = fit(recipe, part, names, Path(work), progress).student
-        s = score(gold, student.predict_proba(sheet.texts).argmax(axis=1), names)
-        points.append(CurvePoint(len(part), s.accuracy, s.accuracy_interval, s.macro_f1, s.macro_f1_interval))
+            student = fit_student(recipe, part, names, Path(work), progress).student
+        scores = score(gold, decide(student.predict_proba(gold_set.texts)), names)
+        points.append(
+            CurvePoint(
+                rows=len(part),
+                accuracy=scores.accuracy,
+                accuracy_interval=scores.accuracy_interval,
+                macro_f1=scores.macro_f1,
+                macro_f1_interval=scores.macro_f1_interval,
+            )
+        )
     return points
 
 
-def growing(labels: Ints, seed: int) -> Ints:
-    """Row numbers in an order whose every beginning has the labels in proportion, each at least once if it can."""
+def stratified_order(labels: Ints, seed: int) -> Ints:
+    """Row indices in a random order whose prefixes are stratified by label."""
     order = np.random.default_rng(seed).permutation(len(labels))
     place = np.empty(len(labels))
     for label in np.unique(labels):

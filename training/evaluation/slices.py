@@ -1,4 +1,4 @@
-"""Where a student is weak: accuracy by parts of the rows."""
+"""Accuracy by slices of the rows: where a student is weak."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from tutelage.core.arrays import Ints
 from tutelage.training.measures.metrics import Interval, wilson
 
 SMALLEST = 10
-"""Rows below which a slice is shown but never called the worst."""
+"""Minimum number of rows of the worst slice."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Slice:
     """Accuracy on the rows for which ``by`` is ``value``."""
 
@@ -26,23 +26,31 @@ class Slice:
 
 
 def slices(right: Sequence[bool], parts: Mapping[str, Sequence[str]]) -> list[Slice]:
-    """Accuracy of each part; ``parts`` maps what is sliced by to each row's value ('' for none)."""
-    found = []
+    """Accuracy of each slice; ``parts`` maps the name of a slicing to each row's value ('' for none)."""
+    by_value = []
     for by, values in parts.items():
         for value in sorted(set(values) - {""}):
-            of_slice = [is_right for is_right, its in zip(right, values, strict=True) if its == value]
+            of_slice = [is_right for is_right, other in zip(right, values, strict=True) if other == value]
             hits = sum(of_slice)
-            found.append(Slice(by, value, len(of_slice), hits / len(of_slice), wilson(hits, len(of_slice))))
-    return found
+            by_value.append(
+                Slice(
+                    by=by,
+                    value=value,
+                    rows=len(of_slice),
+                    accuracy=hits / len(of_slice),
+                    interval=wilson(hits, len(of_slice)),
+                )
+            )
+    return by_value
 
 
-def worst(found: Sequence[Slice]) -> Slice | None:
+def worst(candidates: Sequence[Slice]) -> Slice | None:
     """The slice with the lowest accuracy among those that are large enough; None where none is."""
-    return min((s for s in found if s.rows >= SMALLEST), key=lambda s: (s.accuracy, -s.rows), default=None)
+    return min((s for s in candidates if s.rows >= SMALLEST), key=lambda s: (s.accuracy, -s.rows), default=None)
 
 
 def by_length(texts: Sequence[str]) -> list[str]:
-    """Each text's quarter by number of words, named by its bounds."""
+    """Each text's quartile by number of words, named by its bounds."""
     words: Ints = np.array([len(text.split()) for text in texts])
     bounds = np.unique(np.quantile(words, [0, 0.25, 0.5, 0.75, 1], method="inverted_cdf"))
     place = np.clip(np.searchsorted(bounds, words, side="left"), 1, max(1, len(bounds) - 1))

@@ -1,4 +1,4 @@
-"""Teachers against gold on the same rows: each prompt, each number of votes, what it is worth and what it costs."""
+"""Teachers against gold labels on the same rows: accuracy and cost by prompt and number of votes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tutelage.training.evaluation.gold_set import GoldRow, GoldSet
 from tutelage.training.measures.comparison import Comparison, compare
 from tutelage.training.measures.metrics import Interval, score
 
-_ENOUGH = 0.9  # share of the voted rows; a teacher asked only in doubt is not measured on doubts alone
+_ENOUGH = 0.9  # fraction of the voted rows; a teacher asked by escalation has votes on hard rows only
 
 
 class TeacherPrompt(NamedTuple):
@@ -31,15 +31,15 @@ class TeacherPrompt(NamedTuple):
 EVERYONE = TeacherPrompt("everyone", "all votes")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TeacherScore:
-    """A teacher with one prompt and the consensus of its first ``votes`` votes; abstentions count as wrong.
+    """Scores of the consensus of a prompt's first ``votes`` votes; abstentions count as wrong.
 
-    Where there are several, 'everyone' is the consensus of all votes, at most ``votes`` a row.
+    With several prompts, 'everyone' is the consensus of all votes, at most ``votes`` per row.
 
-    ``cost`` (US dollars) and ``seconds`` (of answering, one call after the other) are for 1,000 texts,
-    from the ledger's calls; None where nobody knows. ``to_best`` is the best against this one, on the same
-    rows; None for the best itself.
+    ``cost`` (US dollars) and ``seconds`` (latency of consecutive calls) are per 1,000 texts, from the
+    ledger's calls; None where unknown. ``to_best`` compares the best with this one, on the same rows;
+    None for the best itself.
     """
 
     teacher: str
@@ -55,14 +55,14 @@ class TeacherScore:
     to_best: Comparison | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TeacherTable:
-    """All scores on the ``rows`` that every teacher here has voted on, the best first.
+    """Scores on the ``rows`` that all these teachers have voted on, the best first.
 
-    ``left_out`` are the teachers and prompts that voted on too few rows to be measured with the others.
+    ``left_out`` are the teachers and prompts with votes on too few rows.
     """
 
-    sheet: str
+    gold_set: str
     rows: int
     scores: tuple[TeacherScore, ...]
     left_out: tuple[TeacherPrompt, ...]
@@ -71,61 +71,68 @@ class TeacherTable:
 class _Candidate(NamedTuple):
     panel: TeacherPrompt
     votes: int
-    said: Ints
+    predictions: Ints
 
 
-def compare_teachers(workspace: Workspace, sheet: GoldSet) -> TeacherTable:
-    """Measure every teacher, prompt and number of votes that the sheet's rows have.
+def compare_teachers(workspace: Workspace, gold_set: GoldSet) -> TeacherTable:
+    """Evaluate every teacher, prompt and number of votes on the gold set.
 
     Raises
     ------
     StudentError
-        When no row has votes, or there is no row on which all have voted.
+        When no row has votes, or none has votes of all teachers.
     """
-    panels, left_out = _panels(sheet.items)
-    items = [item for item in sheet.items if all(_votes(item, panel, 1) for panel in panels)]
+    panels, left_out = _panels(gold_set.items)
+    items = [item for item in gold_set.items if all(_votes(item, panel, 1) for panel in panels)]
     if not panels or not items:
-        raise StudentError(f"{sheet.name}: no rows with votes; run tutelage annotate, or name columns with --vote")
+        raise StudentError(
+            f"{gold_set.name}: no rows with votes; run tutelage annotate, or pass columns of votes with --vote"
+        )
     names = workspace.task.label_names
     gold = indices([item.gold for item in items], names)
     candidates = [candidate for panel in panels for candidate in _candidates(items, panel, names)]
     candidates += [_everyone(items, names)] if len(panels) > 1 else []
-    best = max(candidates, key=lambda c: (int((c.said == gold).sum()), -c.votes))
+    best = max(candidates, key=lambda c: (int((c.predictions == gold).sum()), -c.votes))
     spent = _spent(workspace)
     scores = [_score(candidate, best, gold, names, spent) for candidate in candidates]
-    return TeacherTable(sheet.name, len(items), tuple(sorted(scores, key=lambda s: -s.accuracy)), tuple(left_out))
+    return TeacherTable(
+        gold_set=gold_set.name,
+        rows=len(items),
+        scores=tuple(sorted(scores, key=lambda s: -s.accuracy)),
+        left_out=tuple(left_out),
+    )
 
 
 def _panels(items: Sequence[GoldRow]) -> tuple[list[TeacherPrompt], list[TeacherPrompt]]:
-    """The panels that voted on enough of the voted rows, and those that did not."""
+    """The panels with votes on enough of the voted rows, and the others."""
     voted = [
         {TeacherPrompt(vote.voter.teacher, vote.voter.prompt) for vote in item.votes} for item in items if item.votes
     ]
     panels = list(dict.fromkeys(panel for panels in voted for panel in sorted(panels)))
-    enough = [panel for panel in panels if sum(panel in there for there in voted) >= _ENOUGH * len(voted)]
+    enough = [panel for panel in panels if sum(panel in voters for voters in voted) >= _ENOUGH * len(voted)]
     return enough, [panel for panel in panels if panel not in enough]
 
 
 def _candidates(items: Sequence[GoldRow], panel: TeacherPrompt, names: tuple[str, ...]) -> list[_Candidate]:
     most = max(vote.voter.vote for item in items for vote in item.votes if _is_of(panel, vote.voter))
-    return [_Candidate(panel, votes, _said(items, panel, votes, names)) for votes in range(1, most + 1)]
+    return [_Candidate(panel, votes, _predictions(items, panel, votes, names)) for votes in range(1, most + 1)]
 
 
 def _everyone(items: Sequence[GoldRow], names: tuple[str, ...]) -> _Candidate:
-    """The consensus of all votes that a row has: what is suggested for it."""
+    """The consensus of all votes of a row, which is its suggestion."""
     most = max(len(item.votes) for item in items)
     return _Candidate(EVERYONE, most, indices([item.consensus for item in items], names))
 
 
-def _said(items: Sequence[GoldRow], panel: TeacherPrompt, votes: int, names: tuple[str, ...]) -> Ints:
-    found = [consensus(_votes(item, panel, votes)) for item in items]
-    return indices([majority.label if majority else None for majority in found], names)
+def _predictions(items: Sequence[GoldRow], panel: TeacherPrompt, votes: int, names: tuple[str, ...]) -> Ints:
+    majorities = [consensus(_votes(item, panel, votes)) for item in items]
+    return indices([majority.label if majority else None for majority in majorities], names)
 
 
 def _votes(item: GoldRow, panel: TeacherPrompt, most: int) -> list[str | None]:
-    """The labels of the panel's votes up to number ``most``; an early stop leaves fewer, and the same majority."""
-    mine = [vote for vote in item.votes if _is_of(panel, vote.voter) and vote.voter.vote <= most]
-    return [vote.label for vote in sorted(mine, key=lambda vote: vote.voter.vote)]
+    """The labels of the panel's first ``most`` votes; fewer, with the same majority, after an early stop."""
+    votes = [vote for vote in item.votes if _is_of(panel, vote.voter) and vote.voter.vote <= most]
+    return [vote.label for vote in sorted(votes, key=lambda vote: vote.voter.vote)]
 
 
 def _is_of(panel: TeacherPrompt, voter: Voter) -> bool:
@@ -142,27 +149,28 @@ def _spent(workspace: Workspace) -> list[Spent]:
 def _score(
     candidate: _Candidate, best: _Candidate, gold: Ints, names: tuple[str, ...], spent: Sequence[Spent]
 ) -> TeacherScore:
-    scores = score(gold, candidate.said, names)
+    scores = score(gold, candidate.predictions, names)
     cost, seconds = _for_a_thousand(candidate, spent)
     return TeacherScore(
-        *candidate.panel,
-        candidate.votes,
-        scores.accuracy,
-        scores.accuracy_interval,
-        scores.macro_f1,
-        scores.macro_f1_interval,
-        int(np.sum(candidate.said < 0)),
-        cost,
-        seconds,
-        None if candidate is best else compare(gold, best.said, candidate.said, len(names)),
+        teacher=candidate.panel.teacher,
+        prompt=candidate.panel.prompt,
+        votes=candidate.votes,
+        accuracy=scores.accuracy,
+        accuracy_interval=scores.accuracy_interval,
+        macro_f1=scores.macro_f1,
+        macro_f1_interval=scores.macro_f1_interval,
+        abstentions=int(np.sum(candidate.predictions < 0)),
+        cost=cost,
+        seconds=seconds,
+        to_best=None if candidate is best else compare(gold, best.predictions, candidate.predictions, len(names)),
     )
 
 
 def _for_a_thousand(candidate: _Candidate, spent: Sequence[Spent]) -> tuple[float | None, float | None]:
-    """Cost and seconds of 1,000 texts; votes that early stops saved cost nothing."""
-    mine = [s for s in spent if (s.teacher, s.prompt) == candidate.panel and s.vote <= candidate.votes]
-    texts = max((s.calls for s in mine), default=0)
+    """Cost and seconds per 1,000 texts; votes saved by early stopping cost nothing."""
+    calls = [s for s in spent if (s.teacher, s.prompt) == candidate.panel and s.vote <= candidate.votes]
+    texts = max((s.calls for s in calls), default=0)
     if not texts:
         return None, None
-    cost = sum(s.cost for s in mine) if all(s.priced == s.calls for s in mine) else None
-    return None if cost is None else 1000 * cost / texts, 1000 * sum(s.latency for s in mine) / texts
+    cost = sum(s.cost for s in calls) if all(s.priced == s.calls for s in calls) else None
+    return None if cost is None else 1000 * cost / texts, 1000 * sum(s.latency for s in calls) / texts

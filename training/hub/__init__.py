@@ -1,1 +1,1 @@
-"""Students and snapshots for others: their cards, and the upload to the Hugging Face Hub."""
+"""Model cards, dataset cards, and the upload to the Hugging Face Hub."""

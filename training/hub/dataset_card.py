@@ -1,4 +1,4 @@
-"""A snapshot made ready for others to read: its card, its rows and its manifest without what is private."""
+"""A snapshot for publication: its dataset card, and its rows without annotators' names."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000
 
 
 def write_dataset_card(path: Path, manifest: Mapping[str, Any], task: Task, teachers: Sequence[TeacherLicense]) -> None:
-    """Write a README.md whose head Hugging Face reads."""
+    """Write a README.md with Hugging Face's metadata."""
     head = yaml.safe_dump(_head(manifest, task), allow_unicode=True, sort_keys=False)
     body = [_title(manifest, task), _labels(manifest, task), _columns(), teachers_section(teachers)]
     write_text(path, f"---\n{head}---\n\n" + "\n\n".join(body) + "\n")
 
 
 def without_names(source: Path, target: Path) -> None:
-    """Copy a snapshot's Parquet; annotators become ``annotator-1``, ``annotator-2``, their accounts are left out."""
+    """Copy a snapshot's Parquet; annotators become ``annotator-1``, ``annotator-2``; account ids are dropped."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -73,7 +73,7 @@ def _labels(manifest: Mapping[str, Any], task: Task) -> str:
 
 def _columns() -> str:
     return (
-        "## Columns\n\n`label` is what to train on (empty: undecided), `source` who gave it (human, given, teacher);"
-        " `suggestion` is what the machine said before; `votes` are the teachers' answers with their reasons;"
-        " `responses` are people's answers, their names replaced. `label_quality` (0 to 1) is low for suspects."
+        "## Columns\n\n`label` is the training label (empty: undecided), `source` its origin (human, given, teacher);"
+        " `suggestion` is the machine's label; `votes` are the teachers' answers with their reasons;"
+        " `responses` are the annotators' answers, with names replaced. `label_quality` (0 to 1) is low for suspects."
     )

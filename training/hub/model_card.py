@@ -1,4 +1,4 @@
-"""The model card: a README.md that people read and whose head Hugging Face reads."""
+"""The model card: a README.md with Hugging Face's metadata."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def _head(manifest: StudentManifest, evaluations: Sequence[Mapping[str, Any]]) -
     if _is_hub_name(manifest.model):
         head["base_model"] = manifest.model
     if evaluations:
-        head["model-index"] = [{"name": manifest.id, "results": [_result(manifest, one) for one in evaluations]}]
+        head["model-index"] = [
+            {"name": manifest.id, "results": [_result(manifest, evaluation) for evaluation in evaluations]}
+        ]
     return head
 
 
@@ -48,7 +50,7 @@ def _result(manifest: StudentManifest, evaluation: Mapping[str, Any]) -> dict[st
     ]
     return {
         "task": {"type": "text-classification"},
-        "dataset": {"type": f"{manifest.task}-{evaluation['sheet_digest']}", "name": evaluation["sheet"]},
+        "dataset": {"type": f"{manifest.task}-{evaluation['gold_set_digest']}", "name": evaluation["gold_set"]},
         "metrics": metrics,
     }
 
@@ -56,7 +58,7 @@ def _result(manifest: StudentManifest, evaluation: Mapping[str, Any]) -> dict[st
 def _title(manifest: StudentManifest) -> str:
     model = manifest.model if _is_hub_name(manifest.model) else Path(manifest.model).name
     how = KINDS[manifest.kind].method.format(model=f"`{model}`")
-    words = f"# {manifest.id}\n\nA classifier of texts for the task *{plain(manifest.task)}*: {how}."
+    words = f"# {manifest.id}\n\nA text classifier for the task *{plain(manifest.task)}*: {how}."
     return words + (f"\n\n> {plain(manifest.question)}" if manifest.question else "")
 
 
@@ -69,12 +71,12 @@ def _labels(manifest: StudentManifest) -> str:
 
 
 def _results(manifest: StudentManifest, evaluations: Sequence[Mapping[str, Any]]) -> str:
-    lines = ["## Measured", "", "| rows | n | accuracy [95 %] | macro-F1 [95 %] |", "|---|---|---|---|"]
+    lines = ["## Evaluation", "", "| gold set | rows | accuracy [95 %] | macro-F1 [95 %] |", "|---|---|---|---|"]
     for evaluation in evaluations:
         s = evaluation["scores"][manifest.id]
         accuracy, f1 = (f"{s[name]:.3f} {Interval(*s[f'{name}_interval'])}" for name in ("accuracy", "macro_f1"))
-        lines.append(f"| {plain(evaluation['sheet'])} | {s['rows']} | {accuracy} | {f1} |")
-    return "\n".join(lines) if evaluations else "## Measured\n\nNot yet: `tutelage evaluate`."
+        lines.append(f"| {plain(evaluation['gold_set'])} | {s['rows']} | {accuracy} | {f1} |")
+    return "\n".join(lines) if evaluations else "## Evaluation\n\nNot evaluated yet."
 
 
 def _training(manifest: StudentManifest) -> str:
@@ -82,26 +84,26 @@ def _training(manifest: StudentManifest) -> str:
     labels_from = ", ".join(f"{count} {plain(source)}" for source, count in sources.items())
     return (
         f"## Training\n\n{manifest.rows} texts of snapshot `{manifest.snapshot}` (labels in it: {labels_from});"
-        f" rows of the holdout and texts like them are left out. Seed {manifest.seed};"
+        f" the holdout and near-duplicates of its texts are left out. Seed {manifest.seed};"
         f" {took.wall_s:.0f} s, {took.energy_kwh:.2g} kWh, {took.co2_kg:.2g} kg CO2 ({took.basis})."
-        " All numbers are in `student.json`."
+        " All hyperparameters are in `student.json`."
     )
 
 
 def teachers_section(teachers: Sequence[TeacherLicense]) -> str:
-    """Who voted, and the licence of what they said."""
+    """The teachers that voted, and the licence of their output."""
     lines = [f"- {plain(teacher.name)}: {plain(teacher.license)}" for teacher in teachers]
     return "## Teachers, and the licence or terms of their output\n\n" + ("\n".join(lines) or "None voted.")
 
 
 def _limits() -> str:
     return (
-        "## Limits\n\nThe student repeats what its teachers and annotators hold to be right, on texts like those"
-        " that it was trained on. Its probabilities are no measure of truth on other texts."
+        "## Limits\n\nThe student reproduces the judgement of its teachers and annotators, on texts like those"
+        " that it was trained on. Its probabilities are not calibrated for other texts."
     )
 
 
 def plain(text: str) -> str:
-    """Names of tasks, labels and teachers are data: nothing in them acts as Markdown or HTML."""
+    """Escape Markdown and HTML in names of tasks, labels and teachers."""
     kept = " ".join(str(text).split())
     return "".join(f"&#{ord(char)};" if char in "\\`*_{}[]<>#|&!~" else char for char in kept)

@@ -1,4 +1,4 @@
-"""Students and snapshots on the Hugging Face Hub, private unless asked otherwise."""
+"""Uploads of students and snapshots to the Hugging Face Hub, private by default."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tutelage.training.manifest import teachers_of
 from tutelage.training.registry import SEEN, Entry
 
 _KEPT_HERE = (SEEN, ".*", "exports/*")
-"""Hashes of the training texts are for ``evaluate``; exports are made anew where the student runs."""
+"""Not uploaded: hashes of the training texts, which ``evaluate`` needs, and exports, which are recreated."""
 
 
 def check_repository_name(repo: str) -> None:
-    """Refuse, before any work, a name that no repository on the Hub can have.
+    """Refuse, before any work, an invalid name of a repository.
 
     Raises
     ------
@@ -37,23 +37,23 @@ def check_repository_name(repo: str) -> None:
 
 
 def push_student(entry: Entry, repo: str, *, private: bool = True) -> str:
-    """Upload a student's folder as a model; returns its address.
+    """Upload a student's folder as a model; returns its URL.
 
     Raises
     ------
     TutelageError
-        When the Hub cannot be reached or refuses.
+        When the Hub cannot be reached, or refuses.
     """
     return _upload(entry.path, repo, "model", f"Student {entry.id}", private=private)
 
 
 def push_snapshot(snapshot: Snapshot, task: Task, repo: str, *, private: bool = True) -> str:
-    """Upload a snapshot as a dataset, without annotators' names and the server's address; returns its address.
+    """Upload a snapshot as a dataset, without annotators' names and the server's address; returns its URL.
 
     Raises
     ------
     TutelageError
-        When the Hub cannot be reached or refuses.
+        When the Hub cannot be reached, or refuses.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -70,7 +70,7 @@ def _upload(folder: Path, repo: str, kind: str, message: str, *, private: bool) 
     from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
-    http_error = cast("type[Exception]", HfHubHTTPError.__bases__[0])  # of the HTTP library, whichever is used
+    http_error = cast("type[Exception]", HfHubHTTPError.__bases__[0])  # of the HTTP library in use
     disable_progress_bars()
     api = HfApi()
     try:
@@ -83,12 +83,16 @@ def _upload(folder: Path, repo: str, kind: str, message: str, *, private: bool) 
             ignore_patterns=list(_KEPT_HERE),
         )
     except (HfHubHTTPError, LocalTokenNotFoundError) as error:
-        raise _failed(repo, error, "sign in with 'hf auth login' or set HF_TOKEN, with the right to write") from None
-    except (http_error, OSError, RuntimeError) as error:  # RuntimeError wraps an upload that broke off
-        raise _failed(repo, error, f"the Hub at {api.endpoint} must be within reach") from None
+        raise _failed(
+            repo, error, "sign in with 'hf auth login' or set HF_TOKEN to a token with write access"
+        ) from None
+    except (http_error, OSError, RuntimeError) as error:  # RuntimeError wraps an interrupted upload
+        raise _failed(repo, error, f"check that {api.endpoint} can be reached") from None
     return str(address)
 
 
 def _failed(repo: str, error: Exception, advice: str) -> TutelageError:
     reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
-    return TutelageError(f"--push-to-hub {repo}: {reason}; {advice}. What was made is kept: run it again.")
+    return TutelageError(
+        f"--push-to-hub {repo}: {reason}; {advice}. The result is kept on disk; run the same command again."
+    )

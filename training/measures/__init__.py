@@ -1,1 +1,1 @@
-"""What students and teachers are measured with: pure functions on arrays and texts."""
+"""Metrics for students and teachers: pure functions on arrays and texts."""

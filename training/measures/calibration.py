@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say: expected calibration error, and a temperature that mends them."""
+"""Calibration: expected calibration error, and temperature scaling."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ _TEMPERATURES = (0.05, 20)
 
 
 def expected_calibration_error(probs: Floats, gold: Ints, *, bins: int = BINS) -> float:
-    """Mean gap between confidence and accuracy over bins of equal width (Guo et al. 2017), 0 to 1."""
-    confidence, right = probs.max(axis=1), probs.argmax(axis=1) == gold
-    place = np.minimum((confidence * bins).astype(int), bins - 1)
-    gap = np.abs(np.bincount(place, right - confidence, minlength=bins))
+    """Expected calibration error with bins of equal width (Guo et al. 2017), 0 to 1; ``probs`` of shape (N, K)."""
+    confidence, correct = probs.max(axis=1), probs.argmax(axis=1) == gold
+    index = np.minimum((confidence * bins).astype(int), bins - 1)
+    gap = np.abs(np.bincount(index, correct - confidence, minlength=bins))
     return float(gap.sum() / len(gold))
 
 
 def with_temperature(probs: Floats, temperature: float) -> Floats:
-    """Probabilities of shape (N, K) as if the scores behind them were divided by ``temperature``."""
+    """Probabilities of shape (N, K) after temperature scaling: softmax of their logarithms over ``temperature``."""
     return softmax(np.log(np.maximum(probs, _TINY)) / temperature)
 
 
 def fit_temperature(probs: Floats, gold: Ints) -> float | None:
-    """The temperature, 0.05 to 20, with the lowest log loss (Guo et al. 2017).
+    """The temperature, 0.05 to 20, with the lowest log loss on these rows (Guo et al. 2017).
 
-    None where the loss falls up to a bound, as it does when these rows hold no error: they determine none.
+    None where the minimum is at a bound, as for rows without an error: they do not determine it.
     """
     from scipy.optimize import minimize_scalar
 
@@ -38,5 +38,5 @@ def fit_temperature(probs: Floats, gold: Ints) -> float | None:
         return float(-np.log(np.maximum(scaled[rows, gold], _TINY)).mean())
 
     low, high = np.log(_TEMPERATURES)
-    found = minimize_scalar(loss, bounds=(low, high), method="bounded")
-    return float(np.exp(found.x)) if low + 0.01 < found.x < high - 0.01 else None
+    minimum = minimize_scalar(loss, bounds=(low, high), method="bounded").x
+    return float(np.exp(minimum)) if low + 0.01 < minimum < high - 0.01 else None

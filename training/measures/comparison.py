@@ -1,4 +1,4 @@
-"""Two predictors on the same rows: McNemar's exact test, paired intervals, and what may be said of them."""
+"""Two classifiers on the same rows: McNemar's exact test, paired confidence intervals, and a verdict."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Literal
 import numpy as np
 
 from tutelage.core.arrays import Ints
-from tutelage.training.measures.metrics import RESAMPLES, Z95, Interval, macro_f1_of_draws, percentiles
+from tutelage.training.measures.metrics import RESAMPLES, Z95, Interval, macro_f1_of_counts, percentiles
 
 MARGIN = 0.02
-"""Difference in accuracy up to which two predictors count as on par."""
+"""Margin of equivalence: the difference in accuracy up to which two classifiers are on par."""
 
 Verdict = Literal["better", "worse", "on par", "undecided"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """The first predictor against the second on the same rows; differences are first minus second.
+    """The first classifier against the second on the same rows; differences are first minus second.
 
-    ``only_first`` and ``only_second`` count rows that one of them alone has right.
+    ``only_first`` and ``only_second`` count the discordant rows, which only one of them has right.
     """
 
     rows: int
@@ -39,21 +39,30 @@ class Comparison:
 def compare(
     gold: Ints, first: Ints, second: Ints, n_labels: int, *, margin: float = MARGIN, seed: int = 0
 ) -> Comparison:
-    """Compare two predictions of shape (N,); -1 says no label."""
-    right, other = first == gold, second == gold
-    only_first, only_second = int((right & ~other).sum()), int((other & ~right).sum())
+    """Compare two predictions of shape (N,); -1 stands for no label."""
+    first_right, second_right = first == gold, second == gold
+    only_first, only_second = int((first_right & ~second_right).sum()), int((second_right & ~first_right).sum())
     p_value = mcnemar_exact(only_first, only_second)
     interval = paired_interval(only_first, only_second, len(gold))
     difference = (only_first - only_second) / len(gold)
     f1_difference, f1_interval = bootstrap_f1_difference(gold, first, second, n_labels, seed=seed)
-    verdict = judge(difference, interval, p_value, margin)
+    verdict = verdict_of(difference, interval, p_value, margin)
     return Comparison(
-        len(gold), only_first, only_second, p_value, difference, interval, f1_difference, f1_interval, margin, verdict
+        rows=len(gold),
+        only_first=only_first,
+        only_second=only_second,
+        p_value=p_value,
+        accuracy_difference=difference,
+        accuracy_difference_interval=interval,
+        macro_f1_difference=f1_difference,
+        macro_f1_difference_interval=f1_interval,
+        margin=margin,
+        verdict=verdict,
     )
 
 
 def mcnemar_exact(only_first: int, only_second: int) -> float:
-    """Two-sided p-value of McNemar's exact test: a binomial test of the rows on which one alone is right."""
+    """Two-sided p-value of McNemar's exact test: a binomial test of the discordant rows."""
     from scipy.stats import binomtest
 
     discordant = only_first + only_second
@@ -61,10 +70,9 @@ def mcnemar_exact(only_first: int, only_second: int) -> float:
 
 
 def paired_interval(only_first: int, only_second: int, rows: int) -> Interval:
-    """95 % score interval of the difference of two paired proportions (Tango 1998).
+    """95 % score interval for the difference of two paired proportions (Tango 1998).
 
-    Without any disagreement it still is as wide as the number of rows makes it: a few rows that
-    agree do not claim certainty.
+    Without discordant rows its width still depends on the number of rows.
     """
     from scipy.optimize import brentq
 
@@ -80,7 +88,7 @@ def paired_interval(only_first: int, only_second: int, rows: int) -> Interval:
 
 
 def _tango(only_first: int, only_second: int, rows: int, difference: float) -> float:
-    """Tango's score statistic for this true difference; falls as the difference grows."""
+    """Tango's score statistic for this true difference; decreasing in it."""
     a = 2 * rows
     b = (2 * rows - only_first + only_second) * difference - only_first - only_second
     c = -only_second * difference * (1 - difference)
@@ -92,20 +100,21 @@ def _tango(only_first: int, only_second: int, rows: int, difference: float) -> f
 def bootstrap_f1_difference(
     gold: Ints, first: Ints, second: Ints, n_labels: int, *, seed: int = 0, resamples: int = RESAMPLES
 ) -> tuple[float, Interval]:
-    """Difference of macro-F1 and its 95 % percentile interval, rows drawn with replacement."""
+    """Difference in macro-F1 and its 95 % percentile bootstrap interval."""
     cells, counts = np.unique(np.stack([gold, first, second], axis=1), axis=0, return_counts=True)
-    drawn = np.random.default_rng(seed).multinomial(len(gold), counts / len(gold), size=resamples)
-    every = np.vstack([counts[None, :], drawn])
-    one, two = (macro_f1_of_draws(cells[:, 0], cells[:, i], every, n_labels) for i in (1, 2))
-    differences = one - two
+    resampled = np.random.default_rng(seed).multinomial(len(gold), counts / len(gold), size=resamples)
+    all_counts = np.vstack([counts[None, :], resampled])
+    first_f1, second_f1 = (macro_f1_of_counts(cells[:, 0], cells[:, i], all_counts, n_labels) for i in (1, 2))
+    differences = first_f1 - second_f1
     return float(differences[0]), percentiles(differences[1:])
 
 
-def judge(difference: float, interval: Interval, p_value: float, margin: float) -> Verdict:
-    """What the test supports.
+def verdict_of(difference: float, interval: Interval, p_value: float, margin: float) -> Verdict:
+    """The verdict on a difference in accuracy.
 
-    "on par" needs the whole interval of the accuracy difference inside the margin (a test of
-    equivalence); "better" and "worse" need p < 0.05; else the rows decide nothing.
+    "on par" needs the whole interval inside the margin (a test of equivalence); "better" and
+    "worse" need p < 0.05; otherwise there is no significant difference, and the rows cannot
+    establish parity: "undecided".
     """
     if -margin < interval.low and interval.high < margin:
         return "on par"

@@ -1,4 +1,4 @@
-"""Scores of predictions against gold: pure functions on integer labels and confusion matrices."""
+"""Classification metrics with confidence intervals: pure functions on label indices and confusion matrices."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ Z95 = 1.959963984540054
 """The normal quantile of a two-sided 95 % interval."""
 
 RESAMPLES = 2000
+"""Bootstrap resamples of an interval."""
 
 
 class Interval(NamedTuple):
-    """A 95 % interval."""
+    """A 95 % confidence interval."""
 
     low: float
     high: float
@@ -26,9 +27,9 @@ class Interval(NamedTuple):
         return f"[{self.low:.3f}, {self.high:.3f}]"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LabelScore:
-    """One label's scores, 0 to 1; ``support`` is the number of rows whose gold label it is."""
+    """One label's precision, recall and F1, 0 to 1; ``support`` is the number of rows with this gold label."""
 
     label: str
     precision: float
@@ -37,9 +38,9 @@ class LabelScore:
     support: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Scores:
-    """What predictions are worth. ``confusion`` has gold labels as rows; its last column is 'no label'."""
+    """Metrics of predictions. ``confusion`` is (K, K+1), gold labels as rows; its last column is 'no label'."""
 
     rows: int
     accuracy: float
@@ -50,9 +51,9 @@ class Scores:
     confusion: tuple[tuple[int, ...], ...]
 
 
-def score(gold: Ints, said: Ints, label_names: tuple[str, ...], *, seed: int = 0) -> Scores:
-    """Scores of predictions of shape (N,); -1 says no label, which is wrong whatever the gold label."""
-    matrix = confusion(gold, said, len(label_names))
+def score(gold: Ints, predictions: Ints, label_names: tuple[str, ...], *, seed: int = 0) -> Scores:
+    """Metrics of predictions of shape (N,); -1 stands for no label, which is always wrong."""
+    matrix = confusion(gold, predictions, len(label_names))
     right = int(np.trace(matrix))
     return Scores(
         rows=len(gold),
@@ -65,9 +66,9 @@ def score(gold: Ints, said: Ints, label_names: tuple[str, ...], *, seed: int = 0
     )
 
 
-def confusion(gold: Ints, said: Ints, n_labels: int) -> Ints:
-    """Counts of shape (K, K+1): gold label by prediction, the last column for 'no label' (-1)."""
-    columns = np.where(said < 0, n_labels, said)
+def confusion(gold: Ints, predictions: Ints, n_labels: int) -> Ints:
+    """Confusion matrix of shape (K, K+1): gold label by prediction, the last column for 'no label' (-1)."""
+    columns = np.where(predictions < 0, n_labels, predictions)
     flat = np.bincount(gold * (n_labels + 1) + columns, minlength=n_labels * (n_labels + 1))
     return np.asarray(flat.reshape(n_labels, n_labels + 1), dtype=np.int64)
 
@@ -83,12 +84,12 @@ def _f1(right: Any, involved: Any) -> Floats:
 
 
 def macro_f1(matrix: Ints) -> float:
-    """Mean F1 of the labels that occur in gold or predictions, as scikit-learn's default."""
+    """Mean F1 of the labels that occur in gold or predictions, like scikit-learn's ``f1_score(average="macro")``."""
     return float(np.nanmean(f1_scores(matrix)))
 
 
 def wilson(right: int, rows: int) -> Interval:
-    """95 % interval of a proportion (Wilson 1927, without continuity correction)."""
+    """95 % confidence interval of a proportion (Wilson 1927, without continuity correction)."""
     p, z2 = right / rows, Z95**2
     middle = (p + z2 / (2 * rows)) / (1 + z2 / rows)
     half = Z95 / (1 + z2 / rows) * sqrt(p * (1 - p) / rows + z2 / (4 * rows**2))
@@ -96,26 +97,30 @@ def wilson(right: int, rows: int) -> Interval:
 
 
 def bootstrap_macro_f1(matrix: Ints, *, seed: int = 0, resamples: int = RESAMPLES) -> Interval:
-    """95 % percentile interval; drawing rows with replacement is drawing the matrix's cells."""
+    """95 % percentile bootstrap interval of macro-F1: resampling rows is resampling the matrix's cells."""
     filled = matrix > 0
-    filled[-1, -1] = True  # where it is the last, drawing all cells gives the very same rows
-    gold, said = np.nonzero(filled)
-    counts = matrix[gold, said]
-    drawn = np.random.default_rng(seed).multinomial(counts.sum(), counts / counts.sum(), size=resamples)
-    return percentiles(macro_f1_of_draws(gold, said, drawn, len(matrix)))
+    filled[-1, -1] = True  # a last cell of probability 0 keeps the draws equal to those over all cells
+    gold, predictions = np.nonzero(filled)
+    counts = matrix[gold, predictions]
+    resampled = np.random.default_rng(seed).multinomial(counts.sum(), counts / counts.sum(), size=resamples)
+    return percentiles(macro_f1_of_counts(gold, predictions, resampled, len(matrix)))
 
 
-def macro_f1_of_draws(gold: Ints, said: Ints, drawn: Ints, n_labels: int) -> Floats:
-    """Macro-F1, shape (R,), of R draws of shape (R, C) from C kinds of rows: ``gold`` label and what was ``said``."""
-    of_gold, of_said = (np.asarray(part)[:, None] == np.arange(n_labels) for part in (gold, said))
-    counts = drawn.astype(np.float64)  # a product of integers takes a hundred times as long
-    right = counts @ (of_gold & of_said).astype(np.float64)
-    involved = counts @ (of_gold.astype(np.float64) + of_said)
+def macro_f1_of_counts(gold: Ints, predictions: Ints, counts: Ints, n_labels: int) -> Floats:
+    """Macro-F1, shape (R,), of R resamples.
+
+    ``gold`` and ``predictions``, shape (C,), are the labels of C cells; ``counts``, shape (R, C), how often each
+    resample has each cell.
+    """
+    is_gold, is_predicted = (np.asarray(part)[:, None] == np.arange(n_labels) for part in (gold, predictions))
+    weights = counts.astype(np.float64)  # a product of integers takes a hundred times as long
+    right = weights @ (is_gold & is_predicted).astype(np.float64)
+    involved = weights @ (is_gold.astype(np.float64) + is_predicted)
     return np.asarray(np.nanmean(_f1(right, involved), axis=1))
 
 
 def percentiles(values: Floats) -> Interval:
-    """The middle 95 % of resampled values."""
+    """The 2.5th and 97.5th percentile of resampled values."""
     low, high = np.percentile(values, [2.5, 97.5])
     return Interval(float(low), float(high))
 
@@ -124,7 +129,13 @@ def _per_label(matrix: Ints, label_names: tuple[str, ...]) -> tuple[LabelScore, 
     right, support, predicted = np.diag(matrix), matrix.sum(axis=1), matrix[:, :-1].sum(axis=0)
     f1 = np.nan_to_num(f1_scores(matrix))
     return tuple(
-        LabelScore(name, _ratio(right[i], predicted[i]), _ratio(right[i], support[i]), float(f1[i]), int(support[i]))
+        LabelScore(
+            label=name,
+            precision=_ratio(right[i], predicted[i]),
+            recall=_ratio(right[i], support[i]),
+            f1=float(f1[i]),
+            support=int(support[i]),
+        )
         for i, name in enumerate(label_names)
     )
 

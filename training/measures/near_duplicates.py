@@ -1,4 +1,4 @@
-"""Near-duplicates: texts whose character 5-grams are mostly the same."""
+"""Near-duplicates: texts that share most of their character 5-grams."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from tutelage.core.arrays import Ints
 from tutelage.loaders.rows import normalised
 
 SIMILAR = 0.8
-"""Jaccard similarity of two sets of character 5-grams, 0 to 1, from which texts are near-duplicates."""
+"""Jaccard similarity of two sets of character 5-grams, 0 to 1, from which two texts are near-duplicates."""
 
 
 def near_duplicates(texts: Sequence[str], others: Sequence[str], *, similar: float = SIMILAR) -> Ints:
-    """For each text the index of its most similar one among ``others``; -1 where none is similar enough.
+    """The index of each text's most similar one among ``others``, shape (N,); -1 where none is similar enough.
 
-    Exact, and fast where texts differ: two sets can only be that similar when they share one of
-    their rarest n-grams (the prefix filter of Bayardo, Ma and Srikant, 2007, "Scaling up all pairs
+    Exact, and fast: two sets can only be that similar when they share one of their rarest n-grams
+    (the prefix filter of Bayardo, Ma and Srikant, 2007, "Scaling up all pairs
     similarity search").
     """
-    found = np.full(len(texts), -1, dtype=np.int64)
+    matches = np.full(len(texts), -1, dtype=np.int64)
     if not texts or not others:
-        return found
+        return matches
     grams = _grams([*texts, *others])
     sizes = np.diff(grams.indptr)
     prefixes = _prefixes(grams, sizes, similar)
@@ -34,12 +34,12 @@ def near_duplicates(texts: Sequence[str], others: Sequence[str], *, similar: flo
     scores = _jaccard(grams, sizes, left, right + len(texts))
     order = np.argsort(scores, kind="stable")  # the best of each text is written last
     close = order[scores[order] >= similar]
-    found[left[close]] = right[close]
-    return found
+    matches[left[close]] = right[close]
+    return matches
 
 
 def folded(text: str) -> str:
-    """The text without case and punctuation; one mark is added, so that no text is without n-grams."""
+    """The text without case and punctuation; a full stop is added, so that every text has n-grams."""
     plain = normalised(text).casefold()
     words = re.sub(r"[\W_]+", " ", plain).strip()
     return f"{words or plain} ."
@@ -58,7 +58,7 @@ def _grams(texts: Sequence[str]) -> Any:
 
 
 def _prefixes(grams: Any, sizes: Ints, similar: float) -> Any:
-    """Of each row the rarest n-grams: those of which a similar row must share at least one."""
+    """The rarest n-grams of each row, of which a similar row must share at least one."""
     from scipy.sparse import csr_matrix
 
     lengths = np.array([size - ceil(similar * size) + 1 for size in sizes])

@@ -1,1 +1,1 @@
-"""A student at work: files of any size, a Ray cluster, HTTP."""
+"""Prediction: files of any size, a Ray cluster, HTTP."""

@@ -1,4 +1,4 @@
-"""What ``serve-student`` computes: texts that wait are answered together, in one batch at a time."""
+"""Dynamic batching for ``serve-student``: waiting texts are predicted together, one batch at a time."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from tutelage.training.registry import Entry
 
 TEXTS_A_BATCH = 512
 WAITING = 8192
-"""Texts that may wait; a request that would make it more is refused at once, unless nothing waits."""
+"""Maximum length of the queue in texts; a request beyond it is refused, unless the queue is empty."""
 
 
 def ready_student(workspace: Workspace, entry: Entry, engine: str, say: Say) -> tuple[ChosenEngine, Classifier]:
-    """The student on an engine, checked on the texts of the snapshot that it learned from."""
+    """The student on an engine, checked on the texts of its training snapshot."""
     entry.manifest.check_labels(workspace.task.label_names)
     try:
         texts = load_snapshot(workspace.snapshots, entry.manifest.snapshot).frame()["text"].tolist()
     except SnapshotError:
         texts = []
     chosen, classifier = choose_engine(entry.load(), entry.manifest.kind, entry.path, texts, engine, say)
-    classifier.compute(classifier.prepare(["the first call prepares what later ones use"]))
+    classifier.compute(classifier.prepare(["a warm-up text"]))
     return chosen, classifier
 
 
 class QueueFullError(Exception):
-    """Too many texts wait already."""
+    """The queue is full."""
 
 
 class BatchQueue:
-    """Answers requests of any size; those that come while a batch is computed make the next one."""
+    """Answers requests of any size; those that arrive while a batch is computed form the next one."""
 
     def __init__(self, classifier: Classifier) -> None:
         self._classifier, self._pool = classifier, ThreadPoolExecutor(1)
@@ -51,8 +51,8 @@ class BatchQueue:
 
         Raises
         ------
-        FullError
-            When too much waits already.
+        QueueFullError
+            When the queue is full.
         """
         if self._waiting and self._waiting + len(texts) > WAITING:
             raise QueueFullError
@@ -66,7 +66,7 @@ class BatchQueue:
 
     @contextlib.asynccontextmanager
     async def running(self):  # type: ignore[no-untyped-def]  # noqa: ANN201  # an async generator of nothing
-        """Work while the block runs."""
+        """Compute batches while the block runs."""
         task = asyncio.create_task(self._work())
         try:
             yield
@@ -80,15 +80,15 @@ class BatchQueue:
             texts = [text for request, _ in batch for text in request]
             try:
                 probs = await asyncio.get_running_loop().run_in_executor(self._pool, self._compute, texts)
-            except Exception as error:  # one batch's failure is an answer to its requests, not the end of the server
+            except Exception as error:  # the error is the answer to this batch's requests; the server goes on
                 for _, future in batch:
                     if not future.done():
                         future.set_exception(error)
                 continue
-            _hand_out(batch, probs)
+            _distribute(batch, probs)
 
     async def _gather(self) -> list[tuple[list[str], asyncio.Future[Floats]]]:
-        """The requests that wait, up to a batch; those that nobody waits for any more are dropped."""
+        """The waiting requests, up to a batch; cancelled ones are dropped."""
         batch = [await self._requests.get()]
         while not self._requests.empty() and sum(len(texts) for texts, _ in batch) < TEXTS_A_BATCH:
             batch.append(self._requests.get_nowait())
@@ -98,7 +98,7 @@ class BatchQueue:
         return self._classifier.compute(self._classifier.prepare(texts)) if texts else np.empty((0, 0))
 
 
-def _hand_out(batch: Sequence[tuple[list[str], asyncio.Future[Floats]]], probs: Floats) -> None:
+def _distribute(batch: Sequence[tuple[list[str], asyncio.Future[Floats]]], probs: Floats) -> None:
     start = 0
     for texts, future in batch:
         if not future.done():

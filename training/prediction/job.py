@@ -1,4 +1,4 @@
-"""What to predict with which student, and what decides the result."""
+"""A prediction job: source, student and output."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from tutelage.training.registry import Entry
 from tutelage.training.students.recipe import digest
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PredictionJob:
-    """What to predict with which student: ``text`` and ``id`` are columns, ``out`` a file or ``-``."""
+    """A prediction job: ``text`` and ``id`` are columns, ``out`` is a file or ``-``."""
 
     workspace: Workspace
     entry: Entry
@@ -26,12 +26,12 @@ class PredictionJob:
 
 
 def output_format(entry: Entry, chosen: ChosenEngine) -> OutputFormat:
-    """The output's columns and what it says about itself."""
+    """The output's columns and metadata."""
     names = entry.manifest.labels
     about = {"student": entry.id, "engine": chosen.name, "agreement": chosen.agreement}
     return OutputFormat(names, {**about, "labels": list(names), "version": __version__})
 
 
 def part_key(entry: Entry, chosen: ChosenEngine) -> str:
-    """All but the rows that decides a part: the student, as it was trained, and the engine."""
+    """A digest of everything but the rows that determines a part: the student and the engine."""
     return digest([entry.id, entry.manifest.created_at, chosen.name, __version__])

@@ -1,4 +1,4 @@
-"""Where predictions go: parts that survive a kill and are joined at the end, or standard output."""
+"""Outputs of predictions: part files, which survive a kill and are joined at the end, or standard output."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ class Output(Protocol):
     """Takes predictions, window by window in order."""
 
     def has(self, window: Window) -> bool:
-        """Whether an earlier run predicted these very rows with the same student and engine."""
+        """Whether an earlier run predicted these rows with the same student and engine."""
         ...
 
     def add(self, window: Window, probs: Floats | None) -> None:
-        """Take probabilities of shape (N, K); None where ``has`` said yes."""
+        """Take probabilities of shape (N, K); None where ``has`` is True."""
         ...
 
     def finish(self) -> Counter[str]:
-        """Make the output whole; returns how many rows got each label."""
+        """Complete the output; returns the number of rows by label."""
         ...
 
 
 @dataclass(frozen=True)
 class OutputFormat:
-    """The columns, and what is said about all rows: student, engine, labels."""
+    """The columns, and metadata of the output: student, engine, labels."""
 
     label_names: tuple[str, ...]
     about: Mapping[str, Any]
 
     def table(self, ids: Sequence[str], probs: Floats) -> Any:
-        """An Arrow table: id, label, and ``prob_LABEL`` for each label in the task's order, to six decimals."""
+        """An Arrow table: id, label, and ``prob_LABEL`` for each label in the task's order, rounded to six decimals."""
         import pyarrow as pa
 
         labels = [self.label_names[i] for i in probs.argmax(axis=1)]
@@ -69,47 +69,47 @@ class OutputFormat:
 
 
 def open_output(name: str, style: OutputFormat, key: str) -> Output:
-    """The output of this name; ``key`` stands for everything but the rows that decides the result.
+    """The output with this name; ``key`` is a digest of everything but the rows that determines the result.
 
     Raises
     ------
     SourceError
-        When the ending names no format.
+        When the format is unknown.
     """
     return StandardOutput(style) if name == STANDARD else PartFiles(Path(name), style, key)
 
 
 def check_output(name: str, source: str) -> None:
-    """Refuse an output whose format is not known, that is the source, or cannot be written, before any work is done."""
+    """Refuse an output with an unknown format, that is the source, or that cannot be written, before any work."""
     if name == STANDARD:
         return
     path = Path(name).resolve()
     if path == Path(source).resolve():
-        raise SourceError(f"{name}: is IN as well, which would be lost; give OUT another name")
+        raise SourceError(f"{name}: is also IN, which would be overwritten; choose another OUT")
     if path.suffix.lower() not in PARQUET | CSV | JSONL:
-        raise SourceError(f"{name}: cannot tell the format; let OUT end in .parquet, .csv or .jsonl, or write -")
+        raise SourceError(f"{name}: unknown format; OUT must end in .parquet, .csv or .jsonl, or be -")
     if path.is_dir():
-        raise SourceError(f"{name}: is a folder; give OUT the name of a file")
+        raise SourceError(f"{name}: is a directory; OUT must be a file")
     folder = next(parent for parent in path.parents if parent.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise SourceError(f"{name}: cannot be written into {folder}; give OUT another folder")
+        raise SourceError(f"{name}: {folder} is not writable; choose another directory for OUT")
 
 
 @contextmanager
 def sole_writer(name: str) -> Iterator[None]:
-    """Let no other process write this output meanwhile.
+    """Lock this output against concurrent writers.
 
     Raises
     ------
     SourceError
-        When one does already.
+        When another process writes it.
     """
     if name == STANDARD:
         yield
         return
 
     def refuse(_holder: str) -> None:
-        raise SourceError(f"{name}: another predict is writing it; wait for it, or give OUT another name")
+        raise SourceError(f"{name}: another predict is writing it; wait for it, or choose another OUT")
 
     folder = _parts_of(Path(name))
     folder.mkdir(parents=True, exist_ok=True)
@@ -127,7 +127,7 @@ def _parts_of(path: Path) -> Path:
 
 
 class StandardOutput:
-    """JSON lines, each window as soon as it is done; nothing is kept."""
+    """JSON lines, each window as soon as it is predicted; without resume."""
 
     def __init__(self, style: OutputFormat) -> None:
         self._style = style
@@ -139,19 +139,19 @@ class StandardOutput:
 
     def add(self, window: Window, probs: Floats | None) -> None:
         """Print the window."""
-        assert probs is not None  # noqa: S101  # has() said no
+        assert probs is not None  # noqa: S101  # has() is False
         table = self._style.table(window.ids, probs)
         sys.stdout.writelines(_json_lines(table))
         sys.stdout.flush()
         self._counts.update(table["label"].to_pylist())
 
     def finish(self) -> Counter[str]:
-        """How many rows got each label."""
+        """The number of rows by label."""
         return self._counts
 
 
 class PartFiles:
-    """One Parquet file a window in ``OUT.parts/``, its name made of what decides its content."""
+    """One Parquet file per window in ``OUT.parts/``, named by what determines its content."""
 
     def __init__(self, path: Path, style: OutputFormat, key: str) -> None:
         self.folder = _parts_of(path)
@@ -159,21 +159,21 @@ class PartFiles:
         self._parts: list[Path] = []
 
     def part(self, window: Window) -> Path:
-        """Where this window's predictions lie, or will."""
+        """The path of this window's part."""
         return self.folder / f"{window.number:06d}-{window.digest}-{self._key}.parquet"
 
     def has(self, window: Window) -> bool:
-        """Whether the part is there, whole."""
+        """Whether the part exists, complete."""
         return self.part(window).exists()
 
     def add(self, window: Window, probs: Floats | None) -> None:
-        """Write the part, or take the one that is there."""
+        """Write the part, or use the existing one."""
         if probs is not None:
             self.write(window, probs)
         self._parts.append(self.part(window))
 
     def write(self, window: Window, probs: Floats) -> None:
-        """Write the part whole or not at all."""
+        """Write the part atomically."""
         import pyarrow.parquet as pq
 
         with replacing(self.part(window)) as temporary:

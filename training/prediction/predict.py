@@ -22,12 +22,12 @@ from tutelage.training.prediction.windows import Window, windows
 Windows = Iterator[Window]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PredictResult:
-    """What was done; ``kept`` counts the rows that an earlier run had finished.
+    """The result of ``predict``; ``kept`` counts rows that an earlier run had predicted.
 
-    ``agreement`` is the share of ``sample`` texts with the label that torch gives, None where
-    torch itself, or a student without engines, was used.
+    ``agreement`` is the fraction of ``sample`` texts on which the engine and torch agree, 0 to 1;
+    None for torch itself, or a student without engines.
     """
 
     out: str
@@ -45,16 +45,16 @@ class PredictResult:
 def predict(
     job: PredictionJob, engine: str = "auto", *, say: Say = lambda _words: None, progress: ProgressCallback = unreported
 ) -> PredictResult:
-    """Predict all good rows of the source, in its order; bad ones go to ``rejects.jsonl``.
+    """Predict all usable rows of the source, in its order; the others go to ``rejects.jsonl``.
 
-    Killed and run again it keeps the finished parts, and the result is the same.
+    Run again after a kill, it resumes from the finished parts.
 
     Raises
     ------
     SourceError
-        When the source cannot be read or the output's format is not known.
+        When the source cannot be read, or the output's format is unknown.
     StudentError
-        When the student is not of this task, or the engine cannot be had.
+        When the student has other labels than the task, or the engine is not available.
     """
     check_output(job.out, job.source.name)
     job.entry.manifest.check_labels(job.workspace.task.label_names)
@@ -65,8 +65,8 @@ def predict(
 def _predict(job: PredictionJob, engine: str, say: Say, progress: ProgressCallback) -> PredictResult:
     from tutelage.training.prediction.ray_cluster import predict_on_ray
 
-    started, bad = time.perf_counter(), Bad(job.workspace)
-    first, rows = peek(windows(job.source, job.text, job.id, bad.add))
+    started, rejects = time.perf_counter(), RejectBuffer(job.workspace)
+    first, rows = peek(windows(job.source, job.text, job.id, rejects.add))
     out: Output
     if engine == RAY:
         chosen, out, kept = predict_on_ray(job, first, rows, say, progress)
@@ -75,52 +75,52 @@ def _predict(job: PredictionJob, engine: str, say: Say, progress: ProgressCallba
             job.entry.load(), job.entry.manifest.kind, job.entry.path, first, engine, say
         )
         out = open_output(job.out, output_format(job.entry, chosen), part_key(job.entry, chosen))
-        kept = run(classifier, rows, out, progress)
+        kept = predict_windows(classifier, rows, out, progress)
     counts = out.finish()
-    bad.write()
+    rejects.write()
     labels = {name: counts[name] for name in job.workspace.task.label_names}
     return PredictResult(
-        job.out,
-        job.entry.id,
-        chosen.name,
-        chosen.agreement,
-        chosen.sample,
-        counts.total(),
-        kept,
-        bad.count,
-        labels,
-        round(time.perf_counter() - started, 2),
+        out=job.out,
+        student=job.entry.id,
+        engine=chosen.name,
+        agreement=chosen.agreement,
+        sample=chosen.sample,
+        rows=counts.total(),
+        kept=kept,
+        rejected=rejects.count,
+        labels=labels,
+        wall_s=round(time.perf_counter() - started, 2),
     )
 
 
-class Bad:
-    """Collects bad rows and writes them to ``rejects.jsonl``, some at a time."""
+class RejectBuffer:
+    """Collects rejected rows and writes them to ``rejects.jsonl`` in batches."""
 
     def __init__(self, workspace: Workspace) -> None:
         self.count = 0
         self._file, self._waiting = Rejects(workspace.rejects), list[Reject]()
 
     def add(self, row: Reject) -> None:
-        """Take one row."""
+        """Add one row."""
         self.count += 1
         self._waiting.append(row)
         if len(self._waiting) == 1000:
             self.write()
 
     def write(self) -> None:
-        """Write what is waiting."""
+        """Write the rows added so far."""
         self._file.add(self._waiting)
         self._waiting = []
 
 
 def peek(rows: Windows) -> tuple[list[str], Windows]:
-    """The texts of the first window, on which an engine is checked, and all windows."""
+    """The texts of the first window, for the check of the engine, and all windows."""
     first = next(rows, None)
     return ([], rows) if first is None else (list(first.texts), itertools.chain([first], rows))
 
 
-def run(classifier: Classifier, rows: Windows, out: Output, progress: ProgressCallback) -> int:
-    """Predict window after window; the next one is read and tokenised meanwhile. Returns the rows kept."""
+def predict_windows(classifier: Classifier, rows: Windows, out: Output, progress: ProgressCallback) -> int:
+    """Predict all windows; each is read and tokenised while the one before is computed. Returns the rows kept."""
     done = kept = 0
     for window, prepared in _ahead(
         rows, lambda window: None if out.has(window) else classifier.prepare(list(window.texts))
@@ -133,7 +133,7 @@ def run(classifier: Classifier, rows: Windows, out: Output, progress: ProgressCa
 
 
 def _ahead(rows: Windows, prepare: Callable[[Window], Any]) -> Iterator[tuple[Window, Any]]:
-    """Windows with what ``prepare`` makes of them, each made in a thread while the one before is used."""
+    """Windows with their result of ``prepare``, which runs in a thread while the one before is used."""
 
     def step() -> tuple[Window, Any] | None:
         window = next(rows, None)

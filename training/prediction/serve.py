@@ -1,7 +1,7 @@
 """``serve-student``: HTTP that answers like the Hub's text-classification pipeline.
 
-HTTP itself is uvicorn's and starlette's, small and well kept: requests that come in pieces, slow
-clients and connections that stay open are theirs; what we add is the limits and the batches.
+uvicorn and starlette handle HTTP: chunked requests, slow clients and keep-alive; this file adds limits
+and dynamic batches.
 
     POST /        {"inputs": "text" or ["text", ...], "parameters": {"top_k": 2}}
                   [[{"label": ..., "score": ...}, ...], ...]   a list for each text, the best first
@@ -27,9 +27,9 @@ from tutelage.training.prediction.engines.selection import ChosenEngine, Say
 from tutelage.training.registry import Entry, find_student
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RequestLimits:
-    """What a request may hold: bytes of body, texts, characters of a text."""
+    """Limits of a request: bytes of the body, number of texts, characters per text."""
 
     body: int = 4_000_000
     texts: int = 256
@@ -38,14 +38,14 @@ class RequestLimits:
 
 @dataclass(frozen=True)
 class ParsedRequest:
-    """A request that was understood."""
+    """A valid request."""
 
     texts: list[str]
     top_k: int | None
 
 
 class RequestError(Exception):
-    """A request that is not answered: HTTP status and why."""
+    """A request that is refused: HTTP status and reason."""
 
     def __init__(self, status: int, why: str) -> None:
         super().__init__(why)
@@ -88,7 +88,7 @@ def serve_student(
 
 
 def serve(app: Any, listening: socket.socket) -> None:
-    """Answer on this socket until interrupted."""
+    """Serve on this socket until interrupted."""
     import uvicorn
 
     config = uvicorn.Config(
@@ -98,12 +98,12 @@ def serve(app: Any, listening: socket.socket) -> None:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket bound to this address, that does not take connections yet; port 0 takes a free one.
+    """A socket bound to this address that does not accept connections yet; port 0 picks a free one.
 
     Raises
     ------
     StudentError
-        When the address cannot be had.
+        When the address is not available.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
@@ -112,19 +112,21 @@ def listen(host: str, port: int) -> socket.socket:
         listening.bind((host, port))
     except (OSError, OverflowError) as error:
         listening.close()
-        raise StudentError(f"cannot listen on {host}:{port}: {error}; choose another with --host and --port") from None
+        raise StudentError(
+            f"cannot listen on {host}:{port}: {error}; choose another address with --host and --port"
+        ) from None
     return listening
 
 
 def url_of(listening: socket.socket) -> str:
-    """Where clients find this socket; from now on they may connect, and wait."""
+    """The URL of this socket; from now on clients can connect, and wait."""
     listening.listen()
     host, port = listening.getsockname()[:2]
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def check_installed() -> None:
-    """Refuse early where the extra is missing."""
+    """Refuse early where the extra ``serve`` is not installed."""
     for name in ("uvicorn", "starlette"):
         if find_spec(name) is None:
             raise StudentError(f"{name} is not installed; install it with: pip install 'tutelage[serve]'")
@@ -141,13 +143,13 @@ def make_app(entry: Entry, chosen: ChosenEngine, classifier: Classifier, limits:
 
     async def predict(request: Any) -> Any:
         try:
-            question = parse_request(await _body(request, limits.body), limits)
-            probs = await batches.answer(question.texts)
+            parsed = parse_request(await _body(request, limits.body), limits)
+            probs = await batches.answer(parsed.texts)
         except RequestError as refused:
             return JSONResponse({"error": refused.why}, refused.status)
         except QueueFullError:
-            return JSONResponse({"error": "busy; ask again in a second"}, 503, {"Retry-After": "1"})
-        return JSONResponse(ranked_labels(probs, names, question.top_k))
+            return JSONResponse({"error": "overloaded; try again in a second"}, 503, {"Retry-After": "1"})
+        return JSONResponse(ranked_labels(probs, names, parsed.top_k))
 
     async def health(_request: Any) -> Any:
         about = {"status": "ok", "student": entry.id, "engine": chosen.name, "labels": names}
@@ -155,7 +157,9 @@ def make_app(entry: Entry, chosen: ChosenEngine, classifier: Classifier, limits:
 
     async def failed(_request: Any, error: Exception) -> Any:
         status = getattr(error, "status_code", 500)
-        return JSONResponse({"error": getattr(error, "detail", "the student failed on this request")}, status)
+        return JSONResponse(
+            {"error": getattr(error, "detail", "internal error: the student failed on this request")}, status
+        )
 
     routes = [Route("/", predict, methods=["POST"]), Route("/health", health)]
     handlers = dict.fromkeys((404, 405, 500), failed)
@@ -167,17 +171,17 @@ async def _body(request: Any, most: int) -> bytes:
     async for piece in request.stream():
         body += piece
         if len(body) > most:
-            raise RequestError(413, f"the body has more than {most} bytes; send fewer texts at once")
+            raise RequestError(413, f"the body has more than {most} bytes; send fewer texts per request")
     return body
 
 
 def parse_request(body: bytes, limits: RequestLimits) -> ParsedRequest:
-    """Understand a request's body.
+    """Parse a request's body.
 
     Raises
     ------
-    RefusedError
-        When it is no JSON (400), or not what is asked for (422).
+    RequestError
+        When it is not JSON (400), or not a valid request (422).
     """
     try:
         data = json.loads(body)
@@ -193,12 +197,12 @@ def _texts(inputs: Any, limits: RequestLimits) -> list[str]:
     if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
         raise RequestError(422, '"inputs" must be a text or a list of texts')
     if len(texts) > limits.texts:
-        raise RequestError(422, f'"inputs" holds {len(texts)} texts; at most {limits.texts} in a request')
+        raise RequestError(422, f'"inputs" holds {len(texts)} texts; at most {limits.texts} per request')
     for number, text in enumerate(texts):
         if len(text) > limits.length:
             raise RequestError(422, f"text {number} has {len(text)} characters; at most {limits.length}")
         if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
-            raise RequestError(422, f"text {number} holds half a surrogate pair")
+            raise RequestError(422, f"text {number} contains a lone surrogate")
     return texts
 
 
@@ -209,17 +213,17 @@ def _top_k(parameters: Any) -> int | None:
         raise RequestError(422, '"parameters" must be an object')
     unknown = {name for name, value in parameters.items() if value is not None} - {"top_k", "function_to_apply"}
     if unknown:
-        raise RequestError(422, f'"parameters" holds {", ".join(sorted(unknown))}; only top_k is known')
+        raise RequestError(422, f'"parameters" holds {", ".join(sorted(unknown))}; only top_k is supported')
     if parameters.get("function_to_apply") not in {None, "softmax"}:
         raise RequestError(422, '"function_to_apply" can only be softmax')
     top_k = parameters.get("top_k")
     if top_k is not None and (not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1):
-        raise RequestError(422, '"top_k" must be a whole number above 0')
+        raise RequestError(422, '"top_k" must be an integer greater than 0')
     return top_k
 
 
 def ranked_labels(probs: Floats, names: Sequence[str], top_k: int | None) -> list[list[dict[str, Any]]]:
-    """What the pipeline would say: for each text its labels with scores, the best first."""
+    """The output of the pipeline: for each text its labels with scores, the best first."""
     best = (-probs).argsort(axis=1, kind="stable")[:, :top_k]
     return [
         [{"label": names[i], "score": float(row[i])} for i in order] for row, order in zip(probs, best, strict=True)

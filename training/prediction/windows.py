@@ -1,4 +1,4 @@
-"""Rows to predict: windows of good rows, and what is wrong with the others."""
+"""Windows of rows to predict, and the reasons for rejected rows."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tutelage.loaders.sources import Source
 
 ROWS = 16_384
 CHARACTERS = 4_000_000
-"""A window ends at so many rows or characters, whichever comes first: what is held in memory at once."""
+"""Maximum rows and characters of a window, which is held in memory."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """Rows that follow each other; without an id column the id is the row's number in the source, from 1."""
+    """Consecutive rows; without an id column the id is the row's number in the source, from 1."""
 
     number: int
     ids: tuple[str, ...]
@@ -26,22 +26,22 @@ class Window:
 
     @property
     def digest(self) -> str:
-        """What these rows say, as 16 hex digits."""
+        """First 16 hex digits of a SHA-256 over the rows."""
         return hashlib.sha256(json.dumps([self.ids, self.texts]).encode()).hexdigest()[:16]
 
 
 def windows(source: Source, text: str, id_: str, reject: Callable[[Reject], None]) -> Iterator[Window]:
-    """The good rows in the source's order; bad ones go to ``reject``, each with its reason.
+    """The usable rows in the source's order; the others go to ``reject``, each with its reason.
 
-    A text is read up to its first hundred thousand characters.
+    Texts are truncated to 100,000 characters.
 
     Raises
     ------
     SourceError
-        When the source or a column is missing, or the file is in another encoding.
+        When the source or a column is missing, or the file has another encoding.
     """
     columns = [name for name in (text, id_) if name]
-    source.require(columns, ". Name them with --text and --id.")
+    source.require(columns, ". Set them with --text and --id.")
     ids: list[str] = []
     texts: list[str] = []
     number = size = 0

@@ -1,1 +1,1 @@
-"""The kinds of students: what each learns from, how it is trained, saved and loaded."""
+"""The kinds of students: how each is trained, saved and loaded."""

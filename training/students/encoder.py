@@ -13,20 +13,20 @@ from tutelage.core.compute import has_gpu
 from tutelage.core.errors import StudentError
 
 SAFE = {"trust_remote_code": False, "use_safetensors": True}
-"""How every model is loaded: its code is transformers' own, its weights hold no pickle."""
+"""How every model is loaded: no remote code, no pickle."""
 
 TOKENS_A_BATCH = 4096
 
 
 class EncoderStudent:
-    """A sequence classifier and its tokenizer; texts are cut after ``max_length`` tokens."""
+    """A sequence classifier and its tokenizer; texts are truncated to ``max_length`` tokens."""
 
     def __init__(self, model: Any, tokenizer: Any, label_names: tuple[str, ...], max_length: int) -> None:
         self.label_names = label_names
         self.model, self.tokenizer, self.max_length = model, tokenizer, max_length
 
     def predict_proba(self, texts: Sequence[str]) -> Floats:
-        """Probabilities, shape (N, K); batches are of similar length, the order is that of ``texts``."""
+        """Probabilities, shape (N, K), in the order of ``texts``; batches are sorted by length."""
         import torch
 
         logits = np.empty((len(texts), len(self.label_names)))
@@ -40,33 +40,33 @@ class EncoderStudent:
         return softmax(logits)
 
     def save(self, directory: Path) -> None:
-        """The layout of a model on the Hub."""
+        """Save in the layout of a model on the Hub."""
         self.tokenizer.model_max_length = self.max_length
         self.model.save_pretrained(directory)
         self.tokenizer.save_pretrained(directory)
 
     @classmethod
     def load(cls, directory: Path, label_names: tuple[str, ...]) -> EncoderStudent:
-        """The student that was saved there."""
+        """Load a saved student."""
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-        hush()
+        silence_transformers()
         model = AutoModelForSequenceClassification.from_pretrained(directory, local_files_only=True, **SAFE)
         tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
         return cls(model, tokenizer, label_names, int(tokenizer.model_max_length))
 
 
 def new_encoder(name: str, label_names: tuple[str, ...], max_length: int) -> EncoderStudent:
-    """A pretrained encoder with a head of random weights.
+    """A pretrained encoder with a randomly initialised classification head.
 
     Raises
     ------
     StudentError
-        When the model cannot be had, or has no safetensors.
+        When the model cannot be loaded, or has no safetensors.
     """
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    hush()
+    silence_transformers()
     names = {"id2label": dict(enumerate(label_names)), "label2id": {name: i for i, name in enumerate(label_names)}}
     try:
         model = AutoModelForSequenceClassification.from_pretrained(name, num_labels=len(label_names), **names, **SAFE)
@@ -76,8 +76,8 @@ def new_encoder(name: str, label_names: tuple[str, ...], max_length: int) -> Enc
     return EncoderStudent(model, tokenizer, label_names, usable_length(model.config, tokenizer, max_length))
 
 
-def hush() -> None:
-    """No progress bars and no report of the weights that a new head brings: they are as expected."""
+def silence_transformers() -> None:
+    """No progress bars, and no warning about the weights of a new head, which are expected."""
     from transformers.utils import logging
 
     logging.set_verbosity_error()
@@ -85,22 +85,22 @@ def hush() -> None:
 
 
 def cannot_load(name: str, error: Exception) -> StudentError:
-    """The error for a model that is neither on the Hub, in its cache nor on disk."""
+    """The error for a model that is neither on the Hub nor on disk."""
     reason = str(error).strip().splitlines()[0]
     return StudentError(
-        f"--student {name}: cannot be loaded: {reason} Give a Hub name or a path of an encoder with safetensors,"
-        " or use --student linear, which needs no download."
+        f"--student {name}: cannot be loaded: {reason} Use the Hub name or the path of an encoder with safetensors,"
+        " or --student linear, which needs no download."
     )
 
 
 def usable_length(config: Any, tokenizer: Any, max_length: int) -> int:
-    """Tokens that the model can take, at most ``max_length``; some models count positions from 2, some have no end."""
+    """The model's maximum number of tokens, at most ``max_length``; some start positions at 2, some have no limit."""
     positions = getattr(config, "max_position_embeddings", -1)
     return int(min(max_length, tokenizer.model_max_length, positions - 2 if positions > 0 else max_length))
 
 
 def length_batches(lengths: Sequence[int], tokens: int = TOKENS_A_BATCH) -> Iterator[Ints]:
-    """Row numbers in batches of similar length, the longest first, of at most ``tokens`` with padding."""
+    """Row indices in batches of similar length, the longest first, of at most ``tokens`` tokens with padding."""
     order = np.argsort(-np.asarray(lengths), kind="stable")
     start = 0
     while start < len(order):

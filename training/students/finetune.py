@@ -22,13 +22,13 @@ from tutelage.training.students.recipe import Recipe
 from tutelage.training.students.training_set import Fitted, TrainingSet, split_validation
 
 STATE = "trainer_state.json"
-"""What the Trainer writes last into a checkpoint."""
+"""The file that the Trainer writes last into a checkpoint."""
 
 
 def fit(
     recipe: Recipe, training_set: TrainingSet, label_names: tuple[str, ...], work: Path, progress: ProgressCallback
 ) -> Fitted:
-    """Put validation rows aside, and train on the others."""
+    """Split off validation rows, and train on the others."""
     rest, validation = split_validation(training_set, recipe.validation, recipe.seed)
     student, training = finetune(rest, validation, label_names, recipe, work, progress)
     return Fitted(student, validation, training)
@@ -45,16 +45,16 @@ def finetune(
     work: Path,
     progress: ProgressCallback = unreported,
 ) -> tuple[EncoderStudent, dict[str, Any]]:
-    """Train all weights of an encoder; returns the student of the best epoch, and what the run was like.
+    """Fine-tune all weights of an encoder; returns the student of the best epoch, and a log of the run.
 
-    Checkpoints go to ``work``; after a kill the same call goes on from the last whole one. With
-    no validation rows all epochs are trained. Where the GPU's memory is short, smaller batches are
-    added up to the same updates.
+    Checkpoints go to ``work``; after a kill the same call resumes from the last complete one.
+    Without validation rows all epochs are trained. When the GPU runs out of memory, the batch size
+    is halved and gradient accumulation doubled.
 
     Raises
     ------
     StudentError
-        When the model cannot be had, or the GPU's memory is too small for it.
+        When the model cannot be loaded, or the GPU's memory is too small for it.
     """
     from torch import OutOfMemoryError, cuda
 
@@ -63,18 +63,18 @@ def finetune(
         with suppress(OutOfMemoryError):
             return _finetune(training_set, validation, label_names, recipe, work, progress)
         recipe = halved(recipe)
-        short = f"the GPU's memory is short: --batch-size {recipe.batch_size} --accumulate {recipe.accumulate}"
-        progress(Progress(short))
-        gc.collect()  # the Trainer refers to itself
+        smaller = f"--batch-size {recipe.batch_size} --accumulate {recipe.accumulate}"
+        progress(Progress(f"out of GPU memory: continuing with {smaller}"))
+        gc.collect()  # the Trainer is a reference cycle
         cuda.empty_cache()
 
 
 def halved(recipe: Recipe) -> Recipe:
-    """The same training in batches of half the size; a process cannot do that alone where several train."""
+    """The same training with half the batch size; not in distributed training, where all processes would have to."""
     if process_count() > 1 or recipe.batch_size % 2:
         raise StudentError(
-            f"--batch-size {recipe.batch_size}: too much for the GPU's memory; take a smaller --batch-size"
-            " with a larger --accumulate (8 and 2 are the same training as 16 and 1), or a smaller --max-length"
+            f"--batch-size {recipe.batch_size}: out of GPU memory; use a smaller --batch-size"
+            " with a larger --accumulate (8 and 2 are equivalent to 16 and 1), or a smaller --max-length"
         )
     return replace(recipe, batch_size=recipe.batch_size // 2, accumulate=2 * recipe.accumulate)
 
@@ -93,29 +93,29 @@ def _finetune(
     student = new_encoder(recipe.model, label_names, recipe.max_length)
     trainer = _trainer(student, training_set, validation, recipe, work)
     trainer.add_callback(_epochs_callback(progress))
-    checkpoint = last_whole_checkpoint(work)
-    if checkpoint and _is_last(checkpoint):  # the Trainer would train on
+    checkpoint = last_complete_checkpoint(work)
+    if checkpoint and _is_last(checkpoint):  # the Trainer would continue training
         trainer.state = TrainerState.load_from_json(str(checkpoint / STATE))
         best = trainer.state.best_global_step
         student.model = EncoderStudent.load(work / f"checkpoint-{best}" if best else checkpoint, label_names).model
     else:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    return student, _story(trainer, validation)
+    return student, _training_log(trainer, validation)
 
 
-def last_whole_checkpoint(work: Path) -> Path | None:
-    """The newest checkpoint that no kill cut short; the main process removes the others."""
-    whole = []
+def last_complete_checkpoint(work: Path) -> Path | None:
+    """The newest complete checkpoint; the main process removes those that a kill cut short."""
+    complete = []
     for path in work.glob("checkpoint-*"):
         if (path / STATE).exists():
-            whole.append(path)
+            complete.append(path)
         elif is_main():
             shutil.rmtree(path)
-    return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+    return max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
 def _is_last(checkpoint: Path) -> bool:
-    """Whether training ended there, early or after all epochs."""
+    """Whether training ended with this checkpoint, by early stopping or after all epochs."""
     state = json.loads((checkpoint / STATE).read_text("utf-8"))
     return bool(state["stateful_callbacks"]["TrainerControl"]["args"]["should_training_stop"])
 
@@ -145,7 +145,7 @@ def _arguments(recipe: Recipe, work: Path, *, validates: bool) -> Any:
 
     arguments = TrainingArguments(
         output_dir=str(work),
-        per_device_train_batch_size=recipe.batch_size,  # of all process_count together: split_batches
+        per_device_train_batch_size=recipe.batch_size,  # global batch size: split_batches
         per_device_eval_batch_size=4 * recipe.batch_size,
         gradient_accumulation_steps=recipe.accumulate,
         learning_rate=recipe.learning_rate,
@@ -153,12 +153,12 @@ def _arguments(recipe: Recipe, work: Path, *, validates: bool) -> Any:
         warmup_steps=recipe.warmup,
         weight_decay=recipe.weight_decay,
         seed=recipe.seed,
-        train_sampling_strategy="group_by_length",  # less padding; it shuffles Trainer.predict, which nobody calls
+        train_sampling_strategy="group_by_length",  # less padding; it shuffles Trainer.predict, which is not used
         bf16=has_bf16(),
-        use_cpu=has_bf16() and not has_gpu(),  # bf16 without a GPU has to be asked for
+        use_cpu=has_bf16() and not has_gpu(),  # bf16 without a GPU needs it
         eval_strategy="epoch" if validates else "no",
         save_strategy="epoch",
-        save_total_limit=2,  # with 1 the Trainer ends with removing the last one, which knows that it was the last
+        save_total_limit=2,  # with 1 the Trainer removes the last one, whose state says that training has ended
         restore_callback_states_from_checkpoint=True,
         load_best_model_at_end=validates,
         metric_for_best_model="macro_f1" if validates else None,
@@ -169,21 +169,21 @@ def _arguments(recipe: Recipe, work: Path, *, validates: bool) -> Any:
         label_names=["labels"],
         accelerator_config={"split_batches": True},
     )
-    # A process takes one GPU: several would each take a whole batch, and transformers has no option for it.
+    # One GPU per process: with several each would take a whole batch, and transformers has no option for it.
     arguments._n_gpu = min(1, arguments.n_gpu)  # noqa: SLF001
     return arguments
 
 
 def _dataset(student: EncoderStudent, training_set: TrainingSet, recipe: Recipe) -> list[dict[str, Any]]:
-    """Tokens, and as labels each row's targets times its weight: every option is one and the same loss."""
+    """Tokens, and as labels each row's targets times its sample weight, so that one loss covers all options."""
     tokens = student.tokenizer(list(training_set.texts), truncation=True, max_length=student.max_length)
-    labels = training_set.targets * row_weights(training_set, balanced=recipe.balanced)[:, None]
+    labels = training_set.targets * sample_weights(training_set, balanced=recipe.balanced)[:, None]
     columns = {**tokens, "labels": labels.astype(np.float32).tolist()}
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def row_weights(training_set: TrainingSet, *, balanced: bool) -> Floats:
-    """Weights of shape (N,); with ``balanced`` each label weighs the same in sum. Mean 1."""
+def sample_weights(training_set: TrainingSet, *, balanced: bool) -> Floats:
+    """Sample weights of shape (N,) with mean 1; ``balanced`` applies balanced class weights."""
     weights = training_set.weights
     if balanced:
         per_label = np.bincount(training_set.labels, weights)
@@ -192,9 +192,9 @@ def row_weights(training_set: TrainingSet, *, balanced: bool) -> Floats:
 
 
 def weighted_cross_entropy(outputs: Any, labels: Any, num_items_in_batch: Any = None) -> Any:
-    """Cross-entropy against weighted targets, shape (B, K), as a mean over rows.
+    """Cross-entropy with weighted targets of shape (B, K), as a mean over rows.
 
-    ``num_items_in_batch`` counts the targets of a whole accumulated batch: K for each row.
+    ``num_items_in_batch`` counts the targets of a whole accumulated batch: K per row.
     """
     from torch.nn.functional import log_softmax
 
@@ -204,12 +204,12 @@ def weighted_cross_entropy(outputs: Any, labels: Any, num_items_in_batch: Any = 
 
 
 def _validation_metrics(prediction: Any) -> dict[str, float]:
-    gold, said = prediction.label_ids.argmax(axis=1), prediction.predictions.argmax(axis=1)
-    matrix = confusion(gold, said, prediction.label_ids.shape[1])
-    return {"macro_f1": macro_f1(matrix), "accuracy": float((gold == said).mean())}
+    gold, predictions = prediction.label_ids.argmax(axis=1), prediction.predictions.argmax(axis=1)
+    matrix = confusion(gold, predictions, prediction.label_ids.shape[1])
+    return {"macro_f1": macro_f1(matrix), "accuracy": float((gold == predictions).mean())}
 
 
-def _story(trainer: Any, validation: TrainingSet | None) -> dict[str, Any]:
+def _training_log(trainer: Any, validation: TrainingSet | None) -> dict[str, Any]:
     epochs = [entry for entry in trainer.state.log_history if "eval_macro_f1" in entry]
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     return {
@@ -231,6 +231,6 @@ def _epochs_callback(progress: ProgressCallback) -> Any:
             progress(Progress(f"training, epoch {state.epoch:.1f}", state.global_step, state.max_steps, "steps"))
 
         def on_epoch_end(self, args: Any, state: Any, _control: Any, **_: Any) -> None:
-            torch.manual_seed(args.seed + state.global_step)  # all process_count draw the same order of the rows
+            torch.manual_seed(args.seed + state.global_step)  # all processes shuffle alike
 
     return Epochs()

@@ -20,15 +20,15 @@ from tutelage.training.students.student import Student
 from tutelage.training.students.training_set import Fitted, TrainingSet
 
 FEW = 50
-"""Labels per class, on average, under which SetFit is taken in place of fine-tuning all weights."""
+"""Mean number of labels per class under which ``auto`` chooses SetFit over fine-tuning."""
 
 
-def fit(
+def fit_student(
     recipe: Recipe, training_set: TrainingSet, label_names: tuple[str, ...], work: Path, progress: ProgressCallback
 ) -> Fitted:
-    """Train a student; the same arguments give the same one.
+    """Train a student; the same arguments give the same student.
 
-    ``work`` is a folder for what must survive a kill.
+    ``work`` is a folder for checkpoints, which survive a kill.
     """
     fitted: Fitted = _module(recipe.kind).fit(recipe, training_set, label_names, work, progress)
     return fitted
@@ -40,10 +40,10 @@ def load_student(directory: Path, kind: str, label_names: Sequence[str]) -> Stud
     Raises
     ------
     StudentError
-        When files of it are missing or damaged, or its kind is not known.
+        When its files are missing or damaged, or its kind is unknown.
     """
     if kind not in KINDS:
-        raise StudentError(f"{directory}: students of kind {kind!r} are not known to this version; upgrade tutelage")
+        raise StudentError(f"{directory}: unknown kind of student {kind!r}; upgrade tutelage")
     try:
         student: Student = _module(kind).load(directory, tuple(label_names))
     except (OSError, ValueError, KeyError) as error:
@@ -56,18 +56,20 @@ def _module(kind: str) -> Any:
 
 
 def choose_recipe(labels: Ints, task_student: str, options: Mapping[str, Any]) -> tuple[Recipe, str]:
-    """The recipe, and the reason in words.
+    """The recipe that ``auto`` chooses, and the reason.
 
-    The encoder that is fine-tuned is the task's, where its ``student`` names one.
+    A fine-tuned encoder is the task's ``student``, where that is an encoder.
     """
     if not (find_spec("torch") and find_spec("transformers")):
         return parse_student(
             "linear", **options
         ), "linear, because torch is not installed: pip install 'tutelage[train]'"
-    a_class = len(labels) / len(np.unique(labels))
-    if a_class < FEW:
-        return parse_student("setfit", **options), f"setfit, because {a_class:.0f} labels a class are under {FEW}"
+    per_class = len(labels) / len(np.unique(labels))
+    if per_class < FEW:
+        return parse_student(
+            "setfit", **options
+        ), f"setfit, because {per_class:.0f} labels per class are fewer than {FEW}"
     own = parse_student(DEFAULT_STUDENT if task_student == "auto" else task_student)
     model = own.model if own.kind == ENCODER else DEFAULT_STUDENT
     recipe = Recipe(kind=ENCODER, model=model).with_options(**options)
-    return recipe, f"{model}, because {a_class:.0f} labels a class are {FEW} or more"
+    return recipe, f"{model}, because {per_class:.0f} labels per class are {FEW} or more"

@@ -1,4 +1,4 @@
-"""A sentence encoder whose weights are kept, and a linear head on its embeddings."""
+"""A frozen sentence encoder with a linear head on its embeddings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from tutelage.core.arrays import Floats
 from tutelage.core.records import ProgressCallback
-from tutelage.training.students.encoder import cannot_load, hush
+from tutelage.training.students.encoder import cannot_load, silence_transformers
 from tutelage.training.students.head import Head, fit_head
 from tutelage.training.students.recipe import Recipe
 from tutelage.training.students.training_set import Fitted, TrainingSet
@@ -30,13 +30,13 @@ class FrozenStudent:
         return self.head.predict_proba(embed(self.body, texts))
 
     def save(self, directory: Path) -> None:
-        """The layout of a sentence encoder on the Hub, and the head beside it."""
+        """Save in the layout of a sentence encoder on the Hub, with the head beside it."""
         self.body.save(str(directory), create_model_card=False, safe_serialization=True)
         self.head.save(directory)
 
     @classmethod
     def load(cls, directory: Path, label_names: tuple[str, ...]) -> FrozenStudent:
-        """The student that was saved there."""
+        """Load a saved student."""
         return cls(_body(str(directory), local_files_only=True), Head.load(directory), label_names)
 
 
@@ -48,7 +48,7 @@ def fit(
     Raises
     ------
     StudentError
-        When the model cannot be had.
+        When the model cannot be loaded.
     """
     return Fitted(with_head(new_body(recipe), recipe, training_set, label_names))
 
@@ -67,14 +67,14 @@ def new_body(recipe: Recipe) -> Any:
 
 
 def embed(body: Any, texts: Sequence[str]) -> Floats:
-    """Embeddings of length 1, shape (N, D), rows in the order of ``texts``."""
+    """Normalised embeddings, shape (N, D), in the order of ``texts``."""
     return np.asarray(body.encode(list(texts), normalize_embeddings=True, show_progress_bar=False), dtype=np.float64)
 
 
 def _body(name: str, *, local_files_only: bool) -> Any:
     from sentence_transformers import SentenceTransformer
 
-    hush()
+    silence_transformers()
     safe = {"use_safetensors": True}
     return SentenceTransformer(name, model_kwargs=safe, trust_remote_code=False, local_files_only=local_files_only)
 

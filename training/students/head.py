@@ -1,4 +1,4 @@
-"""A linear head: logistic regression kept as two arrays, its columns in the task's label order."""
+"""A linear head: logistic regression as two arrays, with columns in the task's label order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FILE = "head.npz"
 
 @dataclass(frozen=True)
 class Head:
-    """``coef`` of shape (K, F), ``intercept`` of shape (K,); a label that was never seen has intercept -inf."""
+    """``coef`` of shape (K, F), ``intercept`` of shape (K,); a label without training rows has intercept -inf."""
 
     coef: Floats
     intercept: Floats
@@ -31,7 +31,7 @@ class Head:
 
     @classmethod
     def load(cls, directory: Path) -> Head:
-        """Read ``head.npz``; pickled content is refused."""
+        """Read ``head.npz``, without pickle."""
         with np.load(directory / FILE, allow_pickle=False) as arrays:
             return cls(arrays["coef"], arrays["intercept"])
 
@@ -41,8 +41,8 @@ def fit_head(
 ) -> Head:
     """Logistic regression on features of shape (N, F); labels are 0 to K-1.
 
-    Columns are aligned by the classes that the regression saw. With ``balanced`` each class weighs
-    the same. With a single class that class gets probability 1.
+    Columns are aligned by the classes that occur in ``labels``. ``balanced`` sets balanced class
+    weights. A single class gets probability 1. ``c`` is the inverse of the L2 regularisation strength.
     """
     seen = np.unique(labels)
     coef = np.zeros((n_labels, features.shape[1]))
@@ -64,7 +64,7 @@ def _regression(features: Any, labels: Ints, weights: Floats | None, *, balanced
     from threadpoolctl import threadpool_limits
 
     model = LogisticRegression(C=c, class_weight="balanced" if balanced else None, max_iter=300)
-    # The solver's vectors are short: several BLAS threads would mostly wait for each other.
+    # The solver's vectors are short: several BLAS threads would be slower than one.
     with threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # an early stop of the last digits changes no label
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the last digits change no label
         return model.fit(features, labels, sample_weight=weights)

@@ -1,4 +1,4 @@
-"""The kinds of students: a new one is a module in this folder and an entry in this table."""
+"""The kinds of students; a new one is a module in this folder and an entry in this table."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class StudentKind:
-    """What is particular to one kind of student.
+    """One kind of student.
 
     Parameters
     ----------
     module
-        The module here that has ``fit`` (a training set to a student) and ``load`` (a folder to a student).
+        The module in this folder with ``fit`` (from a training set) and ``load`` (from a folder).
     method
-        How it learns, for the model card; ``{model}`` is the model that it starts from.
+        The training method, for the model card; ``{model}`` stands for the base model.
     suffix
-        What ``--student MODEL:SUFFIX`` ends with; empty for a kind that is not named so.
+        The suffix of ``--student MODEL:SUFFIX``; empty for a kind without one.
     model
-        The model that it starts from where none is named.
+        The default base model.
     library
-        The library that loads it from the Hub; empty where only tutelage does.
+        The library that loads it from the Hub; empty where only tutelage can.
     balanced
-        Whether each label weighs the same in sum unless the user says otherwise.
+        Whether it uses balanced class weights by default.
     one_process
-        Whether it trains in one process even where several were started.
+        Whether it trains in one process even where several are started.
     options
-        The options of ``train`` that change it; None for all.
+        The options of ``train`` that have an effect; None for all.
     """
 
     module: str
@@ -66,4 +66,4 @@ KINDS = {
         library="sentence-transformers",
     ),
 }
-"""By name. What ``--student`` names is an encoder whose weights are all fine-tuned, unless it is one of the others."""
+"""By name. ``--student MODEL`` without a suffix is a fine-tuned encoder."""

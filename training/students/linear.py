@@ -1,4 +1,4 @@
-"""The linear student: TF-IDF of words and of character n-grams, and logistic regression. Trains in seconds."""
+"""The linear student: TF-IDF of words and character n-grams, and logistic regression. Trains in seconds."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class LinearStudent:
         return self._head.predict_proba(_features(self._vectorizers, texts))
 
     def save(self, directory: Path) -> None:
-        """Vocabularies as JSON, weights as plain arrays."""
+        """Save vocabularies as JSON, weights as plain arrays."""
         terms = [list(map(str, vectorizer.get_feature_names_out())) for vectorizer in self._vectorizers]
         write_text(directory / _VOCABULARY, json.dumps(terms, ensure_ascii=False))
         np.savez(directory / _IDF, *[vectorizer.idf_ for vectorizer in self._vectorizers])
@@ -46,7 +46,7 @@ class LinearStudent:
 
     @classmethod
     def load(cls, directory: Path, label_names: tuple[str, ...]) -> LinearStudent:
-        """The student that was saved there."""
+        """Load a saved student."""
         vocabularies = json.loads((directory / _VOCABULARY).read_text("utf-8"))
         with np.load(directory / _IDF, allow_pickle=False) as arrays:
             idfs = [arrays[name] for name in arrays.files]
@@ -62,18 +62,18 @@ def fit_linear(
     weights: Floats | None = None,
     balanced: bool = True,
 ) -> LinearStudent:
-    """Train on texts with labels 0 to K-1; the result is a function of the arguments.
+    """Train on texts with labels 0 to K-1; deterministic.
 
     Raises
     ------
     StudentError
-        When no text holds a word.
+        When no text contains a word.
     """
     try:
         vectorizers = [_fitted(options, texts) for options in _VECTORIZERS]
     except ValueError:
         raise StudentError(
-            "no text holds a single word to learn from; look at the texts with: tutelage status"
+            "no text contains a word to learn from; check the texts in the snapshot's records.parquet"
         ) from None
     features = _features(vectorizers, texts)
     return LinearStudent(
@@ -84,7 +84,7 @@ def fit_linear(
 def fit(
     recipe: Recipe, training_set: TrainingSet, label_names: tuple[str, ...], _work: Path, _progress: ProgressCallback
 ) -> Fitted:
-    """Train as the recipe says."""
+    """Train with the recipe's options."""
     rows, balanced = training_set, recipe.balanced
     return Fitted(fit_linear(rows.texts, rows.labels, label_names, weights=rows.weights, balanced=balanced))
 
@@ -93,7 +93,7 @@ load = LinearStudent.load
 
 
 def _fitted(options: dict[str, Any], texts: Sequence[str]) -> Any:
-    if options is _CHARACTERS and len(texts) > 20:  # one text's own n-grams teach nothing
+    if options is _CHARACTERS and len(texts) > 20:  # n-grams of a single text do not generalise
         with suppress(ValueError):  # no two texts share one
             return _vectorizer(options, min_df=2).fit(texts)
     return _vectorizer(options).fit(texts)

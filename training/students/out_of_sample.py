@@ -1,4 +1,4 @@
-"""Out-of-sample probabilities: each text judged by a model that has not seen its label."""
+"""Out-of-sample predicted probabilities: cross-validation, with equal texts in one fold."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import numpy as np
 from tutelage.core.arrays import NO_LABEL, Floats, Ints, one_hot
 from tutelage.core.records import ProgressCallback
 from tutelage.loaders.rows import normalised
-from tutelage.training.students.fit import fit
+from tutelage.training.students.fit import fit_student
 from tutelage.training.students.recipe import parse_student
 from tutelage.training.students.student import Predictor
 from tutelage.training.students.training_set import TrainingSet
 
 Fit = Callable[[Sequence[str], Ints], Predictor]
-"""Trains on texts and labels 0 to K-1; what it returns gives K columns."""
+"""Trains a model with K output columns on texts and labels 0 to K-1."""
 
 
 def out_of_sample(
@@ -30,20 +30,20 @@ def out_of_sample(
     seed: int = 0,
     fit: Fit | None = None,
 ) -> Floats:
-    """Probabilities of shape (N, K) for texts whose own label the model has not seen.
+    """Out-of-sample probabilities of shape (N, K), by cross-validation.
 
     Parameters
     ----------
     labels
-        Shape (N,): 0 to K-1, or -1 where there is no label. Texts without a label get the mean of
-        all folds' models, unless the same text stands elsewhere with one: then its fold's model.
+        Shape (N,): 0 to K-1, or -1 for no label. Texts without a label get the mean over all folds'
+        models, unless an equal text has a label: then the prediction of its fold's model.
     folds
-        Number of folds; equal texts (white space and Unicode form aside) are in the same fold.
-        With fewer different texts there are fewer folds.
+        Number of folds; equal texts (ignoring white space and Unicode form) are in the same fold.
+        With fewer distinct texts there are fewer folds.
     fit
         Trains a fold's model; TF-IDF and logistic regression by default.
 
-    With nothing to learn from, every label is equally probable.
+    Without labels, the probabilities are uniform.
     """
     groups = np.unique([normalised(text) for text in texts], return_inverse=True)[1] if len(texts) else np.empty(0, int)
     labelled = np.flatnonzero(labels != NO_LABEL)
@@ -54,7 +54,7 @@ def out_of_sample(
         model = fit([texts[i] for i in labelled[train]], labels[labelled[train]])
         total[rows] += model.predict_proba([texts[i] for i in rows])
         count[rows] += 1
-    total[count == 0] = 1.0  # no model at all
+    total[count == 0] = 1.0  # no model
     return np.asarray(total / total.sum(axis=1, keepdims=True))
 
 
@@ -66,24 +66,26 @@ def _default_fit(n_labels: int) -> Fit:
 
 
 def fit_of(student: str, label_names: tuple[str, ...], *, seed: int, progress: ProgressCallback) -> Fit:
-    """How to train the student that ``student`` names (as for ``train``) on a fold's rows, all weighing the same."""
+    """A ``Fit`` for the student that ``student`` names (as for ``train``), with equal weights for all rows."""
     recipe = parse_student(student, seed=seed)
 
     def fit_fold(texts: Sequence[str], labels: Ints) -> Predictor:
         with TemporaryDirectory() as work:
             rows = _training_set(texts, labels, len(label_names))
-            return fit(recipe, rows, label_names, Path(work), progress).student
+            return fit_student(recipe, rows, label_names, Path(work), progress).student
 
     return fit_fold
 
 
 def _training_set(texts: Sequence[str], labels: Ints, n_labels: int) -> TrainingSet:
     ids = tuple(map(str, range(len(texts))))
-    return TrainingSet(ids, tuple(texts), labels, np.ones(len(texts)), one_hot(labels, n_labels))
+    return TrainingSet(
+        ids=ids, texts=tuple(texts), labels=labels, weights=np.ones(len(texts)), targets=one_hot(labels, n_labels)
+    )
 
 
 def _rows_of_fold(train: Ints, test: Ints, groups: Ints, labels: Ints) -> Ints:
-    """What the fold's model may judge: its test rows, and texts without label that it was not trained on."""
+    """The rows that the fold's model predicts: its test rows, and unlabelled texts that it was not trained on."""
     unlabelled = (labels == NO_LABEL) & ~np.isin(groups, groups[train])
     return np.union1d(test, np.flatnonzero(unlabelled))
 
@@ -97,7 +99,7 @@ def _splits(labels: Ints, groups: Ints, folds: int, seed: int) -> Iterator[tuple
     stratified = np.bincount(labels).max() >= folds
     splitter = (StratifiedGroupKFold if stratified else GroupKFold)(folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
-        # A label with fewer rows than folds is missing in some; that is handled by its column being 0.
+        # A label with fewer rows than folds is missing in some, where its column is 0.
         warnings.filterwarnings("ignore", message="The least populated class in y", category=UserWarning)
         splits = list(splitter.split(labels, labels, groups))
     yield from ((train, test) for train, test in splits if len(train) and len(test))

@@ -1,4 +1,4 @@
-"""What to train and how: a frozen recipe that, with a snapshot, decides the student."""
+"""The recipe of a student: its kind, base model and hyperparameters; with a snapshot it determines the student."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from tutelage.training.students.kinds import ENCODER, KINDS, LINEAR, SETFIT
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """A kind of student, the model it starts from, and every number that training depends on.
+    """A kind of student, its base model, and all hyperparameters.
 
     The defaults for encoders are those of Laurer (2024), "Synthetic data: save money, time and
-    carbon with open source": learning rate 2e-5, batches of 16, linear schedule with a warm-up of
-    a tenth, no weight decay, 256 tokens, the best of ten epochs. That a label from a person weighs
-    twice, and that no suspect is left out, did best in ``benchmarks/students.py --noise``.
+    carbon with open source": learning rate 2e-5, batch size 16, linear schedule with 10 % warm-up,
+    no weight decay, 256 tokens, the best of ten epochs. ``human_weight`` 2 and ``suspects_out`` 0
+    did best in ``benchmarks/students.py --noise``. ``batch_size`` is the global batch size, of all
+    processes together; ``soft_targets`` trains on soft labels (vote proportions).
     """
 
     kind: str
@@ -43,16 +44,16 @@ class Recipe:
 
     @property
     def balanced(self) -> bool:
-        """Whether each label weighs the same in sum: as asked for, else as is usual for the kind."""
+        """Whether to use balanced class weights: as given, else the default of the kind."""
         return KINDS[self.kind].balanced if self.class_weights is None else self.class_weights
 
     def with_options(self, **options: Any) -> Recipe:
-        """The recipe with those options that are not None."""
+        """The recipe with these options, except those that are None."""
         return replace(self, **{name: value for name, value in options.items() if value is not None})
 
 
 def parse_student(name: str, **options: Any) -> Recipe:
-    """The recipe for what ``--student`` names: ``linear``, ``setfit``, ``MODEL``, ``MODEL:frozen``, ``MODEL:setfit``.
+    """The recipe for a value of ``--student``: ``linear``, ``setfit``, ``MODEL``, ``MODEL:frozen``, ``MODEL:setfit``.
 
     >>> parse_student("FacebookAI/roberta-base:frozen").kind
     'frozen'
@@ -65,8 +66,8 @@ def _kind_and_model(name: str) -> tuple[str, str]:
     if name in {LINEAR, SETFIT}:
         return name, KINDS[name].model
     model, _, suffix = name.rpartition(":")
-    found = next((key for key, kind in KINDS.items() if model and suffix and kind.suffix == suffix), None)
-    return (found, model) if found else (ENCODER, name)
+    match = next((key for key, kind in KINDS.items() if model and suffix and kind.suffix == suffix), None)
+    return (match, model) if match else (ENCODER, name)
 
 
 def digest(value: Any) -> str:
@@ -75,9 +76,9 @@ def digest(value: Any) -> str:
 
 
 def student_id(recipe: Recipe, snapshot: str, left_out: Any) -> str:
-    """Name of the student that this recipe makes of this snapshot without what is left out.
+    """The id of the student with this recipe, snapshot and holdout.
 
-    The same call has the same id; only the options that change this kind are in it.
+    The same arguments give the same id; only options that have an effect on this kind are in it.
     """
     numbers, options = asdict(recipe), KINDS[recipe.kind].options
     if options is not None:
@@ -91,12 +92,12 @@ _FRACTIONS = ("warmup", "validation", "suspects_out")
 
 def _check(recipe: Recipe) -> None:
     if recipe.kind not in KINDS:
-        raise StudentError(
-            f"students of kind {recipe.kind!r} are not known to this version; it has: {', '.join(KINDS)}"
-        )
+        raise StudentError(f"unknown kind of student {recipe.kind!r}; this version has: {', '.join(KINDS)}")
     for name in _POSITIVE:
         if getattr(recipe, name) <= 0:
-            raise StudentError(f"--{name.replace('_', '-')} {getattr(recipe, name)}: must be above 0")
+            raise StudentError(f"--{name.replace('_', '-')} {getattr(recipe, name)}: must be greater than 0")
     for name in _FRACTIONS:
         if not 0 <= getattr(recipe, name) < 1:
-            raise StudentError(f"--{name.replace('_', '-')} {getattr(recipe, name)}: must be at least 0 and below 1")
+            raise StudentError(
+                f"--{name.replace('_', '-')} {getattr(recipe, name)}: must be at least 0 and less than 1"
+            )

@@ -1,4 +1,4 @@
-"""SetFit: a sentence encoder tuned on pairs of texts, and a linear head on its embeddings."""
+"""SetFit: a sentence encoder fine-tuned on pairs of texts, and a linear head on its embeddings."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from tutelage.training.students.recipe import Recipe
 from tutelage.training.students.training_set import Fitted, TrainingSet
 
 PAIRS_A_ROW = 20
-"""SetFit's own default: so many equal and so many unequal pairs for each row."""
+"""SetFit's default: positive pairs, and as many negative pairs, for each row."""
 
 
 def fit(
     recipe: Recipe, training_set: TrainingSet, label_names: tuple[str, ...], work: Path, progress: ProgressCallback
 ) -> Fitted:
-    """Tune an encoder on pairs of equal and unequal labels (Tunstall et al. 2022), then fit the head.
+    """Fine-tune an encoder on positive and negative pairs (Tunstall et al. 2022), then fit the head.
 
-    Only SetFit's training of the encoder is used; the head is ours, so that it is saved with every
-    student and without pickle. With a single label there are no unequal pairs: the encoder stays as it is.
+    SetFit trains the encoder only; the head is ours, so that it is saved without pickle. With a
+    single label there are no negative pairs, and the encoder is not fine-tuned.
     """
     recipe = replace(recipe, batch_size=batch_size_per_process(recipe.batch_size))
     if len(np.unique(training_set.labels)) < 2:
-        progress(Progress("all rows have one label: the encoder is not tuned"))
+        progress(Progress("all rows have the same label: the encoder is not fine-tuned"))
         return frozen.fit(recipe, training_set, label_names, work, progress)
     body = tuned_body(recipe, training_set, work, progress)
     return Fitted(frozen.with_head(body, recipe, training_set, label_names))
@@ -39,7 +39,7 @@ load = frozen.load
 
 
 def tuned_body(recipe: Recipe, training_set: TrainingSet, work: Path, progress: ProgressCallback) -> Any:
-    """The encoder after training on pairs."""
+    """The encoder after contrastive training on pairs."""
     from setfit import SetFitModel, Trainer, TrainingArguments
     from transformers import PrinterCallback, set_seed
 
@@ -61,6 +61,6 @@ def tuned_body(recipe: Recipe, training_set: TrainingSet, work: Path, progress: 
     trainer.st_trainer.remove_callback(PrinterCallback)  # standard output is the command's
     trainer.st_trainer.args.dataloader_pin_memory = has_gpu()
     trainer.st_trainer.args._n_gpu = min(1, trainer.st_trainer.args.n_gpu)  # noqa: SLF001  # as in finetune
-    progress(Progress(f"tuning the encoder on {2 * PAIRS_A_ROW * len(training_set)} pairs"))
+    progress(Progress(f"fine-tuning the encoder on {2 * PAIRS_A_ROW * len(training_set)} pairs"))
     trainer.train_embeddings(list(training_set.texts), training_set.labels.tolist(), args=arguments)
     return body

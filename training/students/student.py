@@ -1,4 +1,4 @@
-"""What every student can do."""
+"""The interfaces of models and students."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tutelage.core.arrays import Floats
 
 
 class Predictor(Protocol):
-    """Something that gives probabilities."""
+    """A model that predicts probabilities."""
 
     def predict_proba(self, texts: Sequence[str]) -> Floats:
         """Shape (N, K): a row for each text, in the order given; columns in the task's label order."""
@@ -18,10 +18,10 @@ class Predictor(Protocol):
 
 
 class Student(Predictor, Protocol):
-    """A classifier of texts that can be kept in a folder."""
+    """A text classifier that can be saved to a folder."""
 
     label_names: tuple[str, ...]
 
     def save(self, directory: Path) -> None:
-        """Write what its kind's ``load`` needs into an existing directory: no pickle in it."""
+        """Write what its kind's ``load`` needs into an existing directory, without pickle."""
         ...

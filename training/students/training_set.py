@@ -1,4 +1,4 @@
-"""From a snapshot to what a student learns from: rows, targets, weights, and what is left out and why."""
+"""From a snapshot to a training set: rows, targets, weights, and which records are left out, and why."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainingSet:
-    """N rows to learn from: labels (N,) of 0 to K-1, weights (N,) with mean 1, targets (N, K) that sum to 1."""
+    """N training rows: labels (N,) of 0 to K-1, sample weights (N,) with mean 1, target distributions (N, K)."""
 
     ids: tuple[str, ...]
     texts: tuple[str, ...]
@@ -34,7 +34,9 @@ class TrainingSet:
         """These rows, in this order."""
         texts = tuple(self.texts[i] for i in rows)
         ids = tuple(self.ids[i] for i in rows)
-        return TrainingSet(ids, texts, self.labels[rows], self.weights[rows], self.targets[rows])
+        return TrainingSet(
+            ids=ids, texts=texts, labels=self.labels[rows], weights=self.weights[rows], targets=self.targets[rows]
+        )
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -42,16 +44,16 @@ class TrainingSet:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained student, the rows that only chose among its states, and what the run was like."""
+    """A trained student, the validation rows that chose its checkpoint, and a log of the run."""
 
     student: Student
     validation: TrainingSet | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LeftOut:
-    """Record ids that are not trained on; a near-duplicate with the holdout's text that it resembles."""
+    """Ids of records that are not trained on; near-duplicates with the similar text of the holdout."""
 
     no_label: tuple[str, ...] = ()
     suspects: tuple[str, ...] = ()
@@ -59,42 +61,47 @@ class LeftOut:
     near_duplicates: dict[str, str] = field(default_factory=dict)
 
     def counts(self) -> dict[str, int]:
-        """How many are left out, by reason."""
+        """The number of records left out, by reason."""
         return {name: len(getattr(self, name)) for name in ("no_label", "suspects", "holdout", "near_duplicates")}
 
 
 class SnapshotRows:
-    """A snapshot's rows and what of the holdout is in them, which is sought once for all recipes.
+    """A snapshot's rows, with their overlap with the holdout, which is computed once for all recipes.
 
     Parameters
     ----------
     frame
-        As ``Snapshot.frame`` gives it.
+        As of ``Snapshot.frame``.
     held_out
-        What must not be trained on, nor any text that resembles it.
+        What must not be trained on, near-duplicates included.
     """
 
     def __init__(self, frame: pd.DataFrame, label_names: Sequence[str], held_out: HeldOut) -> None:
         self._frame, self._label_names = frame, tuple(label_names)
-        self._held, self._twins = _touches(frame, held_out)
+        self._held, self._similar = _overlap(frame, held_out)
 
     def select(self, recipe: Recipe) -> tuple[TrainingSet, LeftOut]:
-        """The rows that a recipe may learn from, and what is left out.
+        """The training set of a recipe, and the records left out.
 
         Raises
         ------
         SnapshotError
-            When none is left, or a label is not one of the task's.
+            When no row is left, or a label is not one of the task's.
         StudentError
-            When suspects shall be left out and nothing was ranked.
+            When suspects are to be left out and the snapshot has no label quality.
         """
         labelled = self._frame["label"].notna().to_numpy()
         suspects = _suspects(self._frame, recipe) & labelled
-        held, twins = self._held, self._twins
-        keep = labelled & ~suspects & ~held & np.array([twin == "" for twin in twins], dtype=bool)
+        held, similar = self._held, self._similar
+        keep = labelled & ~suspects & ~held & np.array([text == "" for text in similar], dtype=bool)
         ids = self._frame["id"].to_numpy(dtype=object)
-        near = {str(ids[i]): twins[i] for i in np.flatnonzero(labelled) if twins[i] and not held[i]}
-        left_out = LeftOut(tuple(ids[~labelled]), tuple(ids[suspects]), tuple(ids[held & labelled]), near)
+        near = {str(ids[i]): similar[i] for i in np.flatnonzero(labelled) if similar[i] and not held[i]}
+        left_out = LeftOut(
+            no_label=tuple(ids[~labelled]),
+            suspects=tuple(ids[suspects]),
+            holdout=tuple(ids[held & labelled]),
+            near_duplicates=near,
+        )
         return _training_set(self._frame[keep], self._label_names, recipe, left_out), left_out
 
 
@@ -106,14 +113,14 @@ def _suspects(frame: pd.DataFrame, recipe: Recipe) -> Any:
     quality = frame["label_quality"].where(unreviewed)
     if unreviewed.any() and quality.isna().all():
         raise StudentError(
-            f"--suspects-out {recipe.suspects_out:g}: the snapshot has no label quality to tell suspects by;"
-            " get one with: tutelage rank, then: tutelage pull"
+            f"--suspects-out {recipe.suspects_out:g}: the snapshot has no label quality scores;"
+            " run: tutelage rank, then: tutelage pull"
         )
     return (quality.rank(method="first") <= recipe.suspects_out * quality.notna().sum()).to_numpy()
 
 
-def _touches(frame: pd.DataFrame, held_out: HeldOut) -> tuple[Any, list[str]]:
-    """Which rows are of the holdout, by id or text, and the holdout's text that each one resembles ('' for none)."""
+def _overlap(frame: pd.DataFrame, held_out: HeldOut) -> tuple[Any, list[str]]:
+    """Which rows are of the holdout, by id or text, and the similar text of the holdout ('' for none)."""
     texts = frame["text"].tolist()
     keys = {text_key(text) for text in held_out.texts}
     held = np.array([i in held_out.ids or text_key(t) in keys for i, t in zip(frame["id"], texts, strict=True)], bool)
@@ -123,21 +130,25 @@ def _touches(frame: pd.DataFrame, held_out: HeldOut) -> tuple[Any, list[str]]:
 
 def _training_set(frame: pd.DataFrame, label_names: Sequence[str], recipe: Recipe, left_out: LeftOut) -> TrainingSet:
     if frame.empty:
-        raise SnapshotError(
-            f"the snapshot holds nothing to learn from; left out: {left_out.counts()}; label more texts"
-        )
+        raise SnapshotError(f"the snapshot has no rows to train on; left out: {left_out.counts()}; label more texts")
     unknown = sorted(set(frame["label"]) - set(label_names))
     if unknown:
-        raise SnapshotError(f"the snapshot holds {unknown[0]!r}, which is no label of the task; pull a new snapshot")
+        raise SnapshotError(f"the snapshot has the label {unknown[0]!r}, which is not in the task; run: tutelage pull")
     labels = indices(frame["label"], label_names)
     targets = _targets(frame, labels, label_names) if recipe.soft_targets else one_hot(labels, len(label_names))
     human = (frame["source"] == "human").to_numpy()
     weights = np.where(human, recipe.human_weight, 1.0)
-    return TrainingSet(tuple(frame["id"]), tuple(frame["text"]), labels, weights / weights.mean(), targets)
+    return TrainingSet(
+        ids=tuple(frame["id"]),
+        texts=tuple(frame["text"]),
+        labels=labels,
+        weights=weights / weights.mean(),
+        targets=targets,
+    )
 
 
 def _targets(frame: pd.DataFrame, labels: Ints, label_names: Sequence[str]) -> Floats:
-    """The vote proportions of each label; the label alone where a human gave it or there are no votes."""
+    """Soft labels: the vote proportions; one-hot where a human gave the label or there are no votes."""
     targets = one_hot(labels, len(label_names))
     for row, (source, votes) in enumerate(zip(frame["source"], frame["votes"], strict=True)):
         voted = indices([vote["label"] for vote in votes if vote["label"] in label_names], label_names)
@@ -147,7 +158,7 @@ def _targets(frame: pd.DataFrame, labels: Ints, label_names: Sequence[str]) -> F
 
 
 def split_validation(training_set: TrainingSet, share: float, seed: int) -> tuple[TrainingSet, TrainingSet | None]:
-    """Put about ``share`` of the rows aside, equal texts on one side, labels in proportion; None where too few.
+    """Split off about ``share`` of the rows, stratified, equal texts on the same side; None where there are too few.
 
     Raises
     ------
@@ -157,7 +168,7 @@ def split_validation(training_set: TrainingSet, share: float, seed: int) -> tupl
     from sklearn.model_selection import StratifiedGroupKFold
 
     if share > 0.5:
-        raise StudentError(f"--validation {share:g}: must be at most 0.5, else little is left to learn from")
+        raise StudentError(f"--validation {share:g}: must be at most 0.5, else few rows are left to train on")
     folds = round(1 / share) if share else 0
     groups = np.unique([normalised(text) for text in training_set.texts], return_inverse=True)[1]
     if folds < 2 or np.bincount(training_set.labels).max() < folds or len(np.unique(groups)) < 5 * folds:
@@ -172,6 +183,6 @@ def _quiet_splits(splitter: Any, rows: Ints, labels: Ints, groups: Ints) -> list
     import warnings
 
     with warnings.catch_warnings():
-        # A rare label may be missing in the validation rows; it is then learned from, not validated.
+        # A rare label may be missing in the validation rows.
         warnings.filterwarnings("ignore", message="The least populated class in y", category=UserWarning)
         return list(splitter.split(rows, labels, groups))

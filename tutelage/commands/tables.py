@@ -29,7 +29,7 @@ def _named(name: str) -> str:
 
 
 def _rows(e: Evaluation) -> str:
-    words = f"{e.rows} rows of {e.sheet}"
+    words = f"{e.rows} rows of {e.gold_set}"
     words += f"; {e.unusable} more have a gold label that is none of the task's" if e.unusable else ""
     words += f"; {e.without_votes} without votes" if e.on_voted and e.without_votes else ""
     words += f"; on {e.abstained} every vote abstains (wrong for the teacher)" if e.abstained else ""
@@ -94,7 +94,7 @@ def describe_teachers(table: TeacherTable) -> str:
     """The table for people: a line for each score."""
     head = ("teacher", "prompt", "votes", "accuracy", "95 %", "macro-F1", "95 %", "abst.", "USD/1000", "s/1000")
     rows = [(*head, "best minus this", "95 %", "p"), *map(_teacher_row, table.scores)]
-    lines = [f"{table.sheet}: {table.rows} rows that all have voted on", columns(rows)]
+    lines = [f"{table.gold_set}: {table.rows} rows that all have voted on", columns(rows)]
     lines += [f"left out, too few rows: {panel.teacher} {panel.prompt}" for panel in table.left_out]
     return "\n".join(lines)
 

@@ -40,7 +40,7 @@ class Measured:
     student: Scores
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DemoResult:
     """What the demo did; ``before`` and ``after`` the review."""
 

@@ -306,7 +306,7 @@ class Project:
 
         if data is None:
             return load_holdout(self.workspace)
-        columns = GoldColumns(text, gold, id_, tuple(votes))
+        columns = GoldColumns(text=text, gold=gold, id=id_, votes=tuple(votes))
         rows = load_gold_set(self.workspace, self._source(data, encoding, split), columns)
         if rows.rejected:
             self._say(f"{rows.rejected} rows of {rows.name} could not be used; see {self.workspace.rejects}")
@@ -368,8 +368,14 @@ class Project:
         from tutelage.training.prediction.predict import predict
         from tutelage.training.registry import find_student
 
-        entry = find_student(self.workspace.students, student)
-        job = PredictionJob(self.workspace, entry, self._source(data, encoding, split), str(out), text, id)
+        job = PredictionJob(
+            workspace=self.workspace,
+            entry=find_student(self.workspace.students, student),
+            source=self._source(data, encoding, split),
+            out=str(out),
+            text=text,
+            id=id,
+        )
         return predict(job, engine, say=self._say, progress=self._progress)
 
     def serve(
@@ -397,7 +403,7 @@ class Project:
         """
         from tutelage.training.prediction.serve import RequestLimits, serve_student
 
-        limits = RequestLimits(max_body, max_texts, max_length)
+        limits = RequestLimits(body=max_body, texts=max_texts, length=max_length)
         where = (host, port)
         serve_student(
             self.workspace, where, student=student, engine=engine, limits=limits, say=self._say, ready=on_ready

@@ -1,1 +1,1 @@
-"""What runs a student over many texts: one file for each engine, and the choice among them."""
+"""Inference engines: one file per engine, and the choice among them."""

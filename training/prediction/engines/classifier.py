@@ -1,4 +1,4 @@
-"""A student on an engine: tokens in batches of similar length, the order of the texts kept."""
+"""A student on an engine: batches sorted by length, results in the order of the texts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class EngineClassifier:
         self._pool = ThreadPoolExecutor(engine.workers)
 
     def prepare(self, texts: list[str]) -> list[Ints]:
-        """Token ids of each text, cut after ``max_length``."""
+        """Token ids of each text, truncated to ``max_length``."""
         if not texts:
             return []
         tokens = self._tokenizer(texts, truncation=True, max_length=self._max_length, return_attention_mask=False)
@@ -33,18 +33,18 @@ class EngineClassifier:
         """Probabilities of shape (N, K)."""
         scores: list[Any] = [None] * len(prepared)
         batches = list(length_batches([len(ids) for ids in prepared], self._engine.tokens_a_batch))
-        done = self._pool.map(lambda rows: self._scores([prepared[row] for row in rows]), batches)
-        for rows, found in zip(batches, done, strict=True):
-            for row, score in zip(rows, found, strict=True):
+        results = self._pool.map(lambda rows: self._scores([prepared[row] for row in rows]), batches)
+        for rows, batch in zip(batches, results, strict=True):
+            for row, score in zip(rows, batch, strict=True):
                 scores[row] = score
         return softmax(np.asarray(scores, dtype=np.float64))
 
     def _scores(self, tokens: Sequence[Ints]) -> Floats:
         ids = np.full((len(tokens), max(map(len, tokens))), self._tokenizer.pad_token_id)
         mask = np.zeros_like(ids)
-        for row, own in enumerate(tokens):
-            ids[row, : len(own)] = own
-            mask[row, : len(own)] = 1
+        for row, sequence in enumerate(tokens):
+            ids[row, : len(sequence)] = sequence
+            mask[row, : len(sequence)] = 1
         return self._engine.scores(ids, mask)
 
 

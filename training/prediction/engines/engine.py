@@ -1,4 +1,4 @@
-"""What an engine is, and what it runs."""
+"""The interface of engines, and the network that they run."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any, Protocol
 from tutelage.core.arrays import Floats, Ints
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Network:
-    """A student's neural part: ``module(input_ids, attention_mask)`` gives scores of shape (B, K), in float32.
+    """A student's neural network: ``module(input_ids, attention_mask)`` gives logits of shape (B, K), in float32.
 
     ``module`` is the reference; engines run, or export, a ``lean`` copy. ``exports`` is the folder
-    beside the checkpoint in which they keep what they made of it.
+    beside the checkpoint for exported models.
     """
 
     module: Any
@@ -24,7 +24,7 @@ class Network:
     exports: Path
 
     def lean(self) -> Any:
-        """A copy that does not compute what the scores do not need."""
+        """A copy without computations that the logits do not depend on."""
         from tutelage.training.prediction.engines.first_token import first_token_only
 
         module = copy.deepcopy(self.module)
@@ -36,8 +36,8 @@ class Network:
 class Engine(Protocol):
     """Runs a network.
 
-    ``tokens_a_batch`` is how many tokens, padding counted, it likes at once, ``workers`` from how many
-    threads ``scores`` may be called at once.
+    ``tokens_a_batch`` is the best number of tokens per batch, padding included, ``workers`` the number of
+    threads that may call ``scores`` concurrently.
     """
 
     name: str
@@ -45,17 +45,17 @@ class Engine(Protocol):
     workers: int
 
     def scores(self, ids: Ints, mask: Ints) -> Floats:
-        """Scores of shape (B, K) for token ids and their mask, both of shape (B, T)."""
+        """Logits of shape (B, K) for token ids and their mask, both of shape (B, T)."""
         ...
 
 
 class Classifier(Protocol):
-    """A student on an engine. ``prepare`` may run in another thread than ``compute``."""
+    """A student on an engine. ``prepare`` and ``compute`` may run in different threads."""
 
     name: str
 
     def prepare(self, texts: list[str]) -> Any:
-        """What ``compute`` takes, such as tokens, of at least one text."""
+        """The input of ``compute``, such as tokens, for at least one text."""
         ...
 
     def compute(self, prepared: Any) -> Floats:

@@ -1,20 +1,20 @@
-"""The engines: a new one is a module in this folder and an entry in this table."""
+"""The engines; a new one is a module in this folder and an entry in this table."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EngineEntry:
-    """Where an engine is made.
+    """An engine's factory.
 
     Parameters
     ----------
     module, factory
-        The module here, and the function in it that makes the engine of a network.
+        The module in this folder, and its function from a network to the engine.
     exports
-        Whether it runs an export of the model, which takes time to make; the module's ``KIND`` names it.
+        Whether it runs an exported model, which takes time to create; the module's ``KIND`` names the export.
     """
 
     module: str
@@ -23,19 +23,19 @@ class EngineEntry:
 
 
 REFERENCE = "torch"
-"""The engine that all others are compared with."""
+"""The reference engine, which all others are compared with."""
 
 RAY = "ray"
-"""In place of an engine: each machine of a cluster takes its own."""
+"""In place of an engine: the workers of a cluster choose their own."""
 
 ENGINES = {
-    "cuda": EngineEntry("torch", "cuda"),
-    "openvino": EngineEntry("openvino", "openvino_bf16", exports=True),
-    "onnx": EngineEntry("onnx", "onnx_int8", exports=True),
-    "torch-bf16": EngineEntry("torch", "torch_bf16"),
-    REFERENCE: EngineEntry("torch", "torch_fp32"),
+    "cuda": EngineEntry(module="torch", factory="cuda"),
+    "openvino": EngineEntry(module="openvino", factory="openvino_bf16", exports=True),
+    "onnx": EngineEntry(module="onnx", factory="onnx_int8", exports=True),
+    "torch-bf16": EngineEntry(module="torch", factory="torch_bf16"),
+    REFERENCE: EngineEntry(module="torch", factory="torch_fp32"),
 }
-"""By name, in the order in which they are tried."""
+"""By name, in the order in which ``auto`` tries them."""
 
 CHOICES = ("auto", *ENGINES)
-"""What ``--engine`` takes."""
+"""The values of ``--engine``."""

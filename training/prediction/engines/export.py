@@ -1,4 +1,4 @@
-"""A network as an ONNX file beside its checkpoint, made once for these versions of the libraries."""
+"""ONNX exports of a network beside its checkpoint, cached for these versions of the libraries."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tutelage.training.prediction.engines.engine import Network
 
 PLAIN = "fp32"
 _FORM = 3
-"""Of what is exported; a change of it makes earlier exports stale."""
+"""Version of the export; incrementing it invalidates earlier exports."""
 
 
 def exported(network: Network, kind: str, make: Callable[[Path], None]) -> Path:
@@ -27,7 +27,7 @@ def exported(network: Network, kind: str, make: Callable[[Path], None]) -> Path:
 
 
 def cached(exports: Path, kind: str) -> Path:
-    """Where the export of this kind lies, or would."""
+    """The path of the cached export of this kind."""
     return exports / f"{kind}-{_FORM}-torch{version('torch')}-transformers{version('transformers')}.onnx"
 
 
@@ -37,7 +37,7 @@ def plain_export(network: Network) -> Path:
 
 
 def _write_plain(network: Network, path: Path) -> None:
-    """Export for any number of rows and tokens."""
+    """Export with dynamic batch size and sequence length."""
     import torch
 
     module = network.lean()
@@ -61,7 +61,7 @@ def _write_plain(network: Network, path: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporters tell about themselves on every channel there is; what matters raises."""
+    """Silence the exporters' logs and warnings; errors are raised."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,7 +1,7 @@
-"""A classifier that reads the first token only need not compute the others in its last layer.
+"""Skips the other tokens in the last layer of a classifier that reads the first token only.
 
-Of the last layer, keys and values of all tokens remain; the rest, ten twelfths of its products, falls away.
-The scores are the same but for rounding.
+Of the last layer, keys and values of all tokens remain; the rest, ten twelfths of its multiplications, is skipped.
+The logits are the same up to rounding.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 MODEL_TYPES = frozenset({"bert", "camembert", "electra", "roberta", "xlm-roberta"})
-"""Those whose layers are laid out like BERT's and whose classifier reads the first token."""
+"""Models with BERT's layers whose classifier reads the first token."""
 
 
 def first_token_only(model: Any) -> None:

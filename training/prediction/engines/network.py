@@ -1,4 +1,4 @@
-"""From a student to the network that engines run; a student without one is run as it is."""
+"""From a student to the network that engines run; a student without one runs directly."""
 
 from __future__ import annotations
 
@@ -14,18 +14,25 @@ from tutelage.training.students.student import Student
 
 EXPORTS = "exports"
 _IMPOSSIBLE = -1e9
-"""In place of minus infinity, which not every engine computes with; its probability is 0 all the same."""
+"""In place of minus infinity, which not every engine supports; its probability is 0 too."""
 
 
 def network_of(student: Student, folder: Path) -> Network | None:
     """The network of an encoder, tuned or frozen; None where there is none. ``folder`` is the checkpoint's."""
     exports = folder / EXPORTS
     if isinstance(student, EncoderStudent):
-        return Network(_classifier(student.model), student.tokenizer, student.max_length, exports)
+        return Network(
+            module=_classifier(student.model),
+            tokenizer=student.tokenizer,
+            max_length=student.max_length,
+            exports=exports,
+        )
     body, head = getattr(student, "body", None), getattr(student, "head", None)
     if body is None or head is None:
         return None
-    return Network(_with_head(body, head), body.tokenizer, int(body.max_seq_length), exports)
+    return Network(
+        module=_with_head(body, head), tokenizer=body.tokenizer, max_length=int(body.max_seq_length), exports=exports
+    )
 
 
 def _classifier(model: Any) -> Any:

@@ -1,4 +1,4 @@
-"""ONNX Runtime with weights of 8 bits, quantised dynamically: fast on every processor."""
+"""ONNX Runtime with dynamic int8 quantisation: fast on every CPU."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KIND = "int8"
 
 
 class OnnxEngine:
-    """A session of ONNX Runtime on the processor: a batch a core costs less than a batch on all cores."""
+    """An ONNX Runtime session on the CPU: one batch per core is faster than one batch on all cores."""
 
     name = "onnx int8"
     tokens_a_batch = 256
@@ -31,16 +31,16 @@ class OnnxEngine:
             str(path),
             options,
             providers=["CPUExecutionProvider"],
-            disabled_optimizers=["SkipLayerNormFusion"],  # fused, it costs more than its parts
+            disabled_optimizers=["SkipLayerNormFusion"],  # the fused operator is slower
         )
 
     def scores(self, ids: Ints, mask: Ints) -> Floats:
-        """Scores of shape (B, K)."""
+        """Logits of shape (B, K)."""
         return np.asarray(self._session.run(None, {"input_ids": ids, "attention_mask": mask})[0], dtype=np.float64)
 
 
 def onnx_int8(network: Network) -> OnnxEngine:
-    """The engine on the cached export, which is made where there is none."""
+    """The engine on the cached export, which is created where there is none."""
     return OnnxEngine(exported(network, KIND, lambda path: _write_int8(network, path)))
 
 
@@ -49,8 +49,8 @@ def _write_int8(network: Network, path: Path) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     model = onnx.load(str(plain_export(network)))
-    del model.graph.value_info[:]  # shapes that quantising would contradict
-    # A scale for each output channel: fewer labels differ from float32, at no cost in time.
+    del model.graph.value_info[:]  # shapes that quantisation invalidates
+    # Per-channel scales: fewer labels differ from float32, at the same speed.
     quantize_dynamic(
         model, str(path), weight_type=QuantType.QInt8, per_channel=True, op_types_to_quantize=["MatMul", "Gemm"]
     )

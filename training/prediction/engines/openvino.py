@@ -1,4 +1,4 @@
-"""OpenVINO in bf16, on processors that compute in it."""
+"""OpenVINO in bf16, on CPUs that support it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tutelage.training.prediction.engines.engine import Network
 from tutelage.training.prediction.engines.export import PLAIN, plain_export
 
 KIND = PLAIN
-"""What is kept; OpenVINO rounds to bf16 as it loads."""
+"""The kind of export; OpenVINO converts it to bf16 when loading."""
 
 
 class OpenVinoEngine:
-    """A model that OpenVINO compiled for this processor: a batch a core."""
+    """A model that OpenVINO compiled for this CPU: one batch per core."""
 
     name = "openvino bf16"
     tokens_a_batch = 1024
@@ -35,25 +35,25 @@ class OpenVinoEngine:
         self._model = openvino.Core().compile_model(str(path), "CPU", options)
         self._own = threading.local()
         one = np.ones((1, 1), dtype=np.int64)
-        self.scores(one, one)  # the binding sets itself up in its first call; two first calls at once can hang
+        self.scores(one, one)  # the binding initialises in its first call; two concurrent first calls can hang
 
     def scores(self, ids: Ints, mask: Ints) -> Floats:
-        """Scores of shape (B, K)."""
+        """Logits of shape (B, K)."""
         if not hasattr(self._own, "request"):
             self._own.request = self._model.create_infer_request()
         return np.array(self._own.request.infer({"input_ids": ids, "attention_mask": mask})[0], dtype=np.float64)
 
 
 def openvino_bf16(network: Network) -> OpenVinoEngine:
-    """The engine on the cached export, which is made where there is none.
+    """The engine on the cached export, which is created where there is none.
 
     Raises
     ------
     StudentError
-        When this processor does not compute in bf16.
+        When this CPU does not support bf16.
     """
     import openvino
 
     if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        raise StudentError("this processor does not compute in bf16; use --engine onnx or torch")
+        raise StudentError("this CPU does not support bf16; use --engine onnx or torch")
     return OpenVinoEngine(plain_export(network))

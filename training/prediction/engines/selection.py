@@ -1,4 +1,4 @@
-"""Which engine runs a student: what the machine has, the fastest first, and only if it agrees with torch."""
+"""The choice of an engine: the fastest that the machine supports and that agrees with torch."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from tutelage.training.prediction.engines.network import network_of
 from tutelage.training.students.student import Student
 
 ENOUGH_AGREEMENT = 0.99
-"""Share of the sample's texts that must get torch's label."""
+"""Minimum fraction of the sample on which an engine and torch must agree."""
 
 SAMPLE = 256
-"""Texts on which an engine is checked."""
+"""Number of texts on which an engine is checked."""
 
 FEW = 1000
-"""With fewer texts than this, exporting a model takes longer than it saves."""
+"""With fewer texts, exporting a model takes longer than it saves."""
 
 FEW_CHARACTERS = 4_000_000
-"""Unless they are that long together."""
+"""Unless they have more characters in total."""
 
 Say = Callable[[str], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ChosenEngine:
-    """The engine, its name with the type it computes in, and the share of ``sample`` texts with torch's label."""
+    """The engine, its name with its data type, and the fraction of ``sample`` texts on which it agrees with torch."""
 
     engine: str
     name: str
@@ -50,27 +50,27 @@ class ChosenEngine:
 def choose_engine(
     student: Student, kind: str, folder: Path, texts: Sequence[str], wanted: str, say: Say
 ) -> tuple[ChosenEngine, Classifier]:
-    """The engine ``wanted``, or for ``auto`` the first that can be made and agrees with torch on a sample of ``texts``.
+    """The engine ``wanted``, or for ``auto`` the first that works and agrees with torch on a sample of ``texts``.
 
-    An engine that does not agree is passed over with a word, one that was asked for by name too. One that
-    fails is passed over with a word by ``auto``.
+    An engine that does not agree is skipped with a message, even where it was asked for by name; one that fails
+    is skipped by ``auto``.
 
     Raises
     ------
     StudentError
-        When the engine that was asked for by name cannot be had.
+        When the engine that was asked for by name does not work here.
     """
     network = network_of(student, folder)
     if network is None:
         if wanted not in {"auto", REFERENCE}:
-            raise StudentError(f"--engine {wanted}: a {kind} student runs by itself; leave --engine out")
-        return ChosenEngine(REFERENCE, kind), PlainClassifier(student, kind)
+            raise StudentError(f"--engine {wanted}: a {kind} student needs no engine; omit --engine")
+        return ChosenEngine(engine=REFERENCE, name=kind), PlainClassifier(student, kind)
     sample = list(texts[:: max(1, len(texts) // SAMPLE)])[:SAMPLE]
     return _Choice(network, sample, say).first(_candidates(wanted, network, texts), wanted)
 
 
 def classifier_on(student: Student, kind: str, folder: Path, engine: str) -> Classifier:
-    """The student on the engine that was chosen, and checked, before."""
+    """The student on an engine that was chosen and checked before."""
     network = network_of(student, folder)
     return PlainClassifier(student, kind) if network is None else EngineClassifier(network, _make(engine, network))
 
@@ -79,9 +79,9 @@ def _candidates(wanted: str, network: Network, texts: Sequence[str]) -> list[str
     names = list(ENGINES)
     if wanted != "auto":
         return names[names.index(wanted) :]
-    if not texts:  # nothing to check another engine on
+    if not texts:  # no sample to check another engine on
         return [REFERENCE]
-    if not has_matrix_units():  # 8 bits are faster there
+    if not has_matrix_units():  # int8 is faster there
         names.insert(names.index("onnx"), names.pop(names.index("openvino")))
     many = len(texts) >= FEW or sum(map(len, texts)) >= FEW_CHARACTERS
     return [name for name in names if many or not ENGINES[name].exports or _is_cached(name, network)]
@@ -98,12 +98,12 @@ class _Choice:
     say: Say
 
     def first(self, names: Sequence[str], wanted: str) -> tuple[ChosenEngine, Classifier]:
-        """The first of these that can be made and agrees; the reference needs no check."""
+        """The first of these that works and agrees; the reference needs no check."""
         for name in names[:-1]:
             chosen = self._checked(name, needed=name == wanted)
             if chosen is not None:
                 return chosen
-        return ChosenEngine(REFERENCE, self._reference.name), self._reference
+        return ChosenEngine(engine=REFERENCE, name=self._reference.name), self._reference
 
     def _checked(self, name: str, *, needed: bool) -> tuple[ChosenEngine, Classifier] | None:
         try:
@@ -112,7 +112,7 @@ class _Choice:
         except _FailedError as error:
             if needed:
                 raise StudentError(f"--engine {name}: {error}; use --engine torch") from None
-            self.say(f"{name}: {error}; the next engine is taken")
+            self.say(f"{name}: {error}; using the next engine")
             return None
         except StudentError as error:
             if needed:
@@ -120,10 +120,10 @@ class _Choice:
             return None
         words = f"{classifier.name}: the same label as torch on {agreement:.1%} of {len(self.sample)} texts"
         if agreement < ENOUGH_AGREEMENT:
-            self.say(f"{words}; that is under {ENOUGH_AGREEMENT:.0%}, the next engine is taken")
+            self.say(f"{words}; that is below {ENOUGH_AGREEMENT:.0%}, using the next engine")
             return None
         self.say(words)
-        return ChosenEngine(name, classifier.name, agreement, len(self.sample)), classifier
+        return ChosenEngine(engine=name, name=classifier.name, agreement=agreement, sample=len(self.sample)), classifier
 
     @cached_property
     def _reference(self) -> EngineClassifier:
@@ -138,17 +138,17 @@ class _Choice:
             return 1.0
         expected = self._expected
         with _failures():
-            said = classifier.compute(classifier.prepare(self.sample)).argmax(axis=1)
-        return float((said == expected).mean())
+            predictions = classifier.compute(classifier.prepare(self.sample)).argmax(axis=1)
+        return float((predictions == expected).mean())
 
 
 class _FailedError(StudentError):
-    """An engine that the machine has fails on this student."""
+    """An installed engine fails on this student."""
 
 
 @contextmanager
 def _failures() -> Iterator[None]:
-    """Say in one line what an engine's library raises."""
+    """Turn the exceptions of an engine's library into a one-line error."""
     try:
         yield
     except StudentError:
@@ -157,7 +157,7 @@ def _failures() -> Iterator[None]:
         raise StudentError(f"{error.name} is not installed; install it with: pip install 'tutelage[fast]'") from None
     except Exception as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise _FailedError(f"this student cannot be run by it: {reason[0]}") from None
+        raise _FailedError(f"this engine cannot run the student: {reason[0]}") from None
 
 
 def _make(name: str, network: Network) -> Engine:

@@ -1,4 +1,4 @@
-"""PyTorch: float32 on the processor, the reference of all others; bf16 on the processor; bf16 or fp16 on a GPU."""
+"""PyTorch: float32 on the CPU, the reference; bf16 on the CPU; bf16 or fp16 on a GPU."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
 class TorchEngine:
-    """A network on a device, computing in a type: fp32, bf16 or fp16."""
+    """A network on a device, in fp32, bf16 or fp16."""
 
     workers = 1
 
@@ -24,11 +24,11 @@ class TorchEngine:
 
         self.name = f"{'torch' if device == 'cpu' else device} {dtype}"
         self.tokens_a_batch, self._device = tokens_a_batch, device
-        own = network.module if dtype == "fp32" else network.lean()  # the reference stays as it is
-        self._module = own.to(device, getattr(torch, _TYPES[dtype])).eval()
+        module = network.module if dtype == "fp32" else network.lean()  # the reference is not modified
+        self._module = module.to(device, getattr(torch, _TYPES[dtype])).eval()
 
     def scores(self, ids: Ints, mask: Ints) -> Floats:
-        """Scores of shape (B, K); a batch that a GPU has no memory for is computed in halves."""
+        """Logits of shape (B, K); a batch that exceeds the GPU's memory is split in halves."""
         import torch
 
         try:
@@ -36,7 +36,7 @@ class TorchEngine:
         except torch.OutOfMemoryError:
             if len(ids) == 1:
                 raise
-        half = len(ids) // 2  # here, where the failed attempt's memory is free again
+        half = len(ids) // 2  # outside the handler, where the failed attempt's memory is free again
         return np.concatenate([self.scores(ids[:half], mask[:half]), self.scores(ids[half:], mask[half:])])
 
     def _scores(self, ids: Ints, mask: Ints) -> Floats:
@@ -49,25 +49,25 @@ class TorchEngine:
 
 
 def torch_fp32(network: Network) -> TorchEngine:
-    """The reference: float32 on the processor."""
+    """The reference: float32 on the CPU."""
     return TorchEngine(network)
 
 
 def torch_bf16(network: Network) -> TorchEngine:
-    """Bf16 on a processor that computes in it.
+    """Bf16 on a CPU that supports it.
 
     Raises
     ------
     StudentError
-        When this one does not.
+        When this CPU does not support it.
     """
     if not cpu_has_bf16():
-        raise StudentError("this processor does not compute in bf16; use --engine onnx or torch")
+        raise StudentError("this CPU does not support bf16; use --engine onnx or torch")
     return TorchEngine(network, dtype="bf16")
 
 
 def cuda(network: Network) -> TorchEngine:
-    """Bf16 on the first GPU; fp16 on one that does not compute in bf16.
+    """Bf16 on the first GPU; fp16 on one that does not support bf16.
 
     Raises
     ------
