@@ -138,7 +138,7 @@ def _one_line(words: str) -> str:
 
 def questions_of(task: Task) -> dict[str, dict[str, str]]:
     """What stands above each question on the card: its title, and a description with what deciding needs."""
-    keys = "Press a label's digit to choose it (again to undo that), Enter to submit, Backspace to discard."
+    keys = "Enter submits the chosen label, a digit chooses (that of the chosen one takes it back), Backspace discards."
     definitions = [f"{label.name}: {label.definition}" for label in task.labels if label.definition]
     return {
         LABEL: {
