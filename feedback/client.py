@@ -20,6 +20,7 @@ from tutelage.feedback.payload import (
     VOTES,
     Payload,
     guidelines_of,
+    questions_of,
 )
 from tutelage.feedback.remote import WAITS, RefusedError, Remote, is_passing
 
@@ -159,6 +160,7 @@ class ArgillaClient:
         """
         self._add_properties(dataset)
         self._update(dataset, task)
+        self._update_questions(dataset, task)
 
     def _add_properties(self, dataset: Dataset) -> None:
         """Add those that are missing: all to a new dataset, some to one that an earlier version made."""
@@ -188,6 +190,13 @@ class ArgillaClient:
                     f"dataset {task.dataset_name!r} does not take argilla.min_submitted: "
                     f"{task.argilla.min_submitted} any more ({error}); set it back, or choose a new argilla.dataset"
                 ) from None
+
+    def _update_questions(self, dataset: Dataset, task: Task) -> None:
+        wanted = questions_of(task)
+        for found in self.remote.request("GET", f"datasets/{dataset.id}/questions")["items"]:
+            texts = wanted.get(found["name"], {})
+            if any(found[key] != value for key, value in texts.items()):
+                self.remote.request("PATCH", f"questions/{found['id']}", json=texts)
 
 
 def _checked(url: str) -> str:
@@ -264,6 +273,7 @@ class Dataset:
 def _settings(task: Task) -> Any:
     import argilla as rg
 
+    texts = questions_of(task)
     return rg.Settings(
         guidelines=guidelines_of(task),
         fields=[
@@ -271,10 +281,8 @@ def _settings(task: Task) -> Any:
             rg.TextField(name=VOTES, title="What the teacher said", use_markdown=False, required=False),
         ],
         questions=[
-            rg.LabelQuestion(
-                name=LABEL, title=task.question or "Which label fits the text?", labels=list(task.label_names)
-            ),
-            rg.TextQuestion(name=REASON, title="Why?", use_markdown=False, required=False),
+            rg.LabelQuestion(name=LABEL, labels=list(task.label_names), **texts[LABEL]),
+            rg.TextQuestion(name=REASON, use_markdown=False, required=False, **texts[REASON]),
         ],
         distribution=rg.TaskDistribution(min_submitted=task.argilla.min_submitted),
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Literal
 
-from tutelage.core.records import Rank, Record, Response, Source, Suggestion
+from tutelage.core.records import Rank, Record, Response, Shown, Source, Suggestion, Vote
 from tutelage.loaders.consensus import GIVEN_AGENT, consensus, suggest
 
 Status = Literal["pending", "reviewed", "discarded", "tied"]
@@ -36,6 +37,7 @@ def curate(
 
 def _curated(record: Record, responses: tuple[Response, ...], rank: Rank | None) -> Curated:
     suggestion = suggest(record)
+    responses = tuple(with_reason_source(response, record.votes) for response in responses)
     status, label = resolve(responses)
     source: Source = "human" if status != "pending" else _source(suggestion)
     if status == "pending" and suggestion:
@@ -49,6 +51,30 @@ def _curated(record: Record, responses: tuple[Response, ...], rank: Rank | None)
         source=source,
         label=label,
     )
+
+
+def with_reason_source(response: Response, votes: Sequence[Vote]) -> Response:
+    """The response with whose words its reason is.
+
+    The page fills the reason in with the teacher's. One that its annotator left as it was is the teacher's where
+    the label is the one that it argues for, and is dropped where another label was chosen.
+    """
+    words = " ".join(response.reason.split())
+    argued = {vote.label for vote in votes if words and " ".join(vote.reason.split()) == words}
+    if not argued:
+        return replace(response, reason_by="annotator" if words else "")
+    if response.label in argued:
+        return replace(response, reason_by="teacher")
+    return replace(response, reason="", reason_by="")
+
+
+def shown_at(history: Sequence[Shown], moment: datetime) -> Shown | None:
+    """What a record showed as suggestion at a moment; before the first that is known, that one.
+
+    ``history`` is the oldest first. None where nothing is known.
+    """
+    before = [shown for shown in history if shown.since <= moment]
+    return before[-1] if before else next(iter(history), None)
 
 
 def _source(suggestion: Suggestion | None) -> Source:

@@ -8,13 +8,14 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from html.entities import html5
 from typing import Any
 
 from tutelage.core.errors import SettingsError
-from tutelage.core.records import Rank, Record, Suggestion, Vote
+from tutelage.core.records import Rank, Record, Shown, Suggestion, Vote
 from tutelage.core.task import Task
-from tutelage.loaders.consensus import agent_of, best_reason
+from tutelage.loaders.consensus import agent_of, best_reason, shown
 
 TEXT, VOTES = "text", "votes"
 LABEL, REASON = "label", "reason"
@@ -28,6 +29,7 @@ PROPERTIES = {
 
 QUALITY_STEP = 0.01
 GUIDELINES_MAX_LENGTH = 10_000
+DESCRIPTION_MAX_LENGTH = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,19 @@ class Payload:
     @property
     def content(self) -> str:
         """A hash of all but the metadata."""
-        shown = json.dumps([self.fields, self.suggestions], sort_keys=True, ensure_ascii=False)
-        return hashlib.sha256(shown.encode()).hexdigest()
+        content = json.dumps([self.fields, self.suggestions], sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    def shown(self, since: datetime) -> Shown:
+        """What people see as suggestion from a moment on."""
+        label, reason = self.suggestions.get(LABEL, {}), self.suggestions.get(REASON, {})
+        return Shown(
+            label=label.get("value"),
+            reason=reason.get("value", ""),
+            score=label.get("score"),
+            agent=label.get("agent", ""),
+            since=since,
+        )
 
 
 def payload_of(record: Record, suggestion: Suggestion | None, rank: Rank | None, task: Task) -> Payload:
@@ -64,6 +77,7 @@ def _reasons(votes: Sequence[Vote]) -> dict[str, str]:
 def _suggestions(
     record: Record, suggestion: Suggestion | None, reasons: Mapping[str, str]
 ) -> dict[str, dict[str, Any]]:
+    suggestion = shown(suggestion)
     if suggestion is None:
         return {}
     label: dict[str, Any] = {"value": suggestion.label, "agent": suggestion.agent}
@@ -122,6 +136,30 @@ def _one_line(words: str) -> str:
     return re.sub(r"\s+", " ", words).strip()
 
 
+def questions_of(task: Task) -> dict[str, dict[str, str]]:
+    """What stands above each question on the card: its title, and a description with what deciding needs."""
+    keys = "Enter submits the chosen label, a digit chooses (that of the chosen one takes it back), Backspace discards."
+    definitions = [f"{label.name}: {label.definition}" for label in task.labels if label.definition]
+    return {
+        LABEL: {
+            "title": task.question or "Which label fits the text?",
+            "description": _fitting([*definitions, keys]),
+        },
+        REASON: {
+            "title": "Reason (the teacher's; correct it where it is wrong)",
+            "description": "What you leave as it is counts as the teacher's reason, not as yours.",
+        },
+    }
+
+
+def _fitting(lines: Sequence[str]) -> str:
+    """The lines, or where Argilla does not take so much the last one and a word on where the others are."""
+    whole = "\n\n".join(lines)
+    return (
+        whole if len(whole) <= DESCRIPTION_MAX_LENGTH else f"The labels are defined in the guidelines.\n\n{lines[-1]}"
+    )
+
+
 def guidelines_of(task: Task) -> str:
     """The guidelines that annotators read, as Markdown: how to answer, the labels, the examples."""
     parts = [task.guidelines.strip() or f"Choose the label that fits the text ({task.name})."]
@@ -129,7 +167,7 @@ def guidelines_of(task: Task) -> str:
     if task.examples:
         examples = (f"- “{e.text}”: **{e.label}**" + (f". {e.reason}" if e.reason else "") for e in task.examples)
         parts += ["## Examples\n" + "\n".join(examples)]
-    guidelines = "\n\n".join(parts)
+    guidelines = inert("\n\n".join(parts))  # the page would run its HTML
     if len(guidelines) > GUIDELINES_MAX_LENGTH:
         raise SettingsError(
             f"guidelines, labels and examples are {len(guidelines)} characters together; Argilla takes "

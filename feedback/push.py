@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
-from tutelage.core.records import Rank, Record, Suggestion
+from tutelage.core.records import Rank, Record, Shown, Suggestion
 from tutelage.core.task import Task
 from tutelage.feedback.client import Dataset
 from tutelage.feedback.payload import SUSPECT_RANK, Payload, payload_of, settled_metadata
@@ -43,7 +44,9 @@ class Push:
 
     def __post_init__(self) -> None:
         self._known = self.ledger.pushed(self.dataset.id)
+        self._shown = {record_id: each[-1] for record_id, each in self.ledger.shown(self.dataset.id).items()}
         self._done = PushResult()
+        self._unnoted: list[Payload] = []
 
     def run(self, suggested: Iterable[Suggested], ranks: Mapping[str, Rank]) -> PushResult:
         """Send what is new or changed, 500 a request; each request is noted when the server has taken it."""
@@ -58,6 +61,7 @@ class Push:
             self._flush(whole, self._send, at=BULK_LIMIT)
         self._flush(whole, self._send)
         self._flush(metadata, self._send_metadata)
+        self._flush(self._unnoted, self._note)
         return self._done
 
     def _sort(self, payload: Payload, whole: list[Payload], metadata: list[Payload]) -> None:
@@ -70,6 +74,8 @@ class Push:
             metadata.append(payload)
         else:
             self._done.unchanged += 1
+            if payload.id not in self._shown:  # an earlier version sent it, which did not write down what it showed
+                self._unnoted.append(payload)
 
     def _flush(self, waiting: list[Payload], send: Callable[[Sequence[Payload]], None], at: int = 1) -> None:
         while len(waiting) >= at:
@@ -99,8 +105,20 @@ class Push:
                 return 0
             middle = len(batch) // 2
             return self._halving(batch[:middle], put) + self._halving(batch[middle:], put)
-        self.ledger.set_pushed(self.dataset.id, {p.id: (p.content, _dumped(p.metadata)) for p in batch})
+        self._note(batch)
         return len(batch)
+
+    def _note(self, batch: Sequence[Payload]) -> None:
+        """Write down what the server has taken, and what people see from now on where that has changed."""
+        now = datetime.now(UTC)
+        shown = {payload.id: payload.shown(now) for payload in batch}
+        changed = {key: new for key, new in shown.items() if not _shows_the_same(new, self._shown.get(key))}
+        self._shown |= changed
+        self.ledger.set_pushed(self.dataset.id, {p.id: (p.content, _dumped(p.metadata)) for p in batch}, changed)
+
+
+def _shows_the_same(new: Shown, old: Shown | None) -> bool:
+    return old is not None and replace(new, since=old.since) == old
 
 
 def _dumped(metadata: Mapping[str, Any]) -> str:

@@ -151,7 +151,7 @@ def _table(curated: Sequence[Curated]) -> pa.Table:
     text, number, count = pa.string(), pa.float64(), pa.int64()
     vote = {"teacher": text, "prompt": text, "vote": count, "said": text, "label": text, "reason": text}
     response = {"annotator": text, "user_id": text, "status": text, "label": text, "reason": text}
-    response |= {"updated_at": pa.timestamp("us", "UTC"), "state": text}
+    response |= {"updated_at": pa.timestamp("us", "UTC"), "state": text, "reason_by": text}
     columns = {"id": text, "text": text, "label": text, "source": text, "status": text, "suggestion": text}
     columns |= {"agreement": number, "label_quality": number, "suspect_rank": count}
     columns |= {"votes": pa.list_(pa.struct(vote)), "responses": pa.list_(pa.struct(response))}

@@ -51,6 +51,12 @@ def suggest(record: Record) -> Suggestion | None:
     return Suggestion(majority.label, agreement(majority.label, labels), agent_of(record.votes), majority.tie)
 
 
+def shown(suggestion: Suggestion | None) -> Suggestion | None:
+    """What people are shown of a suggestion: nothing where the votes tie, so that no label waits for a key."""
+    is_drawn = suggestion is not None and suggestion.tie and suggestion.agent != GIVEN_AGENT
+    return None if is_drawn else suggestion
+
+
 def agent_of(votes: Sequence[Vote]) -> str:
     """The teachers' names, in the characters that Argilla allows in an agent."""
     names = dict.fromkeys(re.sub(r"[^a-zA-Z0-9_:./-]+", "-", vote.voter.teacher) for vote in votes)

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 from tutelage.core.errors import LedgerError
-from tutelage.core.records import Rank, Record, Response, Vote, Voter
+from tutelage.core.records import Rank, Record, Response, Shown, Vote, Voter
 from tutelage.core.task import Task
 from tutelage.loaders.migrations import migrate
 
@@ -174,13 +175,35 @@ class Ledger:
         row = self._db.execute("SELECT dataset FROM pushed ORDER BY rowid DESC LIMIT 1").fetchone()
         return row[0] if row else None
 
-    def set_pushed(self, dataset: str, sent: Mapping[str, tuple[str, str]]) -> None:
-        """Record that the dataset has accepted these."""
+    def set_pushed(
+        self, dataset: str, sent: Mapping[str, tuple[str, str]], shown: Mapping[str, Shown] = MappingProxyType({})
+    ) -> None:
+        """Record that the dataset has accepted these; ``shown``: what people newly see."""
         with self._transaction() as db:
+            db.executemany(
+                "INSERT INTO shown (dataset, record, label, reason, score, agent, since) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (dataset, record_id, s.label, s.reason, s.score, s.agent, s.since.isoformat())
+                    for record_id, s in shown.items()
+                ],
+            )
             db.executemany(
                 "INSERT OR REPLACE INTO pushed VALUES (?, ?, ?, ?)",
                 [(dataset, record_id, *state) for record_id, state in sent.items()],
             )
+
+    def shown(self, dataset: str) -> dict[str, list[Shown]]:
+        """What the dataset showed as suggestion, by record id, the oldest first."""
+        rows = self._db.execute(
+            "SELECT record, label, reason, score, agent, since FROM shown WHERE dataset = ? ORDER BY seq", [dataset]
+        )
+        found: dict[str, list[Shown]] = {}
+        for record_id, label, reason, score, agent, since in rows:
+            at = datetime.fromisoformat(since)
+            found.setdefault(record_id, []).append(
+                Shown(label=label, reason=reason, score=score, agent=agent, since=at)
+            )
+        return found
 
     def forget_pushed(self, dataset: str, record_ids: Iterable[str]) -> None:
         """Record that the dataset no longer has these."""

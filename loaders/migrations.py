@@ -117,6 +117,26 @@ STEPS = (
         PRIMARY KEY (base_url, model)
     ) STRICT;
     """,
+    """
+    -- What each dataset on an Argilla server showed people as suggestion for a record, and from when:
+    -- a row for each change. A label of NULL: nothing was suggested.
+    CREATE TABLE shown (
+        seq INTEGER PRIMARY KEY,
+        dataset TEXT NOT NULL,
+        record TEXT NOT NULL REFERENCES records (id),
+        label TEXT,
+        reason TEXT NOT NULL,
+        score REAL,
+        agent TEXT NOT NULL,
+        since TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX shown_of_record ON shown (dataset, record, seq);
+
+    CREATE TRIGGER shown_stays BEFORE UPDATE ON shown
+    BEGIN SELECT RAISE(ABORT, 'the ledger of what was shown is append-only'); END;
+    CREATE TRIGGER shown_remains BEFORE DELETE ON shown
+    BEGIN SELECT RAISE(ABORT, 'the ledger of what was shown is append-only'); END;
+    """,
 )
 
 

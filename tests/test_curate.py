@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from tutelage.core.records import Rank, Record, Response, Vote, Voter
-from tutelage.feedback.curate import curate, is_settled, resolve
+from tutelage.feedback.curate import curate, is_settled, resolve, with_reason_source
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -23,6 +24,29 @@ def record(*labels: str, given: str | None = None) -> Record:
     return Record(
         "r", "text", given, tuple(Vote(voter=Voter("t", "p", i), raw=la, label=la) for i, la in enumerate(labels))
     )
+
+
+@pytest.mark.parametrize(
+    ("label", "reason", "expected"),
+    [
+        ("a", "because a", ("because a", "teacher")),
+        ("a", " because\n a ", (" because\n a ", "teacher")),
+        ("b", "because a", ("", "")),
+        (None, "because a", ("", "")),
+        ("b", "because b", ("because b", "teacher")),
+        ("a", "both", ("both", "teacher")),
+        ("b", "both", ("both", "teacher")),
+        ("a", "because I say so", ("because I say so", "annotator")),
+        ("a", "", ("", "")),
+    ],
+)
+def test_a_reason_is_a_persons_only_where_they_wrote_it(
+    label: str | None, reason: str, expected: tuple[str, str]
+) -> None:
+    reasons = [("a", "because a"), ("b", "because b"), ("a", "both"), ("b", "both"), (None, ""), ("a", "")]
+    votes = [Vote(voter=Voter("t", "p", i), raw="", label=la, reason=why) for i, (la, why) in enumerate(reasons)]
+    found = with_reason_source(replace(answer(label), reason=reason), votes)
+    assert (found.reason, found.reason_by) == expected
 
 
 DISCARD = answer(None, "dan", "discarded")

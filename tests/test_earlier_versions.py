@@ -187,11 +187,22 @@ def test_an_old_report_stays_on_the_model_card(left: Left) -> None:
 # Its Argilla
 
 
-def test_a_push_finds_the_dataset_and_sends_nothing(online: Left) -> None:
+def test_a_push_finds_the_dataset_and_sends_only_what_is_shown_otherwise_now(online: Left) -> None:
+    """Version 0.1.0 showed the first-voted label where the votes tie; nothing is shown there now."""
+    with Ledger(online.workspace.db) as ledger:
+        suggestions = {record.id: suggest(record) for record in ledger.records(online.workspace.task)}
+    tied = [name for name in online.expected["ranked"] if (s := suggestions[name]) and s.tie and s.agent != "given"]
+    assert tied
     pushed = online.ask("push")
     assert (pushed["dataset"], pushed["created"]) == (online.expected["dataset"], False)
     counts = [pushed[name] for name in ("sent", "metadata_only", "unchanged", "rejected")]
-    assert counts == [0, 0, len(online.expected["ranked"]), 0]
+    assert counts == [len(tied), 0, len(online.expected["ranked"]) - len(tied), 0]
+    with Ledger(online.workspace.db) as ledger:
+        shown = ledger.shown(online.expected["dataset"])
+    assert {name for name, each in shown.items() if each[-1].label is None} >= set(tied)
+    assert shown.keys() == online.expected["ranked"].keys()
+    again = online.ask("push")
+    assert (again["sent"], again["metadata_only"]) == (0, 0)
 
 
 def test_a_pull_brings_the_late_answers_and_keeps_all_others(online: Left) -> None:

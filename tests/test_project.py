@@ -121,6 +121,7 @@ def test_the_loop_and_what_it_leaves(project: Project, shop: Shop) -> None:
     pulled = project.pull()
     assert (pulled.new, pulled.by_status, pulled.by_source["human"]) == (True, {"submitted": 1}, 1)
     (response,) = project.responses().to_dict("records")
+    assert (response["shown"], response["reason_by"]) == ("positive", "")
     assert (response["id"], response["label"], response["status"]) == ("r0", "negative", "submitted")
     curated = project.curated().set_index("id")
     assert (curated.loc["r0", "label"], curated.loc["r0", "source"]) == ("negative", "human")

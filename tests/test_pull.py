@@ -44,6 +44,24 @@ def test_pull_returns_exactly_the_answers_given(shops: Callable[..., Shop]) -> N
     assert manifest["records"] == 30
 
 
+def test_the_teachers_reason_is_never_a_persons(shop: Shop) -> None:
+    """The page fills it in; whoever chooses another label has not argued for the one that was suggested."""
+    shop.add(["positive", "positive"], ["positive", "positive"], ["positive", "positive"], start=3)
+    shop.push()
+    ann = shop.annotator()
+    filled_in = shop.suggestions("r3")["reason"]
+    shop.answer(ann, "r3", "positive", reason=filled_in)
+    shop.answer(ann, "r4", "negative", reason=filled_in)
+    shop.answer(ann, "r5", "negative", reason="No: sales fell.")
+    rows, _, _ = shop.pull()
+    answers = {name: row["responses"][0] for name, row in rows.items() if len(row["responses"])}
+    found = {name: (answer["reason"], answer["reason_by"]) for name, answer in answers.items()}
+    assert found == {"r3": (filled_in, "teacher"), "r4": ("", ""), "r5": ("No: sales fell.", "annotator")}
+    with Ledger(shop.workspace.db) as ledger:
+        kept = {response.record_id: response.reason for response in ledger.responses(shop.dataset.id)}
+    assert kept["r4"] == filled_in, "the ledger keeps what was sent, word for word"
+
+
 def test_the_label_to_train_on(shops: Callable[..., Shop]) -> None:
     shop = shops(argilla={"min_submitted": 2})
     shop.add("positive", "positive", "positive", "positive", "positive", [None])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime
 from types import ModuleType
 from typing import Any
 
@@ -70,8 +72,43 @@ def test_a_record_shows_text_votes_and_suggestion(shop: Shop) -> None:
     assert (metadata, responses) == ({}, [])
     assert suggestions == [("label", "positive", 2 / 3, "llm"), ("reason", "positive because 1", None, "llm")]
     assert state["r1"][1] == {"tie": "yes"}
-    assert state["r1"][2][0] == ("label", "negative", 0.5, "llm")
+    assert state["r1"][2] == [], "votes that tie: no label waits for a key, and nobody argues for one"
     assert state["r2"][2] == []
+
+
+def test_the_ledger_keeps_what_was_shown_and_from_when(shop: Shop) -> None:
+    before = datetime.now(UTC)
+    shop.push()
+    dataset = shop.dataset.id
+    with Ledger(shop.workspace.db) as ledger:
+        first = ledger.shown(dataset)
+    assert {name: [(s.label, s.reason, s.score) for s in each] for name, each in first.items()} == {
+        "r0": [("positive", "positive because 1", 2 / 3)],
+        "r1": [(None, "", None)],
+        "r2": [(None, "", None)],
+    }
+    assert all(before <= one.since <= datetime.now(UTC) for (one,) in first.values())
+    shop.push()
+    shop.vote("r1", "negative")
+    shop.push()
+    with Ledger(shop.workspace.db) as ledger:
+        ledger.set_ranks([Rank("r0", 0.2, 1)])
+    shop.push()
+    with Ledger(shop.workspace.db) as ledger:
+        again = ledger.shown(dataset)
+    assert [s.label for s in again["r1"]] == [None, "negative"]
+    assert again["r1"][0].since < again["r1"][1].since
+    assert (again["r0"], again["r2"]) == (first["r0"], first["r2"]), "nobody saw anything else"
+
+
+def test_what_an_earlier_version_showed_is_noted_by_the_next_push(shop: Shop) -> None:
+    shop.push()
+    with sqlite3.connect(shop.workspace.db) as db:
+        db.executescript("DROP TRIGGER shown_remains; DELETE FROM shown")
+    db.close()
+    assert shop.counts() == (0, 0, 3, 0)
+    with Ledger(shop.workspace.db) as ledger:
+        assert [each[0].label for each in ledger.shown(shop.dataset.id).values()] == ["positive", None, None]
 
 
 def test_a_second_push_sends_nothing(shop: Shop) -> None:
@@ -168,7 +205,10 @@ def test_a_suggestion_that_is_not_made_any_more_is_taken_away(shop: Shop) -> Non
     assert shop.suggestions("r0") == {"label": "neutral"}, "no reason for another label stays"
     change_task(shop, labels=["positive", "negative", "neutral"], guidelines="same labels")
     shop.push()
-    assert shop.suggestions("r1") == {"label": "negative", "reason": "negative because 1"}
+    assert shop.suggestions("r1") == {}
+    shop.vote("r1", "negative", "a third says so")
+    shop.push()
+    assert shop.suggestions("r1")["label"] == "negative"
 
 
 def test_500_records_go_in_a_request(shops: Callable[..., Shop]) -> None:

@@ -11,6 +11,8 @@ Source = Literal["human", "given", "teacher"]
 ResponseStatus = Literal["draft", "submitted", "discarded"]
 # Whether the server still has a response: it does; its annotator's account was deleted, and the
 # responses with it; or it was withdrawn (the response or its record deleted).
+# Whose words a response's reason is: the annotator's own, or the teacher's that was accepted with its label.
+ReasonSource = Literal["annotator", "teacher", ""]
 ResponseState = Literal["present", "user-deleted", "withdrawn"]
 
 
@@ -73,6 +75,21 @@ class Response:
     reason: str
     updated_at: datetime
     state: ResponseState = "present"
+    reason_by: ReasonSource = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What a dataset on Argilla showed as suggestion for a record from a moment on.
+
+    ``label`` is None where nothing was suggested; ``score`` is the agreement, 0 to 1.
+    """
+
+    label: str | None
+    reason: str
+    score: float | None
+    agent: str
+    since: datetime
 
 
 @dataclass(frozen=True, slots=True)

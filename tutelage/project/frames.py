@@ -7,9 +7,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from tutelage.core.errors import TutelageError
-from tutelage.core.records import Rank, Record, Response
+from tutelage.core.records import Rank, Record, Response, Shown
 from tutelage.core.workspace import Workspace
-from tutelage.feedback.curate import Curated, curate
+from tutelage.feedback.curate import Curated, curate, shown_at, with_reason_source
 from tutelage.feedback.pull import by_record
 from tutelage.feedback.snapshot import load_snapshot
 from tutelage.loaders.consensus import best_reason, suggest
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 _RECORD = ("id", "text", "given", "suggestion", "agreement", "tie", "held_out")
 _VOTE = ("id", "teacher", "prompt", "vote", "label", "reason", "answer")
-_RESPONSE = ("id", "annotator", "status", "label", "reason", "updated_at", "state", "user_id", "dataset")
+_ANSWER = ("id", "annotator", "status", "label", "reason", "reason_by", "shown")
+_RESPONSE = (*_ANSWER, "updated_at", "state", "user_id", "dataset")
 _SUSPECT = ("id", "text", "suggestion", "label_quality", "suspect_rank", "agreement", "reasons", "status", "link")
 
 
@@ -72,17 +73,26 @@ def votes(workspace: Workspace) -> pd.DataFrame:
 def responses(workspace: Workspace) -> pd.DataFrame:
     """One row a response, as last pulled; of all datasets that were ever pulled from.
 
-    Columns: id (of the record), annotator, status (draft, submitted, discarded), label, reason,
-    updated_at, state (present, user-deleted, withdrawn), user_id, dataset (its uuid on Argilla).
+    Columns: id (of the record), annotator, status (draft, submitted, discarded), label, reason, reason_by
+    (annotator; teacher: the suggested one, accepted with its label; empty), shown (the label that the page
+    suggested when it was answered, missing where none was), updated_at, state (present, user-deleted,
+    withdrawn), user_id, dataset (its uuid on Argilla).
     """
     with Ledger(workspace.db) as ledger:
-        kept = [(dataset, response) for dataset in ledger.response_counts() for response in ledger.responses(dataset)]
-    return _frame((_response(response, dataset) for dataset, response in kept), _RESPONSE)
+        votes = {record.id: record.votes for record in ledger.records(workspace.task)}
+        rows = [
+            _response(with_reason_source(response, votes.get(response.record_id, ())), dataset, shown)
+            for dataset in ledger.response_counts()
+            for shown in [ledger.shown(dataset)]
+            for response in ledger.responses(dataset)
+        ]
+    return _frame(iter(rows), _RESPONSE)
 
 
-def _response(response: Response, dataset: str) -> dict[str, Any]:
+def _response(response: Response, dataset: str, shown: Mapping[str, Sequence[Shown]]) -> dict[str, Any]:
     values = asdict(response)
-    return {**values, "id": values.pop("record_id"), "dataset": dataset}
+    seen = shown_at(shown.get(response.record_id, ()), response.updated_at)
+    return {**values, "id": values.pop("record_id"), "dataset": dataset, "shown": seen and seen.label}
 
 
 def suspects(workspace: Workspace, most: int | None = None, *, server: str = "") -> pd.DataFrame:

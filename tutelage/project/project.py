@@ -463,7 +463,10 @@ class Project:
         return server.url if server else ""
 
     def responses(self) -> pd.DataFrame:
-        """One row a response: id, annotator, status, label, reason, updated_at, state, user_id, dataset."""
+        """One row a response.
+
+        Columns: id, annotator, status, label, reason, reason_by, shown, updated_at, state, user_id, dataset.
+        """
         from tutelage.project.frames import responses
 
         return responses(self.workspace)
