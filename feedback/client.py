@@ -24,7 +24,7 @@ from tutelage.feedback.payload import (
 )
 from tutelage.feedback.remote import WAITS, RefusedError, Remote, is_passing
 
-QUEUE_PATH = "/dataset/{id}/annotation-mode?status=pending&sort=metadata.suspect_rank.asc"
+QUEUE_PATH = "/dataset/{id}/annotation-mode?status=pending&sort=metadata.suspect_rank.asc~metadata.label_quality.asc"
 
 
 class ArgillaClient:

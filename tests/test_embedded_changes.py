@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from argilla_rest import Api, ids, metadata, of_record, publish_everything, respond
+from argilla_rest import STATUS, Api, ids, metadata, of_record, publish_everything, respond
 
 from tutelage.feedback.server.lifecycle import Server
 
@@ -142,3 +142,55 @@ def test_events_of_records_reach_a_webhook(scratch: Api, received: tuple[str, li
         "response.created",
     ]
     assert posts[0]["data"]["dataset"]["workspace"]["name"] == "tutelage"
+
+
+# A queue and its annotators
+
+
+PENDING = {"type": "terms", "scope": STATUS, "values": ["pending"]}
+
+
+def annotator(scratch: Api, server: Server) -> Api:
+    person = Api(server, server.annotator_api_key)
+    person.dataset = scratch.dataset
+    return person
+
+
+def ranked(scratch: Api) -> None:
+    """Records whose order of arrival is not that of their ranks, and some beyond the queue."""
+    quality = {"name": "label_quality", "title": "Label quality", "settings": {"type": "float"}}
+    scratch.call("POST", f"/datasets/{scratch.dataset}/metadata-properties", json=quality)
+    order = {"3": (3, 0.3), "1": (1, 0.1), "2": (2, 0.2), "5": (None, 0.9), "4": (None, 0.4)}
+    scratch.upsert(
+        [
+            {
+                "external_id": name,
+                "fields": {"text": f"text {name}"},
+                "metadata": {"label_quality": score} | ({"suspect_rank": rank} if rank else {}),
+            }
+            for name, (rank, score) in order.items()
+        ]
+    )
+
+
+def test_the_pending_view_is_worst_first_where_no_order_is_asked_for(scratch: Api, server: Server) -> None:
+    ranked(scratch)
+    person = annotator(scratch, server)
+    pending = {"filters": {"type": "and", "and": [PENDING]}}
+    assert person.search(pending, me=True) == ["1", "2", "3", "4", "5"]
+    assert person.search({**pending, "query": {"text": {"q": "text"}}}, me=True) != []
+    rank = {"scope": metadata("label_quality"), "order": "desc"}
+    assert person.search({**pending, "sort": [rank]}, me=True) == ["5", "4", "3", "2", "1"]
+    respond(scratch, person, "1", "submitted", label="positive")
+    assert person.search(pending, me=True) == ["2", "3", "4", "5"]
+
+
+def test_an_annotator_reads_no_answers_of_others(scratch: Api, server: Server) -> None:
+    scratch.upsert([{"external_id": "1", "fields": {"text": "x"}}])
+    person = annotator(scratch, server)
+    respond(scratch, scratch, "1", "submitted", label="positive")
+    record = f"/records/{ids(scratch)['1']}"
+    assert person.call("GET", record)["responses"] == []
+    mine = respond(scratch, person, "1", "submitted", label="negative")
+    assert [response["id"] for response in person.call("GET", record)["responses"]] == [mine["id"]]
+    assert len(scratch.call("GET", record)["responses"]) == 2, "the owner reads all, and none was lost"

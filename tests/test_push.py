@@ -57,7 +57,7 @@ def test_a_push_makes_the_dataset_with_all_that_people_need(shop: Shop) -> None:
         "tie": ("Tie", "terms", True),
     }
     assert pushed.link == (
-        f"{shop.server.url}/dataset/{pushed.dataset}/annotation-mode?status=pending&sort=metadata.suspect_rank.asc"
+        f"{shop.server.url}/dataset/{pushed.dataset}/annotation-mode?status=pending&sort=metadata.suspect_rank.asc~metadata.label_quality.asc"
     )
 
 

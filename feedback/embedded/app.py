@@ -46,13 +46,14 @@ async def _serve(data_dir: Path, listener: socket.socket, credentials: dict[str,
     background, urgent = jobs.Queue(width=1), jobs.Queue(width=4)
     stand_ins.install_stand_ins(background, urgent)
     # Only now: Argilla's modules read the environment and start its app while they are imported.
-    from . import database, pages, search, speed, users
+    from . import database, pages, privacy, search, speed, users
 
     database.prepare()
     pages.keep_to_themselves(data_dir / environment.TEMPORARY)
     jobs.connect()
     search.register()
     speed.install_optimisations()
+    privacy.keep_answers_apart()
     await users.ensure_users(credentials)
     server = _web_server()
     for number in (signal.SIGTERM, signal.SIGINT):

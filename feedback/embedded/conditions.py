@@ -34,6 +34,16 @@ def condition(wanted: Any, dataset_id: UUID) -> Any:
     return values.any(_is_between(values, wanted))
 
 
+def is_pending_view(wanted: Any) -> bool:
+    """Whether a filter asks for what a person has not answered yet, whatever else it asks for."""
+    if isinstance(wanted, AndFilter):
+        return any(map(is_pending_view, wanted.filters))
+    scope = getattr(wanted, "scope", None)
+    if not isinstance(wanted, TermsFilter) or not isinstance(scope, ResponseFilterScope):
+        return False
+    return scope.question is None and wanted.values == [PENDING]
+
+
 def order_by(orders: list[Any], dataset_id: UUID) -> list[Any]:
     """What to sort by; records that lack the value come last either way."""
     return [_directed(_sort_value(order, dataset_id), order.order).nulls_last() for order in orders]

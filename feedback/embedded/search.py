@@ -12,13 +12,14 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from argilla_server.enums import MetadataPropertyType
+from argilla_server.enums import MetadataPropertyType, SortOrder
 from argilla_server.errors.future import UnprocessableEntityError
 from argilla_server.models import Dataset, MetadataProperty, Record, Response
 from argilla_server.search_engine import (
     FloatMetadataMetrics,
     IntegerMetadataMetrics,
     MetadataFilterScope,
+    Order,
     SearchEngine,
     SearchResponseItem,
     SearchResponses,
@@ -31,8 +32,11 @@ from sqlalchemy import and_, cast, false, func, literal, not_, or_, select
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from . import environment, sqlite, textquery
-from .conditions import condition, order_by
+from .conditions import condition, is_pending_view, order_by
 from .values import values_of
+
+QUEUE_ORDER = ("suspect_rank", "label_quality")
+"""The metadata by which a queue stands worst first; other datasets do not have them and are in no order by them."""
 
 
 def register() -> None:
@@ -87,7 +91,10 @@ class SQLEngine:
         if filter is not None:
             wanted.append(condition(filter, dataset.id))
         total = (await _rows(select(func.count()).select_from(Record).where(*wanted)))[0][0]
-        page = _sorted(sort, dataset) if sort else _scored(clauses, field, user_id)
+        if not (sort or clauses) and is_pending_view(filter):
+            page = _worst_first(dataset, user_id)
+        else:
+            page = _sorted(sort, dataset) if sort else _scored(clauses, field, user_id)
         rows = await _rows(page.where(*wanted).offset(offset).limit(limit))
         return SearchResponses(
             items=[SearchResponseItem(record_id=id_, score=score) for id_, score in rows], total=total
@@ -165,6 +172,13 @@ def _clause_condition(clause: textquery.Clause, field: str | None) -> Any:
 def _sorted(sort: list[Any], dataset: Dataset) -> Any:
     """Ids in the requested order; ties in order of insertion."""
     return select(Record.id, literal(None)).order_by(*order_by(sort, dataset.id), Record.inserted_at, Record.id)
+
+
+def _worst_first(dataset: Dataset, user_id: UUID | None) -> Any:
+    """Ids as a queue that was not asked for an order: the most suspect first, those without a rank by chance."""
+    order = order_by([Order(MetadataFilterScope(name), SortOrder.asc) for name in QUEUE_ORDER], dataset.id)
+    chance = [] if user_id is None else [sqlite.shuffle(user_id).desc()]
+    return select(Record.id, literal(None)).order_by(*order, *chance, Record.inserted_at, Record.id)
 
 
 def _scored(clauses: list[textquery.Clause], field: str | None, user_id: UUID | None) -> Any:
