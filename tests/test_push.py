@@ -56,9 +56,8 @@ def test_a_push_makes_the_dataset_with_all_that_people_need(shop: Shop) -> None:
         "label_quality": ("Label quality", "float", True),
         "tie": ("Tie", "terms", True),
     }
-    assert pushed.link == (
-        f"{shop.server.url}/dataset/{pushed.dataset}/annotation-mode?status=pending&sort=metadata.suspect_rank.asc~metadata.label_quality.asc"
-    )
+    page = f"{shop.server.url}/dataset/{pushed.dataset}/annotation-mode"
+    assert pushed.link == f"{page}?status=pending&sort=metadata.suspect_rank.asc~metadata.label_quality.asc"
 
 
 def test_a_record_shows_text_votes_and_suggestion(shop: Shop) -> None:
