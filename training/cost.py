@@ -17,7 +17,7 @@ CPU_WATTS_A_CORE = 10.0
 """A busy server core with its share of memory and cooling; data sheets give 4 to 12 W a core."""
 
 GPU_WATTS = 300.0
-"""Where the driver does not say; between a T4 (70 W) and an H100 (700 W)."""
+"""Assumed of every GPU, whatever its load; between a T4 (70 W) and an H100 (700 W)."""
 
 GRID_KG_CO2_A_KWH = 0.445
 """World average of electricity in 2024 (IEA, Electricity 2025)."""
