@@ -48,7 +48,7 @@ class _Loader(yaml.SafeLoader):
         self._sizes: dict[str, int] = {}  # values in each finished anchor, aliases written out
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        event = self.peek_event()
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]  # the stubs leave it out
         if isinstance(event, yaml.AliasEvent):
             self._repeat(event)
             return super().compose_node(parent, index)
@@ -62,13 +62,13 @@ class _Loader(yaml.SafeLoader):
         self._sizes[event.anchor] = self._nodes - before
         return node
 
-    def _repeat(self, alias: yaml.AliasEvent) -> None:
+    def _repeat(self, alias: Any) -> None:
         """Count what an alias stands for."""
         if alias.anchor in self.anchors and alias.anchor not in self._sizes:
             raise RefusedYamlError(f"*{alias.anchor} stands inside what it repeats; write it out", alias.start_mark)
         self._count(self._sizes.get(alias.anchor, 1), alias)
 
-    def _count(self, nodes: int, event: yaml.Event) -> None:
+    def _count(self, nodes: int, event: Any) -> None:
         self._nodes += nodes
         if self._nodes > NODES_MAX:
             problem = f"more than {NODES_MAX} values, with those that aliases repeat; leave some out"
