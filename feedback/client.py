@@ -41,13 +41,14 @@ class ArgillaClient:
         """
         self._http = httpx.Client(
             base_url=_checked(url),
-            headers={"X-Argilla-Api-Key": api_key},
+            headers={"X-Argilla-Api-Key": _checked_key(api_key)},
             timeout=timeout,
             trust_env=not _is_local(url),  # no proxy stands between us and this machine
         )
         self.remote = Remote(self._http, waits=waits)
         try:
-            self.user = self.remote.request("GET", "me")
+            me = self.remote.request("GET", "me")
+            self.user = {key: me[key] for key in ("id", "username", "role")}
         except BaseException as error:
             self._http.close()
             if not isinstance(error, RefusedError):
@@ -149,16 +150,16 @@ class ArgillaClient:
 
     def _sdk_settings(self, task: Task) -> Any:
         import argilla as rg
-        from argilla._exceptions import ArgillaError
 
         # It signs in as it is made; where that fails nobody could close a connection that was kept open.
         limits = httpx.Limits(max_keepalive_connections=0)
         try:
             client = rg.Argilla(self._url, self._api_key, retries=0, trust_env=not _is_local(self._url), limits=limits)
-        except ArgillaError as error:
+        except Exception as error:  # its own, pydantic's and httpx's errors
             if is_passing(error):
                 raise
-            raise ServerError(f"Argilla at {self._url} did not let its SDK sign in: {error}; push again") from None
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise ServerError(f"Argilla at {self._url} did not let its SDK sign in: {reason}; push again") from None
         with closing(client.http_client):
             return _settings(task)
 
@@ -193,7 +194,7 @@ class ArgillaClient:
     def _step(self, task: Task, method: str, path: str, body: dict[str, Any] | None = None) -> None:
         """Take a step unless another push was faster."""
         try:
-            self.remote.request(method, path, json=body)
+            self.remote.change(method, path, body)
         except RefusedError as error:
             if error.status == httpx.codes.CONFLICT:
                 return
@@ -224,7 +225,7 @@ class ArgillaClient:
 
     def _add_property(self, path: str, body: dict[str, Any]) -> None:
         try:
-            self.remote.request("POST", path, json=body)
+            self.remote.change("POST", path, body)
         except RefusedError as error:
             if error.status != httpx.codes.CONFLICT:  # it is there: an answer was lost, or another push was faster
                 raise
@@ -236,7 +237,7 @@ class ArgillaClient:
             wanted["distribution"] = {"strategy": "overlap", "min_submitted": task.argilla.min_submitted}
         if any(now[key] != value for key, value in wanted.items()):
             try:
-                self.remote.request("PATCH", f"datasets/{dataset.id}", json=wanted)
+                self.remote.change("PATCH", f"datasets/{dataset.id}", wanted)
             except RefusedError as error:
                 raise SettingsError(
                     f"dataset {task.dataset_name!r} does not take argilla.min_submitted: "
@@ -252,6 +253,17 @@ def _checked(url: str) -> str:
     if address.scheme not in {"http", "https"} or not address.host:
         raise ServerError(f"ARGILLA_API_URL is {url!r}; it must be an address like http://localhost:6900")
     return url
+
+
+def _checked_key(api_key: str) -> str:
+    """A key that can stand in a header."""
+    for place, char in enumerate(api_key, 1):
+        if not "!" <= char <= "~":
+            raise ServerError(
+                f"ARGILLA_API_KEY has {char!r} at character {place}, which no key has; copy the key again from Argilla "
+                "(My settings) into the environment or .env"
+            )
+    return api_key
 
 
 def _is_local(url: str) -> bool:
@@ -285,7 +297,7 @@ class Dataset:
             for payload in payloads
         ]
         made = {item["external_id"]: {said["question_id"] for said in item["suggestions"]} for item in items}
-        for record in self._put(items)["items"]:
+        for record in self._put(items):
             self._withdraw(record, made[record["external_id"]])
 
     def _withdraw(self, record: Mapping[str, Any], made: set[str]) -> None:
@@ -298,8 +310,16 @@ class Dataset:
         """Replace the metadata of known records, by record id; all else stays. At most 500."""
         self._put([{"external_id": key, "metadata": dict(value)} for key, value in metadata.items()])
 
-    def _put(self, items: Iterable[Mapping[str, Any]]) -> Any:
-        return self.remote.request("PUT", f"datasets/{self.id}/records/bulk", json={"items": list(items)})
+    def _put(self, items: Sequence[Mapping[str, Any]]) -> Any:
+        """The records as the server has them now: those that were sent, else somebody else has answered."""
+        path = f"datasets/{self.id}/records/bulk"
+        there = (self.remote.request("PUT", path, json={"items": list(items)}) or {}).get("items", [])
+        if {record["external_id"] for record in there} != {item["external_id"] for item in items}:
+            raise ServerError(
+                f"PUT {path} at {self.remote.url} was answered with {len(there)} records for {len(items)} that were "
+                "sent; they do not count as sent. Is there a gateway before Argilla? Run the same command again."
+            )
+        return there
 
     @cached_property
     def _questions(self) -> dict[str, str]:
