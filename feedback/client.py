@@ -42,13 +42,14 @@ class ArgillaClient:
         """
         self._http = httpx.Client(
             base_url=_checked(url),
-            headers={"X-Argilla-Api-Key": api_key},
+            headers={"X-Argilla-Api-Key": _checked_key(api_key)},
             timeout=timeout,
             trust_env=not _is_local(url),  # no proxy stands between us and this machine
         )
         self.remote = Remote(self._http, waits=waits)
         try:
-            self.user = self.remote.request("GET", "me")
+            me = self.remote.request("GET", "me")
+            self.user = {key: me[key] for key in ("id", "username", "role")}
         except BaseException as error:
             self._http.close()
             if not isinstance(error, RefusedError):
@@ -82,10 +83,12 @@ class ArgillaClient:
         dataset = self.dataset(task)
         is_new = dataset is None
         if dataset is None:
-            self.remote.patiently(lambda: self._create(task), is_passing)
+            self._make(task)
             dataset = self.dataset(task)
         if dataset is None:
-            raise ServerError(f"Argilla at {self._url} made the dataset {task.dataset_name!r} but does not list it")
+            raise ServerError(
+                f"Argilla at {self._url} made the dataset {task.dataset_name!r} but does not list it; push again"
+            )
         self.refresh(dataset, task)
         if self._annotator:
             self.add_annotator(task, self._annotator)
@@ -98,7 +101,7 @@ class ArgillaClient:
         member = self.remote.request("GET", f"workspaces/{workspace}/users")["items"]
         for user in users:
             if user["username"] == username and user["id"] not in {m["id"] for m in member}:
-                self.remote.request("POST", f"workspaces/{workspace}/users", json={"user_id": user["id"]})
+                self._step(task, "POST", f"workspaces/{workspace}/users", {"user_id": user["id"]})
 
     def users(self, task: Task) -> dict[str, str]:
         """Names of the users that exist, by id: all of them for an owner, those of the workspace for an admin."""
@@ -117,36 +120,88 @@ class ArgillaClient:
         datasets = self.remote.request("GET", "me/datasets", params={"workspace_id": workspace})["items"]
         return next((found for found in datasets if found["name"] == task.dataset_name), None)
 
-    def _create(self, task: Task) -> None:
-        """Make the dataset, unless an earlier try got through although its answer did not."""
-        if found := self._find(task):
-            if found["status"] == "ready":
-                return
-            self.remote.request("DELETE", f"datasets/{found['id']}")  # what was cut off before it was published
-        self._create_with_sdk(task)
+    def _make(self, task: Task) -> None:
+        """Make the dataset and publish it.
 
-    def _create_with_sdk(self, task: Task) -> None:
-        import argilla as rg
-        from argilla._exceptions import ArgillaError
-
+        Each step is there already where another push, or one that was cut off, was faster: pushes at once
+        make one dataset together, and none deletes what another makes.
+        """
         try:
-            # It signs in as it is made; where that fails nobody could close a connection that was kept open.
-            limits = httpx.Limits(max_keepalive_connections=0)
+            draft = self._draft(task)
+            for kind, bodies in self._described(task).items():
+                self._add_missing(draft, task, kind, bodies)
+            self._step(task, "PUT", f"datasets/{draft}/publish")
+        except RefusedError as error:
+            where = f"the dataset {task.dataset_name!r} in workspace {task.argilla.workspace!r}"
+            if error.status in _NOT_ALLOWED:
+                raise ServerError(
+                    f"Argilla at {self._url} does not let {self.user['username']!r} make {where}: {error}. "
+                    "It takes an owner, or an admin of an existing workspace."
+                ) from None
+            raise ServerError(f"Argilla at {self._url} did not make {where}: {error}; push again") from None
+
+    def _described(self, task: Task) -> dict[str, dict[str, Any]]:
+        """Its fields and questions as the SDK describes them, by name."""
+        settings = self.remote.patiently(lambda: self._sdk_settings(task), is_passing)
+        listed = {"fields": settings.fields, "questions": settings.questions}
+        return {
+            kind: {item.name: item.api_model().model_dump(include=_BODY) for item in items}
+            for kind, items in listed.items()
+        }
+
+    def _sdk_settings(self, task: Task) -> Any:
+        import argilla as rg
+
+        # It signs in as it is made; where that fails nobody could close a connection that was kept open.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        try:
             client = rg.Argilla(self._url, self._api_key, retries=0, trust_env=not _is_local(self._url), limits=limits)
-            with closing(client.http_client):
-                if self._workspace(task) is None:
-                    rg.Workspace(name=task.argilla.workspace, client=client).create()
-                rg.Dataset(
-                    task.dataset_name, workspace=task.argilla.workspace, settings=_settings(task), client=client
-                ).create()
-        except ArgillaError as error:
+        except Exception as error:  # its own, pydantic's and httpx's errors
             if is_passing(error):
                 raise
-            raise ServerError(
-                f"Argilla at {self._url} does not let {self.user['username']!r} make the dataset "
-                f"{task.dataset_name!r} in workspace {task.argilla.workspace!r}: {error.__cause__ or error}. "
-                "It takes an owner, or an admin of an existing workspace."
-            ) from None
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise ServerError(f"Argilla at {self._url} did not let its SDK sign in: {reason}; push again") from None
+        with closing(client.http_client):
+            return _settings(task)
+
+    def _draft(self, task: Task) -> str:
+        """The id of the dataset, which is made where there is none."""
+        if self._workspace(task) is None:
+            self._step(task, "POST", "workspaces", {"name": task.argilla.workspace})
+        if self._find(task) is None:
+            self._step(task, "POST", "datasets", _dataset_body(task, self._workspace(task)))
+        found = self._find(task)
+        if found is None:
+            raise ServerError(f"Argilla at {self._url} does not list the dataset {task.dataset_name!r}; push again")
+        return str(found["id"])
+
+    def _add_missing(self, draft: str, task: Task, kind: str, wanted: Mapping[str, Any]) -> None:
+        """Add the fields or questions that a draft lacks, and replace a question that the task asks otherwise now."""
+        path = f"datasets/{draft}/{kind}"
+        bodies = dict(wanted)
+        for there in self.remote.request("GET", path)["items"]:
+            if there["name"] not in bodies:
+                raise SettingsError(
+                    f"the unpublished dataset {task.dataset_name!r} at {self._url} was not made by tutelage: it has "
+                    f"{there['name']!r}; delete it there, or name another one in task.yaml (argilla: dataset: NAME)"
+                )
+            if _asks_the_same(there, bodies[there["name"]]):
+                del bodies[there["name"]]
+            else:
+                self._step(task, "DELETE", f"{kind}/{there['id']}")
+        for body in bodies.values():
+            self._step(task, "POST", path, body)
+
+    def _step(self, task: Task, method: str, path: str, body: dict[str, Any] | None = None) -> None:
+        """Take a step unless another push was faster."""
+        try:
+            self.remote.change(method, path, body)
+        except RefusedError as error:
+            if error.status == httpx.codes.CONFLICT:
+                return
+            found = self._find(task) if error.status in _TOO_LATE else None
+            if found is None or found["status"] != "ready":
+                raise
 
     def refresh(self, dataset: Dataset, task: Task) -> None:
         """Bring up to date what Argilla lets change: metadata properties, guidelines, answers that complete a record.
@@ -172,7 +227,7 @@ class ArgillaClient:
 
     def _add_property(self, path: str, body: dict[str, Any]) -> None:
         try:
-            self.remote.request("POST", path, json=body)
+            self.remote.change("POST", path, body)
         except RefusedError as error:
             if error.status != httpx.codes.CONFLICT:  # it is there: an answer was lost, or another push was faster
                 raise
@@ -184,7 +239,7 @@ class ArgillaClient:
             wanted["distribution"] = {"strategy": "overlap", "min_submitted": task.argilla.min_submitted}
         if any(now[key] != value for key, value in wanted.items()):
             try:
-                self.remote.request("PATCH", f"datasets/{dataset.id}", json=wanted)
+                self.remote.change("PATCH", f"datasets/{dataset.id}", wanted)
             except RefusedError as error:
                 raise SettingsError(
                     f"dataset {task.dataset_name!r} does not take argilla.min_submitted: "
@@ -207,6 +262,17 @@ def _checked(url: str) -> str:
     if address.scheme not in {"http", "https"} or not address.host:
         raise ServerError(f"ARGILLA_API_URL is {url!r}; it must be an address like http://localhost:6900")
     return url
+
+
+def _checked_key(api_key: str) -> str:
+    """A key that can stand in a header."""
+    for place, char in enumerate(api_key, 1):
+        if not "!" <= char <= "~":
+            raise ServerError(
+                f"ARGILLA_API_KEY has {char!r} at character {place}, which no key has; copy the key again from Argilla "
+                "(My settings) into the environment or .env"
+            )
+    return api_key
 
 
 def _is_local(url: str) -> bool:
@@ -240,7 +306,7 @@ class Dataset:
             for payload in payloads
         ]
         made = {item["external_id"]: {said["question_id"] for said in item["suggestions"]} for item in items}
-        for record in self._put(items)["items"]:
+        for record in self._put(items):
             self._withdraw(record, made[record["external_id"]])
 
     def _withdraw(self, record: Mapping[str, Any], made: set[str]) -> None:
@@ -253,8 +319,16 @@ class Dataset:
         """Replace the metadata of known records, by record id; all else stays. At most 500."""
         self._put([{"external_id": key, "metadata": dict(value)} for key, value in metadata.items()])
 
-    def _put(self, items: Iterable[Mapping[str, Any]]) -> Any:
-        return self.remote.request("PUT", f"datasets/{self.id}/records/bulk", json={"items": list(items)})
+    def _put(self, items: Sequence[Mapping[str, Any]]) -> Any:
+        """The records as the server has them now: those that were sent, else somebody else has answered."""
+        path = f"datasets/{self.id}/records/bulk"
+        there = (self.remote.request("PUT", path, json={"items": list(items)}) or {}).get("items", [])
+        if {record["external_id"] for record in there} != {item["external_id"] for item in items}:
+            raise ServerError(
+                f"PUT {path} at {self.remote.url} was answered with {len(there)} records for {len(items)} that were "
+                "sent; they do not count as sent. Is there a gateway before Argilla? Run the same command again."
+            )
+        return there
 
     @cached_property
     def _questions(self) -> dict[str, str]:
@@ -268,6 +342,29 @@ class Dataset:
     def records(self) -> Iterable[dict[str, Any]]:
         """All records with their responses, as the server's JSON."""
         return self.remote.pages(f"datasets/{self.id}/records", include="responses")
+
+
+_BODY = {"name", "title", "required", "settings"}
+"""What makes a field or a question."""
+_NOT_ALLOWED = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
+_TOO_LATE = (httpx.codes.NOT_FOUND, httpx.codes.UNPROCESSABLE_ENTITY)
+"""How Argilla answers to changes of what is published meanwhile."""
+
+
+def _dataset_body(task: Task, workspace: str | None) -> dict[str, Any]:
+    return {
+        "name": task.dataset_name,
+        "workspace_id": workspace,
+        "guidelines": guidelines_of(task),
+        "allow_extra_metadata": False,
+        "distribution": {"strategy": "overlap", "min_submitted": task.argilla.min_submitted},
+    }
+
+
+def _asks_the_same(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether a field or question has the title and the labels that are wanted."""
+    labels = [[option["value"] for option in one["settings"].get("options") or []] for one in (there, wanted)]
+    return bool(there["title"] == wanted["title"] and labels[0] == labels[1])
 
 
 def _settings(task: Task) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import httpx
@@ -70,18 +70,21 @@ class Remote:
         RefusedError
             On 4xx, with the server's message.
         ServerError
-            When the server stays unreachable.
+            When the server stays unreachable, or what answers is no Argilla.
         """
         response = self.patiently(lambda: self._once(method, path, options), is_passing)
         if response.is_client_error:
             raise RefusedError(f"{method} {path}: {response.status_code} {_detail(response)}", response.status_code)
-        try:
-            return response.json() if response.content or method == "GET" else None
-        except ValueError:
+        return _body(response) if response.content or method == "GET" else None
+
+    def change(self, method: str, path: str, body: Any = None) -> None:
+        """Make or change a thing; the answer must show it, else nothing was done."""
+        answer = self.request(method, path, json=body)
+        if not answer or "id" not in answer:
             raise ServerError(
-                f"{response.url} answered {response.status_code} with a body that is not JSON; "
-                "is that the address of an Argilla server (ARGILLA_API_URL)?"
-            ) from None
+                f"{method} {path} at {self.url} was answered without what it makes, so it counts as not done. "
+                "Is there a gateway before Argilla? Run the same command again."
+            )
 
     def _once(self, method: str, path: str, options: dict[str, Any]) -> httpx.Response:
         response = self._http.request(method, f"/api/v1/{path}", **options)
@@ -95,6 +98,39 @@ class Remote:
         while items := self.request("GET", path, params={**params, "offset": offset, "limit": PAGE})["items"]:
             yield from items
             offset += len(items)
+
+
+class _Answer(dict[str, Any]):
+    """An object in an answer; where a key is missing that Argilla always sends, somebody else has answered."""
+
+    def __init__(self, pairs: Iterable[tuple[str, Any]], response: httpx.Response) -> None:
+        super().__init__(pairs)
+        self._response = response
+
+    def __missing__(self, key: str) -> Any:
+        raise _foreign(self._response, f"no {key!r}")
+
+
+def _body(response: httpx.Response) -> _Answer:
+    """The object that an answer holds; a gateway may answer anything with status 200."""
+    try:
+        body = response.json(object_pairs_hook=lambda pairs: _Answer(pairs, response))
+    except (ValueError, RecursionError):
+        raise _foreign(response, "a body that is not JSON") from None
+    if not isinstance(body, _Answer):
+        raise _foreign(response, "no JSON object")
+    items = body.get("items", [])
+    if not isinstance(items, list) or not all(isinstance(item, _Answer) for item in items):
+        raise _foreign(response, "no list of objects as 'items'")
+    return body
+
+
+def _foreign(response: httpx.Response, what: str) -> ServerError:
+    request = response.request
+    return ServerError(
+        f"{request.method} {request.url} was answered {response.status_code} with {what}; "
+        "is that the address of an Argilla server (ARGILLA_API_URL), or does a gateway before it answer in its place?"
+    )
 
 
 def is_passing(error: Exception) -> bool:

@@ -19,6 +19,7 @@ from typing import Any, Self
 from tutelage.core.errors import LedgerError
 from tutelage.core.records import Rank, Record, Response, Shown, Vote, Voter
 from tutelage.core.task import Task
+from tutelage.core.workspace import Workspace
 from tutelage.loaders.migrations import migrate
 
 COUNTS = "NOT EXISTS (SELECT 1 FROM panels p WHERE p.teacher = a.teacher AND p.prompt = a.prompt AND p.present = 0)"
@@ -49,6 +50,7 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        _check_not_emptied(path)
         try:
             self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
         except sqlite3.Error as error:
@@ -60,10 +62,10 @@ class Ledger:
             migrate(self._db)
         except BaseException as error:
             self._db.close()
-            if not isinstance(error, sqlite3.Error):
+            if not isinstance(error, sqlite3.Error | UnicodeDecodeError):
                 raise
             raise LedgerError(
-                f"{path}: cannot be opened: {error}. Is it damaged, or its disk full or read-only?"
+                f"{path}: cannot be opened: {_reason(error)}. Is it damaged, or its disk full or read-only?"
             ) from None
 
     def __enter__(self) -> Self:
@@ -71,8 +73,8 @@ class Ledger:
 
     def __exit__(self, _kind: object, error: object, _traceback: object) -> None:
         self._db.close()
-        if type(error) in {sqlite3.DatabaseError, sqlite3.OperationalError}:  # errors of the file, not of the query
-            raise LedgerError(f"{self.path}: {error}. Is it damaged, or its disk full?") from None
+        if type(error) in _OF_THE_FILE:
+            raise LedgerError(f"{self.path}: {_reason(error)}. Is it damaged, or its disk full?") from None
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -243,6 +245,34 @@ class Ledger:
     def response_counts(self) -> dict[str, int]:
         """The number of stored responses, by dataset uuid."""
         return dict(self._db.execute("SELECT dataset, count(*) FROM responses GROUP BY dataset"))
+
+
+_OF_THE_FILE = {sqlite3.DatabaseError, sqlite3.OperationalError, UnicodeDecodeError}
+"""Errors of the file, not of the query."""
+
+
+def _reason(error: object) -> str:
+    """What is wrong; SQLite quotes damaged names in its message, which then cannot be decoded."""
+    return "it holds bytes that are no text" if isinstance(error, UnicodeDecodeError) else str(error)
+
+
+def _check_not_emptied(path: Path) -> None:
+    """Refuse a file of no bytes beside what is only ever written after it: SQLite would make it a new one."""
+    if not path.is_file() or path.stat().st_size:
+        return
+    task = Workspace(path.parent)
+    wal = path.with_name(f"{path.name}-wal")
+    later = [task.snapshots, task.students, task.gold, task.pred_probs, *([wal] if _holds_bytes(wal) else [])]
+    there = [found.name for found in later if found.exists()]
+    if there and not path.stat().st_size:  # still: another process may have begun it meanwhile
+        raise LedgerError(
+            f"{path}: is empty, but {' and '.join(there)} beside it say that it held records. Put a copy of it back; "
+            "to begin again without its answers, remove the empty file."
+        )
+
+
+def _holds_bytes(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
 
 
 def _marks(values: Sequence[str]) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from tutelage.core.errors import SourceError
+from tutelage.core.formats.strict_json import RepeatedKeyError, read_json
 from tutelage.loaders.encodings import check_codec, check_encoding, open_text, undecodable, undecoded, without_mark
 from tutelage.loaders.rows import Row
 
@@ -89,6 +90,15 @@ def _first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
+def _check_names(columns: Sequence[str], where: str) -> None:
+    """Refuse columns of one name, of which the last would be taken; spreadsheets leave several without a name."""
+    places: dict[str, int] = {}
+    for place, name in enumerate(columns, 1):
+        if name and places.setdefault(name, place) != place:
+            first = places[name]
+            raise SourceError(f"{where}: columns {first} and {place} are both called {name!r}; rename or remove one")
+
+
 class _Reader:
     columns: list[str]
 
@@ -104,6 +114,7 @@ class _Csv(_Reader):
             self.columns = next(self._parse(file), ([], []))[0]
         if not self.columns:
             raise SourceError(f"{path}: is empty; the first line must name the columns")
+        _check_names(self.columns, f"{path}: line 1")
 
     def _open(self) -> IO[str]:
         return open_text(self._path, self._encoding, newline="")
@@ -176,7 +187,13 @@ class _Jsonl(_Reader):
         self._path, self._encoding = path, encoding
         self.columns = list(dict.fromkeys(key for row in islice(self.rows(), 1000) for key in row.values))
         if not self.columns:
-            raise SourceError(f'{path}: expected one JSON object per line, such as {{"text": "..."}}')
+            raise SourceError(f"{path}: {self._trouble()}")
+
+    def _trouble(self) -> str:
+        """Why no row has a key."""
+        first = next(self.rows(), None)
+        what = f"row {first.number} {first.problem}; " if first and first.problem else ""
+        return what + 'expected one JSON object per line, such as {"text": "..."}'
 
     def rows(self, _columns: Sequence[str] = ()) -> Iterator[Row]:
         with open_text(self._path, self._encoding) as file:
@@ -217,10 +234,12 @@ def _json_row(number: int, line: str, encoding: str) -> Row:
     if problem := undecoded([line], encoding):
         return Row(number, {}, problem)
     try:
-        data = json.loads(line)
+        data = read_json(line)
         if not isinstance(data, dict):
             return Row(number, {}, "is not a JSON object")
         return Row(number, {key: _as_text(value) for key, value in data.items()})
+    except RepeatedKeyError as error:
+        return Row(number, {}, str(error))
     except ValueError as error:
         return Row(number, {}, f"is not JSON: {error}")
     except RecursionError:
@@ -238,6 +257,7 @@ class _Parquet(_Reader):
             self.columns = self._file.schema_arrow.names
         except (pa.ArrowException, OSError) as error:
             raise SourceError(f"{path}: cannot be read as Parquet: {_first_line(error)}") from None
+        _check_names(self.columns, str(path))
 
     def rows(self, columns: Sequence[str] = ()) -> Iterator[Row]:
         import pyarrow as pa
@@ -271,6 +291,7 @@ class _Frame(_Reader):
 
     def __init__(self, frame: Any) -> None:
         self._frame, self.columns = frame, [str(name) for name in frame.columns]
+        _check_names(self.columns, "DataFrame")
 
     def rows(self, _columns: Sequence[str] = ()) -> Iterator[Row]:
         for number, cells in enumerate(self._frame.itertuples(index=False, name=None), 1):

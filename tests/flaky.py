@@ -9,8 +9,8 @@ from typing import Any, Literal, Self
 
 import httpx
 
-# A status to answer with, or the connection dropped before or after the server did what was asked.
-Fault = int | Literal["before", "after"] | None
+# A status to answer with, a body to answer 200 with, or the connection dropped before or after the server acted.
+Fault = int | bytes | Literal["before", "after"] | None
 Faults = Callable[[int, str, str], Fault]
 
 _NOT_PASSED_ON = {"connection", "transfer-encoding", "content-encoding", "content-length", "host", "date", "server"}
@@ -54,6 +54,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         elif isinstance(fault, int):
             self._answer(fault, {"Content-Type": "text/plain"}, b"out of order")
+        elif isinstance(fault, bytes):
+            self._answer(200, {"Content-Type": "application/json"}, fault)
         else:
             self._pass_on(body, drop=fault == "after")
 

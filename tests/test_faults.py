@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -214,6 +215,43 @@ def test_what_is_no_argilla_is_said(proxy: Proxy, status: int) -> None:
     proxy.faults = since(0, status)
     with pytest.raises(ServerError, match=r"is that the address of an Argilla server \(ARGILLA_API_URL\)"):
         ArgillaClient(proxy.url, "key", waits=())
+
+
+@pytest.mark.parametrize("body", [b"{}", b"null", b'"ok"', b"[" * 100_000, b'{"items": null}', b'{"items": [1]}'])
+def test_a_gateway_that_answers_in_argillas_place_is_said_at_each_request(
+    shops: Callable[..., Shop], proxy: Proxy, body: bytes
+) -> None:
+    _, requests = undisturbed(first_push, shops, proxy)
+    shop = prepared(shops)
+    proxy.seen.clear()
+    proxy.faults = lambda n, method, _path: body if (n, method) == (0, "GET") else None
+    with pytest.raises(ServerError, match=r"GET .*/api/v1/me was answered 200 with .*; is that the address of"):
+        shop.push(proxy.url)
+    for number in range(1 + len(body) % 3, requests, 3):
+        proxy.seen.clear()
+        proxy.faults = lambda n, *_, number=number: body if n == number else None
+        with suppress(ServerError):  # what was answered so may not matter
+            shop.push(proxy.url)
+    proxy.faults = lambda *_: None
+    first_push(shop)
+    assert len(shop.on_server()) == 3
+    assert shop.counts()[:2] == (0, 0)
+
+
+def test_records_that_a_gateway_swallows_are_not_taken_for_sent(shops: Callable[..., Shop], proxy: Proxy) -> None:
+    shop = prepared(shops)
+    proxy.faults = lambda _n, method, path: b'{"items": []}' if method == "PUT" and path.endswith("bulk") else None
+    with pytest.raises(ServerError, match="was answered with 0 records for 3 that were sent; they do not count"):
+        shop.push(proxy.url)
+    assert shop.counts() == (3, 0, 0, 0)
+
+
+@pytest.mark.parametrize(("key", "said"), [("schlüssel", "'ü' at character 5"), ("a\nb", r"'\n'"), ("a b", "' '")])
+def test_a_key_that_is_none_is_said_at_once(key: str, said: str) -> None:
+    with pytest.raises(ServerError) as caught:
+        ArgillaClient("http://127.0.0.1:9", key)
+    assert said in str(caught.value)
+    assert "copy the key again" in str(caught.value)
 
 
 def test_an_address_may_end_with_a_slash_and_lie_below_a_path(server: Server) -> None:

@@ -162,6 +162,46 @@ def test_a_file_that_is_no_database_is_an_error(tmp_path: Path) -> None:
         Ledger(tmp_path / "task.db")
 
 
+def test_damage_in_a_name_is_one_message(tmp_path: Path) -> None:
+    filled(tmp_path / "task.db")
+    content = (tmp_path / "task.db").read_bytes()
+    (tmp_path / "task.db").write_bytes(content.replace(b"TABLE ranks", b"TABL\xff ranks"))
+    with pytest.raises(LedgerError, match=r"task\.db: cannot be opened: it holds bytes that are no text\. Is it"):
+        Ledger(tmp_path / "task.db")
+
+
+def damage_schema(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA writable_schema = ON")
+        db.execute("UPDATE sqlite_master SET sql = CAST(X'435245415445FF' AS TEXT) WHERE name = 'ranks'")
+        db.commit()
+        db.execute("PRAGMA schema_version = 9999")
+
+
+def test_damage_in_a_name_that_shows_only_while_writing_is_one_message(tmp_path: Path) -> None:
+    filled(tmp_path / "task.db")
+    ledger = Ledger(tmp_path / "task.db")
+    damage_schema(tmp_path / "task.db")
+    with pytest.raises(LedgerError, match=r"task\.db: it holds bytes that are no text\. Is it damaged"), ledger:
+        ledger.set_ranks([Rank("r1", 0.5, 1)])
+
+
+@pytest.mark.parametrize("there", ["snapshots", "students", "gold.parquet", "pred_probs.parquet", "task.db-wal"])
+def test_an_emptied_file_is_not_taken_for_a_new_one(tmp_path: Path, there: str) -> None:
+    (tmp_path / there).write_bytes(b"x")
+    (tmp_path / "task.db").touch()
+    with pytest.raises(LedgerError, match=rf"task\.db: is empty, but {there} beside it say that it held records\. Put"):
+        Ledger(tmp_path / "task.db")
+    assert (tmp_path / "task.db").stat().st_size == 0
+    assert (tmp_path / there).read_bytes() == b"x"
+
+
+def test_a_file_that_a_killed_first_run_left_empty_is_filled(tmp_path: Path) -> None:
+    (tmp_path / "task.db").touch()
+    (tmp_path / "task.db-wal").touch()
+    filled(tmp_path / "task.db")
+
+
 def test_a_directory_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match="cannot be opened"):
         Ledger(tmp_path / "gone" / "task.db")

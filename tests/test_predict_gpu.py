@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from tutelage.training.prediction.engines.engine import Network
 from tutelage.training.prediction.engines.network import network_of
 from tutelage.training.prediction.engines.selection import choose_engine
 from tutelage.training.prediction.engines.torch import TorchEngine
+from tutelage.training.prediction.predict import run
+from tutelage.training.prediction.windows import Window
 from tutelage.training.students.encoder import EncoderStudent, new_encoder
 
 TEXTS = [text for text, _ in sentences(40)]
@@ -64,6 +67,19 @@ def test_one_row_too_large_for_the_gpu_is_an_error(
     monkeypatch.setattr(torch_engines, "cuda", Small)
     with pytest.raises(StudentError, match=r"--engine cuda: .*CUDA out of memory"):
         choose_engine(encoder, "encoder", tmp_path, TEXTS, "cuda", print)
+
+
+def test_memory_that_is_short_after_the_check_is_an_error(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    def full(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.\nand more")
+
+    monkeypatch.setattr(Small, "_scores", full)
+    out = Mock(**{"has.return_value": False})
+    with pytest.raises(StudentError, match=r"torch fp32: .*: CUDA out of memory\.; run this again, or with --engine"):
+        run(EngineClassifier(network, Small(network)), iter([Window(0, ("1",), ("up",))]), out, lambda _state: None)
+    out.add.assert_not_called()
 
 
 @pytest.mark.parametrize(("native", "name"), [(True, "cuda bf16"), (False, "cuda fp16")])

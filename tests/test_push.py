@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sqlite3
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from types import ModuleType
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import yaml
@@ -22,6 +28,8 @@ from tutelage.feedback.remote import Remote
 from tutelage.loaders import consensus
 from tutelage.loaders.consensus import suggest
 from tutelage.loaders.ledger import Answer, Ledger
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def change_task(shop: Shop, **keys: Any) -> None:
@@ -441,6 +449,80 @@ def test_a_dataset_that_was_never_published_is_made_anew(shop: Shop) -> None:
     with pytest.raises(ServerError, match="make it with: tutelage push"):
         shop.pull()
     assert shop.counts() == (3, 0, 0, 0)
+
+
+def test_a_dataset_that_was_cut_off_is_completed_as_the_task_is_now(shop: Shop) -> None:
+    with shop.loop() as loop:
+        argilla = loop._argilla
+        draft = argilla._draft(shop.workspace.task)
+        questions = argilla._described(shop.workspace.task)["questions"]
+        argilla._add_missing(draft, shop.workspace.task, "questions", questions)
+    change_task(shop, labels=["positive", "negative", "neutral", "mixed"], question="Which?")
+    assert shop.counts() == (3, 0, 0, 0)
+    assert shop.dataset.id == draft
+    (label,) = [q for q in shop.owner.call("GET", f"/datasets/{draft}/questions")["items"] if q["name"] == "label"]
+    assert (label["title"], len(label["settings"]["options"])) == ("Which?", 4)
+
+
+def test_a_draft_of_somebody_else_is_left_alone(shop: Shop) -> None:
+    with shop.loop() as loop:
+        draft = loop._argilla._draft(shop.workspace.task)
+    field = {"name": "picture", "title": "Picture", "settings": {"type": "image"}}
+    shop.owner.call("POST", f"/datasets/{draft}/fields", json=field)
+    with pytest.raises(SettingsError, match=r"unpublished dataset .* was not made by tutelage: it has 'picture'"):
+        shop.push()
+    assert [one["name"] for one in shop.owner.call("GET", f"/datasets/{draft}/fields")["items"]] == ["picture"]
+
+
+_PUSH = """
+import sys
+from pathlib import Path
+from tutelage.core.workspace import Workspace
+from tutelage.feedback.client import ArgillaClient
+from tutelage.loaders.ledger import Ledger
+from tutelage.project.loop import Loop
+import argilla
+root, url, key = sys.argv[1:]
+with ArgillaClient(url, key) as client, Ledger(Path(root) / "task.db") as ledger:
+    print("ready", flush=True)
+    sys.stdin.readline()
+    print(Loop(Workspace(Path(root)), ledger, client).push().dataset)
+"""
+
+
+@pytest.mark.parametrize("same_directory", [True, False])
+def test_first_pushes_at_once_make_one_dataset_with_all_records(
+    shops: Callable[..., Shop], *, same_directory: bool
+) -> None:
+    shop = shops(argilla={"workspace": f"space-{uuid4().hex[:8]}"})
+    shop.add(*["positive"] * 30)
+    roots = [shop.workspace.root] * 3 if same_directory else [copied(shop, f"other-{n}") for n in range(3)]
+    command = [sys.executable, "-c", _PUSH]
+    pushes = [
+        subprocess.Popen(
+            [*command, str(root), shop.server.url, shop.server.api_key],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        for root in roots
+    ]
+    assert [push.stdout and push.stdout.readline() for push in pushes] == ["ready\n"] * 3
+    for push in pushes:
+        assert push.stdin
+        push.stdin.write("\n")
+        push.stdin.flush()
+    ends = [push.communicate(timeout=120) for push in pushes]
+    assert [error for _, error in ends] == ["", "", ""]
+    assert {said.strip() for said, _ in ends} == {shop.dataset.id}
+    assert len(shop.on_server()) == 30
+
+
+def copied(shop: Shop, name: str) -> Path:
+    """The task directory as on another machine."""
+    return Path(shutil.copytree(shop.workspace.root, shop.workspace.root.with_name(name)))
 
 
 def test_an_annotator_may_not_push_and_is_told_so(shop: Shop) -> None:

@@ -91,6 +91,7 @@ def test_the_hubs_own_client_reads_it(url: str, monkeypatch: pytest.MonkeyPatch)
         (b"{", 400, "not JSON"),
         (b"[" * 15000, 400, "not JSON"),
         (b"[]", 422, "expected"),
+        (b'{"inputs": "a", "inputs": "b"}', 422, "the body has the key 'inputs' twice; send it once"),
         (b'{"inputs": 3}', 422, "must be a text or a list"),
         (b'{"inputs": []}', 422, "must be a text or a list"),
         (b'{"inputs": ["a", 1]}', 422, "must be a text or a list"),

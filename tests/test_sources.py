@@ -73,6 +73,17 @@ def test_a_quote_that_is_never_closed_is_one_bad_row(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv"])
+def test_a_csv_with_two_columns_of_one_name_is_refused_by_name(tmp_path: Path, name: str) -> None:
+    content = "id,text,label,text\n1,a,x,b\n".replace(",", "\t" if name == "a.tsv" else ",")
+    with pytest.raises(SourceError, match=rf"{name}: line 1: columns 2 and 4 are both called 'text'; rename or remove"):
+        rows_of(written(tmp_path / name, content))
+
+
+def test_columns_without_a_name_that_a_spreadsheet_leaves_are_no_matter(tmp_path: Path) -> None:
+    assert texts_of(written(tmp_path / "a.csv", "id,text,,\n1,a,,\n")) == ["a"]
+
+
 def test_an_empty_csv_says_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="first line must name the columns"):
         Source(str(written(tmp_path / "a.csv", ""))).columns()
@@ -157,6 +168,18 @@ def test_a_line_of_jsonl_that_is_nested_too_deeply_is_one_bad_row(tmp_path: Path
     deep = '{"text": ' + "[" * 100_000 + "]" * 100_000 + "}"
     rows = rows_of(written(tmp_path / "a.jsonl", f'{{"text": "a"}}\n{deep}\n{{"text": "c"}}\n'))
     assert [row.problem for row in rows] == ["", "is nested too deeply", ""]
+
+
+def test_a_line_of_jsonl_with_a_key_twice_is_one_bad_row(tmp_path: Path) -> None:
+    lines = ['{"text": "a"}', '{"text": "b", "text": "c"}', '{"text": "d", "more": {"x": 1, "x": 2}}', '{"text": "e"}']
+    rows = rows_of(written(tmp_path / "a.jsonl", "\n".join(lines)))
+    assert [row.problem for row in rows] == ["", "has the key 'text' twice", "has the key 'x' twice", ""]
+    assert [row.cell("text") for row in rows if not row.problem] == ["a", "e"]
+
+
+def test_a_file_of_such_lines_only_says_what_is_wrong_with_the_first(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"a\.jsonl: row 1 has the key 'text' twice; expected one JSON"):
+        rows_of(written(tmp_path / "a.jsonl", '{"text": "b", "text": "c"}\n'))
 
 
 def test_values_of_json_become_text(tmp_path: Path) -> None:
@@ -245,6 +268,23 @@ def test_a_file_that_the_system_does_not_let_us_read_is_an_error(
     monkeypatch.setattr("pyarrow.parquet.ParquetFile", fail)
     with pytest.raises(SourceError, match=rf"{name}: .*Permission denied"):
         Source(str(path)).columns()
+
+
+def test_a_parquet_file_with_two_columns_of_one_name_is_refused_by_name(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"])
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(SourceError, match=r"a\.parquet: columns 1 and 2 are both called 'text'; rename or remove one"):
+        rows_of(tmp_path / "a.parquet")
+
+
+def test_a_frame_with_two_columns_of_one_name_is_refused_by_name() -> None:
+    import pandas as pd
+
+    with pytest.raises(SourceError, match="DataFrame: columns 1 and 3 are both called 'text'; rename or remove one"):
+        list(Source("DataFrame", frame=pd.DataFrame([["a", 1, "b"]], columns=["text", "id", "text"])).rows())
 
 
 def test_what_is_no_parquet_file_is_an_error(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -75,11 +76,64 @@ def test_the_smallest_task_needs_a_name_and_two_labels() -> None:
         ("name: news\nlabels:\n - a\n  - b: [\n", "invalid YAML"),
         ("just words\n", "task.yaml:1: expected 'key: value' lines"),
         ("", "task.yaml:1: expected 'key: value' lines"),
-        ("name: a\x07b\n", "task.yaml: invalid YAML"),
+        ("name: a\nb: a\x07b\n", "task.yaml:2: invalid YAML: special characters are not allowed. Remove the"),
+        (GOOD + "teachers: [{name: t, license: x, limits: {rpm: .inf}}]\n", "rpm: must be a finite number, not `.inf`"),
+        (GOOD + "queue: '" + "9" * 80 + "x'\n", "queue: must be an integer, not `" + "9" * 60 + "...`"),
+        (GOOD + "base: &b\n  share: 1\nholdout:\n  <<: *b\n  share: x\n", "task.yaml:7: holdout.share: must be"),
     ],
 )
 def test_an_error_names_the_line_the_key_and_the_fix(text: str, message: str) -> None:
     assert message in problem_of(text)
+
+
+BOMB = "name: n\nlabels:\n  - &a0 [x, y]\n" + "".join(
+    f"  - &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (BOMB, "task.yaml:8: invalid YAML: more than 100000 values, with those that aliases repeat; leave some out."),
+        (GOOD + "a: &a [*a]\n", "task.yaml:3: invalid YAML: *a stands inside what it repeats; write it out."),
+        (GOOD + "queue: " + "[" * 3000 + "]" * 3000, "task.yaml:3: invalid YAML: nested more than 50 levels deep"),
+        (GOOD + "queue: [" + "x," * 100_000 + "]\n", "task.yaml:3: invalid YAML: more than 100000 values"),
+        (GOOD + "question: 2026-02-30\n", "task.yaml:3: invalid YAML: `2026-02-30` is no timestamp; correct it, or"),
+        (GOOD + "\nqueue: !!int foo\n", "task.yaml:4: invalid YAML: `foo` is no int; correct it, or quote it."),
+        (GOOD + "queue: 0b_\n", "task.yaml:3: invalid YAML: `0b_` is no int"),
+        (GOOD + "queue: " + "9" * 5000 + "\n", "task.yaml:3: invalid YAML: `" + "9" * 60 + "` is no int"),
+        (GOOD + "queue: !!int ''\n", "task.yaml:3: invalid YAML: `` is no int"),
+        (GOOD + "queue: !!bool maybe\n", "task.yaml:3: invalid YAML: `maybe` is no bool"),
+        (GOOD + "queue: !!float x\n", "task.yaml:3: invalid YAML: `x` is no float"),
+        (GOOD + "queue: !!timestamp x\n", "task.yaml:3: invalid YAML: `x` is no timestamp"),
+        (GOOD + "2026-02-30: x\n", "task.yaml:3: invalid YAML: `2026-02-30` is no timestamp"),
+        ('name: n\nlabels: [a, "\\U00110000"]\n', "task.yaml:2: invalid YAML: cannot be read: chr() arg not in range"),
+        ('name: n\nlabels: [a, "\\ud800"]\n', "task.yaml:2: invalid YAML: an escape that stands for no character"),
+        ('name: n\nlabels: [a, "\\0"]\n', "task.yaml:2: invalid YAML: an escape that stands for no character"),
+        (f"%YAML 1.{'1' * 5000}\n---\n{GOOD}", "task.yaml:1: invalid YAML: cannot be read"),
+        (GOOD + "queue: 5\nqueue: 6\n", "task.yaml:4: invalid YAML: key 'queue' is there twice, first on line 3; keep"),
+        (GOOD + 'argilla:\n  dataset: a\n  "dataset": b\n', "task.yaml:5: invalid YAML: key 'dataset' is there twice"),
+    ],
+)
+def test_yaml_beyond_the_limits_is_one_message_with_its_line(text: str, message: str) -> None:
+    started = time.process_time()
+    said = problem_of(text)
+    assert said.startswith(message)
+    assert "\n" not in said
+    assert time.process_time() - started < 10
+
+
+def test_an_alias_may_repeat_what_stands_before_it() -> None:
+    teachers = "[{name: a, license: x, limits: &l {rpm: 5}}, {name: b, license: x, limits: {<<: *l, tpm: 9}}]"
+    one, two = parse_task(f"{GOOD}teachers: {teachers}\n").teachers
+    assert (one.limits.rpm, two.limits.rpm, two.limits.tpm) == (5, 5, 9)
+
+
+def test_a_task_file_of_another_kind_is_not_read_to_its_end(tmp_path: Path) -> None:
+    with (tmp_path / "task.yaml").open("wb") as file:
+        file.truncate(1 << 33)
+    with pytest.raises(TaskError, match=r"task\.yaml: has more than 1000000 bytes; shorten it"):
+        load_task(tmp_path)
 
 
 def test_every_mistake_is_said_at_once_each_on_a_line() -> None:

@@ -17,7 +17,7 @@ CPU_WATTS_PER_CORE = 10.0
 """Per busy server core, memory and cooling included; data sheets give 4 to 12 W per core."""
 
 GPU_WATTS = 300.0
-"""Per GPU; between a T4 (70 W) and an H100 (700 W)."""
+"""Assumed of every GPU, whatever its load; between a T4 (70 W) and an H100 (700 W)."""
 
 GRID_KG_CO2_PER_KWH = 0.445
 """World average carbon intensity of electricity in 2024 (IEA, Electricity 2025)."""

@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from tutelage.core.arrays import Floats
+from tutelage.core.errors import StudentError
 from tutelage.core.records import Progress, ProgressCallback, unreported
 from tutelage.core.rejects import Reject, Rejects
 from tutelage.core.workspace import Workspace
@@ -125,11 +127,22 @@ def predict_windows(classifier: Classifier, rows: Windows, out: Output, progress
     for window, prepared in _ahead(
         rows, lambda window: None if out.has(window) else classifier.prepare(list(window.texts))
     ):
-        out.add(window, None if prepared is None else classifier.compute(prepared))
+        out.add(window, None if prepared is None else computed(classifier, prepared))
         done += len(window.ids)
         kept += len(window.ids) if prepared is None else 0
         progress(Progress("predicting", done, unit="rows"))
     return kept
+
+
+def computed(classifier: Classifier, prepared: Any) -> Floats:
+    """What the engine says; what its library raises, such as a GPU's memory that others took meanwhile, in one line."""
+    try:
+        return classifier.compute(prepared)
+    except RuntimeError as error:  # torch's OutOfMemoryError is one
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise StudentError(
+            f"{classifier.name}: failed after it was checked: {reason[0]}; run this again, or with --engine torch"
+        ) from None
 
 
 def _ahead(rows: Windows, prepare: Callable[[Window], Any]) -> Iterator[tuple[Window, Any]]:

@@ -11,7 +11,6 @@ and dynamic batches.
 
 from __future__ import annotations
 
-import json
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from typing import Any
 
 from tutelage.core.arrays import Floats
 from tutelage.core.errors import StudentError
+from tutelage.core.formats.strict_json import RepeatedKeyError, read_json
 from tutelage.core.workspace import Workspace
 from tutelage.training.prediction.batching import BatchQueue, QueueFullError, ready_student
 from tutelage.training.prediction.engines.engine import Classifier
@@ -184,7 +184,9 @@ def parse_request(body: bytes, limits: RequestLimits) -> ParsedRequest:
         When it is not JSON (400), or not a valid request (422).
     """
     try:
-        data = json.loads(body)
+        data = read_json(body)
+    except RepeatedKeyError as error:
+        raise RequestError(422, f"the body {error}; send it once") from None
     except (ValueError, RecursionError) as error:
         raise RequestError(400, f"the body is not JSON: {error}") from None
     if not isinstance(data, dict) or "inputs" not in data:

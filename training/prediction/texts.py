@@ -9,6 +9,7 @@ from tutelage.core.arrays import decide
 from tutelage.core.errors import SourceError
 from tutelage.core.workspace import Workspace
 from tutelage.training.prediction.engines.selection import Say, choose_engine
+from tutelage.training.prediction.predict import computed
 from tutelage.training.registry import find_student
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def predict_texts(
     names = entry.manifest.labels
     entry.manifest.check_labels(workspace.task.label_names)
     _, classifier = choose_engine(entry.load(), entry.manifest.kind, entry.path, rows, engine, say)
-    probs = classifier.compute(classifier.prepare(rows))
+    probs = computed(classifier, classifier.prepare(rows))
     columns = {f"prob_{name}": probs[:, place] for place, name in enumerate(names)}
     index = texts.index if isinstance(texts, pd.Series) else None
     return pd.DataFrame({"label": [names[i] for i in decide(probs)], **columns}, index=index)

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from yaml.reader import ReaderError
 
 from tutelage.core.errors import TaskError
+from tutelage.core.formats.strict_yaml import SIZE_MAX, RefusedYamlError, read_yaml
 from tutelage.core.records import Vote, Voter
 from tutelage.core.teachers import NonEmpty, Strict, Teacher
 
@@ -185,7 +187,11 @@ def load_task(directory: Path) -> Task:
     """
     path = directory / FILE_NAME
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            content = file.read(SIZE_MAX + 1)
+        if len(content) > SIZE_MAX:
+            raise TaskError(f"{path}: has more than {SIZE_MAX} bytes; shorten it, or is it another file?")
+        return parse_task(content.decode("utf-8"), str(path))
     except FileNotFoundError:
         raise TaskError(
             f"{path}: no such file. Change to a task directory, name one with --task DIR, "
@@ -193,20 +199,20 @@ def load_task(directory: Path) -> Task:
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise TaskError(f"{path}: cannot be read: {error}. Save it as a UTF-8 text file.") from None
-    return parse_task(text, str(path))
 
 
 def parse_task(text: str, where: str = FILE_NAME) -> Task:
     """The task that a YAML text describes; ``where`` names the text in errors."""
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
+        data, root = read_yaml(text)
     except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise TaskError(f"{where}:{line}: invalid YAML: {error.problem}. Check indentation and quotes there.") from None
-    except yaml.YAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        advice = "" if isinstance(error, RefusedYamlError) else " Check indentation and quotes there."
+        raise TaskError(f"{where}:{mark.line + 1 if mark else 1}: invalid YAML: {error.problem}.{advice}") from None
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
         raise TaskError(
-            f"{where}: invalid YAML: {' '.join(str(error).split())}. Remove the invisible character there."
+            f"{where}:{line}: invalid YAML: {error.reason}. Remove the invisible character there."
         ) from None
     if not isinstance(data, dict):
         raise TaskError(f"{where}:1: expected 'key: value' lines such as 'name: my-task'")
@@ -275,11 +281,12 @@ def _fix(problem: Any, message: str, path: list[Any], node: yaml.Node | None) ->
     if kind in _FIXES:
         return _FIXES[kind].format(**context)
     if kind in _EXPECTED:
-        actual = f", not `{node.value}`" if isinstance(node, yaml.ScalarNode) and node.value else ""
+        actual = f", not `{_shown(node)}`" if isinstance(node, yaml.ScalarNode) and node.value else ""
         return f"must be {_EXPECTED[kind].format(**context)}{actual}"
     return message  # of one of our validators, which names its own fix
 
 
+_SHOWN = 60
 _YAML_TYPES = {"bool": "boolean", "int": "integer", "float": "float", "null": "null", "timestamp": "date"}
 
 
@@ -291,7 +298,11 @@ def _quoting(path: list[Any], node: yaml.Node | None) -> str:
         return "is empty; write a value"
     what = "label " if path[0] in {"labels", "examples"} and path[-1] in {"name", "label"} else ""
     kind = _YAML_TYPES.get(node.tag.rpartition(":")[2], "value of another type")
-    return f'{what}`{node.value}` is a YAML {kind}; write "{node.value}"'
+    return f'{what}`{_shown(node)}` is a YAML {kind}; write "{_shown(node)}"'
+
+
+def _shown(node: yaml.ScalarNode) -> str:
+    return node.value if len(node.value) <= _SHOWN else f"{node.value[:_SHOWN]}..."
 
 
 def _keys_at(path: list[Any]) -> set[str]:
@@ -318,7 +329,8 @@ def _locate(node: yaml.Node | None, path: list[Any]) -> tuple[int, yaml.Node | N
             matches = [(key, value) for key, value in node.value if key.value == str(part)]
             if not matches:
                 return line, None
-            line, node = matches[0][0].start_mark.line + 1, matches[0][1]
+            key, node = matches[-1]  # those before it were merged, and it replaces them
+            line = key.start_mark.line + 1
         elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
             node = node.value[part]
             line = node.start_mark.line + 1
