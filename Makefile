@@ -2,6 +2,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
+# Installs $(WHAT) into .venv with uv: the machine's, or one brought into .venv; with pip where that cannot be had or
+# fails, and where pip's settings name an index, which uv does not read.
+INSTALL = ! $(BIN)/python -m pip config list | grep -qE '[.](index-url|no-index)=' && \
+  { uv=$$(command -v uv) || { $(PIP) uv && uv=$(BIN)/uv; }; } && \
+  "$$uv" pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '$(WHAT)' || \
+  $(PIP) --editable '$(WHAT)'
+
 .PHONY: demo install test test-long lint bench chromium clean
 
 demo: .venv/core  ## the whole loop on the shipped sample, with a real Argilla
@@ -24,19 +31,26 @@ bench: .venv/bench  ## what the README and benchmarks/LOG.md quote
 	for bench in benchmarks/[a-z]*.py; do $(BIN)/python $$bench || exit 1; done
 
 .venv/bin/python:
-	$(PYTHON) -m venv .venv
+	uv venv --quiet --seed --python $(PYTHON) .venv 2>/dev/null || $(PYTHON) -m venv .venv
 
-# The core learns with scikit-learn and is small; .venv/all adds torch and what checks the code.
+# The core learns with scikit-learn and is small; .venv/all adds torch and what checks the code. Torch comes with pip,
+# whose settings may name a build without CUDA.
+WHAT = .
+.venv/all: WHAT = .[train,dev]
+.venv/bench: WHAT = .[bench]
+
 .venv/core: pyproject.toml constraints.txt | .venv/bin/python
-	$(PIP) --editable .
+	$(INSTALL)
 	@touch $@
 
 .venv/all: pyproject.toml constraints.txt | .venv/bin/python
-	$(PIP) --editable '.[train,dev]'
+	$(PIP) torch
+	$(INSTALL)
 	@touch .venv/core $@
 
 .venv/bench: pyproject.toml constraints.txt | .venv/bin/python
-	$(PIP) --editable '.[bench]'
+	$(PIP) torch
+	$(INSTALL)
 	@touch .venv/core .venv/all $@
 
 # The browser tests need a Chromium; where we may, we install it.

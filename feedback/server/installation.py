@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +21,9 @@ EMBEDDED = Path(__file__).parent.parent / "embedded"
 REQUIREMENTS = EMBEDDED / "requirements.txt"
 COMPLETE = "complete"  # written last into an environment
 LOG_LINES = 15
+VERSIONS = ((3, 11), (3, 12), (3, 13), (3, 14))  # of Python, that the requirements have wheels for
+
+Version = tuple[int, int]
 
 
 def data_home() -> Path:
@@ -34,7 +39,8 @@ def server_python(on_progress: Callable[[str], None]) -> Path:
     ServerError
         When the environment cannot be created.
     """
-    directory = data_home() / f"argilla-env-{_fingerprint()}"
+    version = _server_version()
+    directory = data_home() / f"argilla-env-{_fingerprint(version)}"
     python = directory / "bin" / "python"
     if _is_complete(directory):
         return python
@@ -42,7 +48,7 @@ def server_python(on_progress: Callable[[str], None]) -> Path:
     waiting = f"Waiting for another process that is creating {directory}."
     with locked(directory.with_name(directory.name + ".lock"), on_wait=lambda _holder: on_progress(waiting)):
         if not _is_complete(directory):
-            _create(directory, python, on_progress)
+            _create(directory, version, on_progress)
     return python
 
 
@@ -54,10 +60,21 @@ def last_lines(log: Path, start: int = 0) -> str:
     return "\n".join(f"    {line}" for line in lines[-LOG_LINES:])
 
 
-def _fingerprint() -> str:
+def _server_version() -> Version:
+    """The Python that the server runs with: this one, else another on this machine, else one that uv brings."""
+    running = sys.version_info[:2]
+    if running in VERSIONS:
+        return running
+    return next((version for version in VERSIONS[::-1] if shutil.which(f"python{_words(version)}")), VERSIONS[-1])
+
+
+def _fingerprint(version: Version) -> str:
     """Changes with the requirements and with the Python version."""
-    version = f"python {sys.version_info.major}.{sys.version_info.minor}\n".encode()
-    return hashlib.sha256(version + REQUIREMENTS.read_bytes()).hexdigest()[:12]
+    return hashlib.sha256(f"python {_words(version)}\n".encode() + REQUIREMENTS.read_bytes()).hexdigest()[:12]
+
+
+def _words(version: Version) -> str:
+    return f"{version[0]}.{version[1]}"
 
 
 def _is_complete(directory: Path) -> bool:
@@ -65,15 +82,66 @@ def _is_complete(directory: Path) -> bool:
     return (directory / COMPLETE).exists() and (directory / "bin" / "python").exists()
 
 
-def _create(directory: Path, python: Path, on_progress: Callable[[str], None]) -> None:
-    shutil.rmtree(directory, ignore_errors=True)  # what an interrupted creation left
-    on_progress(f"Installing the Argilla server into {directory} (once, about a minute).")
+def _create(directory: Path, version: Version, on_progress: Callable[[str], None]) -> None:
     log = directory.with_name(directory.name + ".log")
     log.unlink(missing_ok=True)
-    _run([sys.executable, "-m", "venv", str(directory)], log)
-    install = ["-m", "pip", "install", "--no-deps", "--no-input", "--disable-pip-version-check", "-r"]
-    _run([str(python), *install, str(REQUIREMENTS)], log)
+    uv = _uv()
+    on_progress(f"Installing the Argilla server into {directory} (once, {'with uv' if uv else 'about a minute'}).")
+    if not uv:
+        _create_with_pip(directory, version, log)
+    else:
+        try:
+            _create_with_uv(uv, directory, version, log)
+        except ServerError:
+            on_progress(f"uv could not install it ({log} says why); trying with pip.")
+            _create_with_pip(directory, version, log)
     (directory / COMPLETE).touch()
+
+
+def _uv() -> list[str] | None:
+    """The command of uv, on the path or beside this Python; None where there is none or pip knows better."""
+    if found := shutil.which("uv"):
+        command = [found]
+    elif importlib.util.find_spec("uv"):
+        command = [sys.executable, "-m", "uv"]
+    else:
+        return None
+    return None if _pip_has_an_index() else command
+
+
+def _pip_has_an_index() -> bool:
+    """Whether pip's settings name an index, or forbid any: uv does not read them."""
+    settings = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
+    )
+    return bool(re.search(r"\.(index-url|no-index)=", settings.stdout))
+
+
+def _create_with_uv(uv: list[str], directory: Path, version: Version, log: Path) -> None:
+    shutil.rmtree(directory, ignore_errors=True)  # what an interrupted creation left
+    python = sys.executable if version == sys.version_info[:2] else _words(version)
+    uv = [*uv, "--directory", str(directory.parent)]  # not the caller's, whose project may have settings for uv
+    _run([*uv, "venv", "--python", python, str(directory)], log)
+    install = ["pip", "install", "--no-deps", "--python", str(directory / "bin" / "python"), "-r"]
+    _run([*uv, *install, str(REQUIREMENTS)], log)
+
+
+def _create_with_pip(directory: Path, version: Version, log: Path) -> None:
+    shutil.rmtree(directory, ignore_errors=True)
+    python = sys.executable if version == sys.version_info[:2] else _other_python(version)
+    _run([python, "-m", "venv", str(directory)], log)
+    install = ["-m", "pip", "install", "--no-deps", "--no-input", "--disable-pip-version-check", "-r"]
+    _run([str(directory / "bin" / "python"), *install, str(REQUIREMENTS)], log)
+
+
+def _other_python(version: Version) -> str:
+    """A Python of that version on this machine."""
+    if found := shutil.which(f"python{_words(version)}"):
+        return found
+    raise ServerError(
+        f"The Argilla server does not run with Python {_words(sys.version_info[:2])}: "
+        f"install Python {_words(version)}, or uv, which brings it, and run the command again."
+    )
 
 
 def _run(command: list[str], log: Path) -> None:
