@@ -13,13 +13,14 @@ from training_data import WORDS, sentences, tiny_roberta
 from tutelage.core import compute
 from tutelage.core.arrays import Floats
 from tutelage.core.errors import StudentError
+from tutelage.core.records import unreported
 from tutelage.training.prediction.engines import torch as torch_engines
 from tutelage.training.prediction.engines.classifier import EngineClassifier
 from tutelage.training.prediction.engines.engine import Network
 from tutelage.training.prediction.engines.network import network_of
 from tutelage.training.prediction.engines.selection import choose_engine
 from tutelage.training.prediction.engines.torch import TorchEngine
-from tutelage.training.prediction.predict import run
+from tutelage.training.prediction.predict import predict_windows
 from tutelage.training.prediction.windows import Window
 from tutelage.training.students.encoder import EncoderStudent, new_encoder
 
@@ -78,7 +79,8 @@ def test_memory_that_is_short_after_the_check_is_an_error(network: Network, monk
     monkeypatch.setattr(Small, "_scores", full)
     out = Mock(**{"has.return_value": False})
     with pytest.raises(StudentError, match=r"torch fp32: .*: CUDA out of memory\.; run this again, or with --engine"):
-        run(EngineClassifier(network, Small(network)), iter([Window(0, ("1",), ("up",))]), out, lambda _state: None)
+        windows = iter([Window(0, ("1",), ("up",))])
+        predict_windows(EngineClassifier(network, Small(network)), windows, out, unreported)
     out.add.assert_not_called()
 
 
