@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,9 +30,25 @@ class ArgillaClient:
     """A signed-in connection to an Argilla server."""
 
     def __init__(
-        self, url: str, api_key: str, *, annotator: str = "", timeout: float = 60, waits: Sequence[float] = WAITS
+        self,
+        url: str,
+        api_key: str,
+        *,
+        annotator: str = "",
+        timeout: float = 60,
+        waits: Sequence[float] = WAITS,
+        say: Callable[[str], None] = lambda _words: None,
     ) -> None:
-        """Sign in. ``annotator`` names a user who is let into the workspace of each dataset that is pushed to.
+        """Sign in.
+
+        Parameters
+        ----------
+        annotator
+            A user who is let into the workspace of each dataset that is pushed to.
+        timeout, waits
+            Seconds for an answer, and between attempts.
+        say
+            Called when the server has to be waited for.
 
         Raises
         ------
@@ -45,7 +61,7 @@ class ArgillaClient:
             timeout=timeout,
             trust_env=not _is_local(url),  # no proxy stands between us and this machine
         )
-        self.remote = Remote(self._http, waits=waits)
+        self.remote = Remote(self._http, waits=waits, say=say)
         try:
             me = self.remote.request("GET", "me")
             self.user = {key: me[key] for key in ("id", "username", "role")}
