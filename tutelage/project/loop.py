@@ -98,7 +98,8 @@ class Loop:
 
     def _reject(self, result: PushResult) -> None:
         rejects = (Reject(source="push", id=record_id, reason=why) for record_id, why in result.rejected.items())
-        Rejects(self.workspace.rejects).add(rejects)
+        if result.rejected:
+            Rejects(self.workspace.rejects).add(rejects)
 
     @property
     def _argilla(self) -> ArgillaClient:
