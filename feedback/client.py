@@ -11,6 +11,7 @@ from typing import Any, Self
 import httpx
 
 from tutelage.core.errors import ServerError, SettingsError
+from tutelage.core.settings import unprintable
 from tutelage.core.task import Task
 from tutelage.feedback.payload import (
     LABEL,
@@ -264,7 +265,8 @@ class ArgillaClient:
 def _checked(url: str) -> str:
     try:
         address = httpx.URL(url)
-    except httpx.InvalidURL:
+        address.host.encode("idna")  # as the look-up of the name does, which raises the same
+    except (httpx.InvalidURL, UnicodeError):
         address = httpx.URL()
     if address.scheme not in {"http", "https"} or not address.host:
         raise ServerError(f"ARGILLA_API_URL is {url!r}; it must be an address like http://localhost:6900")
@@ -273,12 +275,11 @@ def _checked(url: str) -> str:
 
 def _checked_key(api_key: str) -> str:
     """A key that can stand in a header."""
-    for place, char in enumerate(api_key, 1):
-        if not "!" <= char <= "~":
-            raise ServerError(
-                f"ARGILLA_API_KEY has {char!r} at character {place}, which no key has; copy the key again from Argilla "
-                "(My settings) into the environment or .env"
-            )
+    if place := unprintable(api_key):
+        raise ServerError(
+            f"ARGILLA_API_KEY has {api_key[place - 1]!r} at character {place}, which no key has; copy the key again "
+            "from Argilla (My settings) into the environment or .env"
+        )
     return api_key
 
 

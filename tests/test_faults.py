@@ -214,7 +214,7 @@ def test_nobody_listening_is_said() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["localhost:6900", "nonsense", "", "ftp://host", "http://", "http://[::1", "http://h:x"]
+    "url", ["localhost:6900", "nonsense", "", "ftp://host", "http://", "http://[::1", "http://h:x", "http://a..b"]
 )
 def test_an_address_that_is_none_is_said_at_once(url: str) -> None:
     with pytest.raises(ServerError, match="ARGILLA_API_URL is"):
