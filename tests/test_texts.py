@@ -202,6 +202,14 @@ def test_rejects_of_others_are_never_rewritten(tmp_path: Path) -> None:
     assert path.read_bytes() == before + b'{"of another process": 2}\n' + added
 
 
+@pytest.mark.parametrize("content", [b"", b"PAR1 and no more"])
+def test_damaged_gold_says_what_to_do_and_stays(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "gold.parquet").write_bytes(content)
+    with pytest.raises(SourceError, match=r"gold\.parquet: cannot be read: [^\n]*\. Put a copy of it back"):
+        add_gold(tmp_path / "gold.parquet", {"a": "1"})
+    assert (tmp_path / "gold.parquet").read_bytes() == content
+
+
 def test_rejects_are_not_written_through_a_symbolic_link(tmp_path: Path) -> None:
     (tmp_path / "other").write_bytes(b"mine\nand a line that is not ended")
     path = tmp_path / "rejects.jsonl"
