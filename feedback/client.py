@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +11,7 @@ from typing import Any, Self
 import httpx
 
 from tutelage.core.errors import ServerError, SettingsError
+from tutelage.core.settings import unprintable
 from tutelage.core.task import Task
 from tutelage.feedback.payload import (
     LABEL,
@@ -31,9 +32,25 @@ class ArgillaClient:
     """A signed-in connection to an Argilla server."""
 
     def __init__(
-        self, url: str, api_key: str, *, annotator: str = "", timeout: float = 60, waits: Sequence[float] = WAITS
+        self,
+        url: str,
+        api_key: str,
+        *,
+        annotator: str = "",
+        timeout: float = 60,
+        waits: Sequence[float] = WAITS,
+        say: Callable[[str], None] = lambda _words: None,
     ) -> None:
-        """Sign in. ``annotator`` names a user who is let into the workspace of each dataset that is pushed to.
+        """Sign in.
+
+        Parameters
+        ----------
+        annotator
+            A user who is let into the workspace of each dataset that is pushed to.
+        timeout, waits
+            Seconds for an answer, and between attempts.
+        say
+            Called when the server has to be waited for.
 
         Raises
         ------
@@ -46,7 +63,7 @@ class ArgillaClient:
             timeout=timeout,
             trust_env=not _is_local(url),  # no proxy stands between us and this machine
         )
-        self.remote = Remote(self._http, waits=waits)
+        self.remote = Remote(self._http, waits=waits, say=say)
         try:
             me = self.remote.request("GET", "me")
             self.user = {key: me[key] for key in ("id", "username", "role")}
@@ -257,7 +274,8 @@ class ArgillaClient:
 def _checked(url: str) -> str:
     try:
         address = httpx.URL(url)
-    except httpx.InvalidURL:
+        address.host.encode("idna")  # as the look-up of the name does, which raises the same
+    except (httpx.InvalidURL, UnicodeError):
         address = httpx.URL()
     if address.scheme not in {"http", "https"} or not address.host:
         raise ServerError(f"ARGILLA_API_URL is {url!r}; it must be an address like http://localhost:6900")
@@ -266,12 +284,11 @@ def _checked(url: str) -> str:
 
 def _checked_key(api_key: str) -> str:
     """A key that can stand in a header."""
-    for place, char in enumerate(api_key, 1):
-        if not "!" <= char <= "~":
-            raise ServerError(
-                f"ARGILLA_API_KEY has {char!r} at character {place}, which no key has; copy the key again from Argilla "
-                "(My settings) into the environment or .env"
-            )
+    if place := unprintable(api_key):
+        raise ServerError(
+            f"ARGILLA_API_KEY has {api_key[place - 1]!r} at character {place}, which no key has; copy the key again "
+            "from Argilla (My settings) into the environment or .env"
+        )
     return api_key
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -12,8 +13,12 @@ from tutelage.core.errors import ServerError
 
 BULK_LIMIT = 500
 PAGE = 1000
-WAITS = (0.5, 1.0, 2.0, 4.0, 8.0)
-"""Seconds between attempts, while the server does not answer or answers with 429 or 5xx."""
+WAITS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
+"""Seconds between attempts, while the server does not answer or answers with 429 or 5xx: longer than a restart."""
+SAY_FROM = 2.0
+"""A wait as long as this is said."""
+LATE = 5.0
+"""An answer that takes longer is said too: a server that starts takes connections before it answers."""
 
 T = TypeVar("T")
 
@@ -29,8 +34,10 @@ class RefusedError(ServerError):
 class Remote:
     """JSON requests to one Argilla server, through an authenticated HTTP client."""
 
-    def __init__(self, http: httpx.Client, *, waits: Sequence[float] = WAITS) -> None:
-        self._http, self._waits = http, waits
+    def __init__(
+        self, http: httpx.Client, *, waits: Sequence[float] = WAITS, say: Callable[[str], None] = lambda _words: None
+    ) -> None:
+        self._http, self._waits, self._say = http, waits, say
 
     @property
     def url(self) -> str:
@@ -45,13 +52,13 @@ class Remote:
         ServerError
             When the last attempt failed too.
         """
-        for wait in self._waits:
+        for number, wait in enumerate(self._waits):
             try:
                 return call()
             except Exception as error:
                 if not is_passing(error):
                     raise
-                time.sleep(wait)
+                self._wait(number, wait, error)
         try:
             return call()
         except Exception as error:
@@ -61,6 +68,13 @@ class Remote:
                 f"Argilla at {self.url} does not answer ({_describe(error)}). Everything sent so far is kept; "
                 "when the server is up, run the same command again."
             ) from None
+
+    def _wait(self, number: int, wait: float, error: Exception) -> None:
+        """Wait, and say so once where it takes long enough to wonder."""
+        if wait >= SAY_FROM > max(self._waits[:number], default=0):
+            left = sum(self._waits[number:])
+            self._say(f"Argilla at {self.url} does not answer ({_describe(error)}); waiting up to {left:.0f} s for it.")
+        time.sleep(wait)
 
     def request(self, method: str, path: str, **options: Any) -> Any:
         """The JSON body of the answer to a request, None where it is empty.
@@ -87,7 +101,13 @@ class Remote:
             )
 
     def _once(self, method: str, path: str, options: dict[str, Any]) -> httpx.Response:
-        response = self._http.request(method, f"/api/v1/{path}", **options)
+        late = threading.Timer(LATE, self._say, [f"Argilla at {self.url} is slow to answer; still waiting for it."])
+        late.daemon = True
+        late.start()
+        try:
+            response = self._http.request(method, f"/api/v1/{path}", **options)
+        finally:
+            late.cancel()
         if response.is_server_error or response.status_code == httpx.codes.TOO_MANY_REQUESTS:
             response.raise_for_status()
         return response

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from tutelage.core.errors import SourceError
 from tutelage.core.files import replacing
 
 
@@ -16,10 +17,17 @@ def add_gold(path: Path, gold: Mapping[str, str]) -> None:
 
 def read_gold(path: Path) -> dict[str, str]:
     """Gold labels by record id. For evaluation only: nothing may be pushed, ranked or trained with them."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pq.read_table(path)
-    return dict(zip(table["id"].to_pylist(), table["gold"].to_pylist(), strict=True))
+    try:
+        table = pq.read_table(path)
+        return dict(zip(table["id"].to_pylist(), table["gold"].to_pylist(), strict=True))
+    except (pa.ArrowException, OSError, LookupError, ValueError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise SourceError(
+            f"{path}: cannot be read: {reason}. Put a copy of it back, or remove it and load the gold labels again."
+        ) from None
 
 
 def _write(path: Path, gold: Mapping[str, str]) -> None:

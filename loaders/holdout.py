@@ -98,8 +98,9 @@ def read_lock(root: Path) -> dict[str, Any]:
     """``holdout.lock.json``: when it was locked, and a hash of text and gold label by row id; or empty."""
     path = root / LOCK
     try:
-        lock: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.exists() else {}
-    except ValueError as error:
+        lock = json.loads(path.read_text("utf-8")) if path.exists() else {}
+        lock = {**lock, "rows": dict(lock["rows"])} if lock != {} else {}
+    except (ValueError, LookupError, TypeError) as error:
         raise StudentError(
             f"{path}: is damaged ({error}); restore it, or remove it to lock the holdout again"
         ) from None

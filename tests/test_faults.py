@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -174,15 +175,25 @@ def test_the_retries_wait_longer_each_time_and_then_say_what_to_do(
 ) -> None:
     slept: list[float] = []
     monkeypatch.setattr("tutelage.feedback.remote.time.sleep", slept.append)
-    proxy.faults = since(0, 503)
+    proxy.faults, said = since(0, 503), list[str]()
     with pytest.raises(ServerError) as caught:
-        ArgillaClient(proxy.url, "key")
-    assert slept == [0.5, 1.0, 2.0, 4.0, 8.0]
-    assert len(proxy.seen) == 6
+        ArgillaClient(proxy.url, "key", say=said.append)
+    assert slept == [0.5, 1.0, 2.0, 4.0, 8.0, 15.0]
+    assert said == [f"Argilla at {proxy.url} does not answer (it answered 503); waiting up to 29 s for it."]
+    assert len(proxy.seen) == 7
     assert str(caught.value) == (
         f"Argilla at {proxy.url} does not answer (it answered 503). Everything sent so far is kept; "
         "when the server is up, run the same command again."
     )
+
+
+def test_an_answer_that_is_long_in_coming_is_said(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tutelage.feedback.remote.LATE", 0.05)
+    proxy.faults = lambda *_: time.sleep(0.5)  # type: ignore[func-returns-value]
+    said = list[str]()
+    with pytest.raises(ServerError, match="refused the API key"):
+        ArgillaClient(proxy.url, "wrong", say=said.append)
+    assert said == [f"Argilla at {proxy.url} is slow to answer; still waiting for it."]
 
 
 def test_a_refusal_is_not_tried_again(proxy: Proxy) -> None:
@@ -203,7 +214,7 @@ def test_nobody_listening_is_said() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["localhost:6900", "nonsense", "", "ftp://host", "http://", "http://[::1", "http://h:x"]
+    "url", ["localhost:6900", "nonsense", "", "ftp://host", "http://", "http://[::1", "http://h:x", "http://a..b"]
 )
 def test_an_address_that_is_none_is_said_at_once(url: str) -> None:
     with pytest.raises(ServerError, match="ARGILLA_API_URL is"):

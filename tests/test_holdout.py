@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from training_data import fill, make_workspace, records, sentences
 
-from tutelage.core.errors import TaskError
+from tutelage.core.errors import StudentError, TaskError
 from tutelage.core.records import Record
 from tutelage.core.workspace import Workspace
-from tutelage.loaders.holdout import LOCK, held_out
+from tutelage.loaders.holdout import LOCK, held_out, lock_holdout
 from tutelage.loaders.ledger import Ledger
 from tutelage.project.loop import Loop
 from tutelage.training.evaluation.gold_set import load_holdout
@@ -87,3 +87,11 @@ def test_a_record_with_the_text_of_a_held_out_one_is_not_used_either(tmp_path: P
 
 def test_without_a_holdout_nothing_is_held_out(tmp_path: Path) -> None:
     assert held(task(tmp_path)) == set()
+
+
+@pytest.mark.parametrize("content", ["", "null", "[]", '{"rows": null}', '{"locked_at": 1}'])
+def test_a_damaged_lock_is_not_taken_for_none(tmp_path: Path, content: str) -> None:
+    (tmp_path / "holdout.lock.json").write_text(content)
+    with pytest.raises(StudentError, match=r"holdout\.lock\.json: is damaged .* restore it, or remove it"):
+        lock_holdout(tmp_path, [("a", "text", "gold")])
+    assert (tmp_path / "holdout.lock.json").read_text() == content

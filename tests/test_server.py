@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -21,6 +21,7 @@ import pytest
 
 from tutelage.core.errors import ServerError
 from tutelage.core.locks import is_locked
+from tutelage.feedback.client import ArgillaClient
 from tutelage.feedback.server import installation, lifecycle
 from tutelage.feedback.server.lifecycle import Server
 
@@ -222,6 +223,65 @@ def test_a_second_server_on_the_same_data_refuses(home: Path) -> None:
     assert result.returncode == 1
     assert f"Another server is already running on {home}" in result.stderr
     assert lifecycle.find_server(home) == running
+
+
+def waiting(home: Path, messages: list[str]) -> tuple[threading.Thread, list[Server | None]]:
+    """A step that looks for its server now."""
+    found: list[Server | None] = []
+    thread = threading.Thread(target=lambda: found.append(lifecycle.await_server(home, messages.append)))
+    thread.start()
+    return thread, found
+
+
+@pytest.mark.parametrize("moment", ["starting", "stopped", "between"])
+def test_a_step_waits_for_a_server_that_restarts_and_says_so(home: Path, moment: str) -> None:
+    first, messages = lifecycle.up(home, port=0), list[str]()
+    port = int(first.url.rpartition(":")[2])
+    lifecycle.down(home)
+    start = threading.Thread(target=lifecycle.up, args=[home, port])
+    if moment == "starting":
+        start.start()
+        until(lambda: is_locked(home / "up.lock"))
+    thread, found = waiting(home, messages)
+    until(lambda: bool(messages))
+    if moment != "starting":
+        time.sleep(1 if moment == "between" else 0)
+        start.start()
+    start.join()
+    thread.join()
+    assert found == [first]
+    assert messages == [f"The Argilla of {home} is not up; waiting up to 30 s while it restarts."]
+
+
+def test_a_client_waits_while_its_address_refuses_and_says_so(home: Path) -> None:
+    first, messages = lifecycle.up(home, port=0), list[str]()
+    lifecycle.down(home)
+    start = threading.Timer(3, lifecycle.up, args=[home, int(first.url.rpartition(":")[2])])
+    start.start()
+    with ArgillaClient(first.url, first.api_key, say=messages.append) as argilla:
+        assert argilla.user["username"] == "owner"
+    start.join()
+    assert "does not answer" in messages[0]
+    assert "waiting up to 29 s for it." in messages[0]
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_a_step_does_not_wait_where_no_server_starts(home: Path) -> None:
+    messages: list[str] = []
+    assert lifecycle.await_server(home, messages.append) is None
+    home.mkdir()
+    (home / "server.lock").touch()
+    os.utime(home / "server.lock", (0, time.time() - 60))
+    assert lifecycle.await_server(home, messages.append) is None
+    (home / "server.lock").write_text('{"pid": 1, "url": "http://127.0.0.1:9"}')  # it was killed
+    assert lifecycle.await_server(home, messages.append) is None
+    assert messages == []
 
 
 def test_a_server_outlives_the_program_that_started_it(home: Path) -> None:

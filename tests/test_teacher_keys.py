@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tutelage.core.errors import TeacherError
+from tutelage.core.errors import TaskError, TeacherError
+from tutelage.core.settings import load_settings
 from tutelage.core.task import parse_task
 from tutelage.core.teachers import Teacher
 from tutelage.loaders.migrations import STEPS
@@ -43,6 +44,21 @@ def test_a_key_file_holds_the_key_and_nothing_else(tmp_path: Path) -> None:
     with pytest.raises(TeacherError, match="must contain the key and nothing else") as caught:
         key_of(teacher(api_key_file="two"), tmp_path)
     assert "sk-" not in str(caught.value)
+
+
+def test_a_key_that_no_header_takes_is_said_without_the_key(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("sk-schlüssel", "utf-8")
+    with pytest.raises(TeacherError, match="its API key has 'ü' at character 8, which no key has; copy") as caught:
+        key_of(teacher(api_key_file="key"), tmp_path)
+    assert "sk-" not in str(caught.value)
+
+
+def test_an_env_file_that_is_no_text_is_said(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"HF_TOKEN=\xff\n")
+    with pytest.raises(TaskError, match=r"\.env: cannot be read: 'utf-8' codec .* Save it as a UTF-8 text file"):
+        key_of(teacher(api_key_env="NOT_SET"), tmp_path)
+    with pytest.raises(TaskError, match=r"\.env: cannot be read"):
+        load_settings(tmp_path)
 
 
 def test_a_ledger_from_before_teachers_were_asked_keeps_its_votes(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tutelage.core.errors import SourceError
+from tutelage.core.errors import SourceError, TaskError
+from tutelage.core.locks import locked
 from tutelage.core.records import Progress, Record, Voter
 from tutelage.core.rejects import Reject, Rejects
 from tutelage.core.task import Task
@@ -199,6 +200,37 @@ def test_rejects_of_others_are_never_rewritten(tmp_path: Path) -> None:
     rejects.add([kept, mine])
     added = b'{"source": "b", "row": 2, "id": null, "reason": "mine", "values": {}}\n'
     assert path.read_bytes() == before + b'{"of another process": 2}\n' + added
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 and no more"])
+def test_damaged_gold_says_what_to_do_and_stays(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "gold.parquet").write_bytes(content)
+    with pytest.raises(SourceError, match=r"gold\.parquet: cannot be read: [^\n]*\. Put a copy of it back"):
+        add_gold(tmp_path / "gold.parquet", {"a": "1"})
+    assert (tmp_path / "gold.parquet").read_bytes() == content
+
+
+def test_rejects_are_not_written_through_a_symbolic_link(tmp_path: Path) -> None:
+    (tmp_path / "other").write_bytes(b"mine\nand a line that is not ended")
+    path = tmp_path / "rejects.jsonl"
+    path.symlink_to(tmp_path / "other")
+    with pytest.raises(TaskError, match=r"rejects\.jsonl: is a symbolic link, .* not written to\. Remove the link"):
+        Rejects(path)
+    path.unlink()
+    rejects = Rejects(path)
+    path.symlink_to(tmp_path / "new")
+    with pytest.raises(TaskError, match="is a symbolic link"):
+        rejects.add([Reject(source="a.csv", row=1, reason="has no text")])
+    assert (tmp_path / "other").read_bytes() == b"mine\nand a line that is not ended"
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_lock_is_not_taken_through_a_symbolic_link(tmp_path: Path) -> None:
+    (tmp_path / "other").write_text("mine")
+    (tmp_path / "a.lock").symlink_to(tmp_path / "other")
+    with pytest.raises(TaskError, match=r"a\.lock: is a symbolic link"), locked(tmp_path / "a.lock", on_wait=print):
+        pass
+    assert (tmp_path / "other").read_text() == "mine"
 
 
 def test_what_0_1_0_wrote_is_known_and_not_written_again(tmp_path: Path) -> None:

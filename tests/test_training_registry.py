@@ -105,6 +105,15 @@ def test_a_kill_while_the_champion_changes_leaves_the_old_one(
     assert [entry["champion"] for entry in champion_history(tmp_path)] == list("abcba")
 
 
+@pytest.mark.parametrize("content", [b"", b"null", b"[1]", b"[{}]", b"\xff", b"{"])
+def test_a_damaged_history_says_what_to_do(tmp_path: Path, content: bytes) -> None:
+    student(tmp_path, "one")
+    (tmp_path / "history.json").write_bytes(content)
+    with pytest.raises(StudentError, match=r"history\.json: is damaged; put a copy of it back, or remove it"):
+        promote_student(tmp_path, "one", why="promote")
+    assert (tmp_path / "history.json").read_bytes() == content
+
+
 def test_a_failure_leaves_no_student(tmp_path: Path) -> None:
     def fill(folder: Path) -> Mapping[str, Any]:
         (folder / "half").write_text("x")

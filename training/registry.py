@@ -133,9 +133,22 @@ def rollback_champion(students: Path) -> Entry:
 def champion_history(students: Path) -> list[dict[str, Any]]:
     """All changes of the champion, the oldest first: champion, before, why, back, at."""
     path = students / HISTORY
-    moves: list[dict[str, Any]] = json.loads(path.read_text("utf-8")) if path.exists() else []
+    moves = _read_moves(path) if path.exists() else []
     if moves and moves[-1]["before"] == champion_id(students):
         moves.pop()  # written just before a kill, so that the pointer never moved
+    return moves
+
+
+def _read_moves(path: Path) -> list[dict[str, Any]]:
+    try:
+        moves = [dict(move) for move in json.loads(path.read_text("utf-8"))]
+        complete = all({"champion", "before", "back"} <= move.keys() for move in moves)
+    except (ValueError, TypeError):
+        complete = False
+    if not complete:
+        raise StudentError(
+            f"{path}: is damaged; put a copy of it back, or remove it: the champion stays, and rollback begins anew"
+        )
     return moves
 
 

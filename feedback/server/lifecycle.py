@@ -37,6 +37,10 @@ PORT = 6900
 START_SECONDS = 180.0
 STOP_SECONDS = 15.0
 PROBE_SECONDS = 2.0
+RESTART_SECONDS = 30.0
+"""How long a step waits for a server that starts."""
+STOPPED_SECONDS = 5.0
+"""Between the stop and the start of a restart nothing is locked; a server stopped so recently may come again."""
 
 
 class _Detached(subprocess.Popen[bytes]):
@@ -104,6 +108,29 @@ def find_server(data_dir: Path | None = None) -> Server | None:
     holder = _holder(directory)
     server = _server(directory, holder["url"]) if holder else None
     return server if server and _answers(server) else None
+
+
+def await_server(data_dir: Path | None = None, on_progress: Callable[[str], None] = _ignore) -> Server | None:
+    """The running embedded Argilla, waited for while it starts or was stopped a moment ago; None if there is none."""
+    directory, give_up = _directory(data_dir), time.monotonic() + RESTART_SECONDS
+    server = find_server(directory)
+    if server is None and _may_come(directory):
+        on_progress(f"The Argilla of {directory} is not up; waiting up to {RESTART_SECONDS:.0f} s while it restarts.")
+    while server is None and _may_come(directory) and time.monotonic() < give_up:
+        time.sleep(0.2)
+        server = find_server(directory)
+    return server
+
+
+def _may_come(directory: Path) -> bool:
+    """Whether a server starts, or stops, or was stopped a moment ago."""
+    if is_locked(directory / "up.lock") or is_locked(directory / "server.lock"):
+        return True
+    try:
+        stopped = (directory / "server.lock").stat()
+    except FileNotFoundError:
+        return False
+    return stopped.st_size == 0 and 0 <= time.time() - stopped.st_mtime < STOPPED_SECONDS
 
 
 def free_port(wanted: int = PORT) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tutelage.core.errors import TeacherError
+from tutelage.core.settings import check_env_file, unprintable
 from tutelage.core.teachers import HUGGING_FACE, Teacher
 
 _OPENAI_HOST = "api.openai.com"
@@ -21,6 +22,16 @@ def key_of(teacher: Teacher, directory: Path) -> str:
     TeacherError
         When the variable or file that the task names holds no key, or the endpoint needs one.
     """
+    key = _key_of(teacher, directory)
+    if place := unprintable(key):
+        raise TeacherError(
+            f"teacher {teacher.name!r}: its API key has {key[place - 1]!r} at character {place}, which no key has;"
+            " copy the key again"
+        )
+    return key
+
+
+def _key_of(teacher: Teacher, directory: Path) -> str:
     if teacher.api_key_file:
         return _from_file(directory / Path(teacher.api_key_file).expanduser(), teacher)
     if teacher.api_key_env:
@@ -63,4 +74,5 @@ def _from_hugging_face(teacher: Teacher, directory: Path) -> str:
 def _lookup(name: str, directory: Path) -> str:
     from dotenv import dotenv_values
 
+    check_env_file(directory)
     return (os.environ.get(name) or dotenv_values(directory / ".env").get(name) or "").strip()

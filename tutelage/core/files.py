@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import secrets
 import shutil
 import tempfile
@@ -9,6 +11,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tutelage.core.errors import TaskError
 
 _WRITING = ".writing-"
 _LEFT_AFTER_S = 86_400
@@ -52,6 +56,24 @@ def new_folder(path: Path, last: str) -> Iterator[Path]:
         temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def open_itself(path: Path, flags: int, mode: int = 0o666) -> int:
+    """A descriptor of the file, not of one that a symbolic link in its place names: that may be anybody's.
+
+    Raises
+    ------
+    TaskError
+        When the path is a symbolic link.
+    """
+    try:
+        return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise TaskError(
+            f"{path}: is a symbolic link, and what it names is not written to. Remove the link and run it again."
+        ) from None
 
 
 def write_text(path: Path, text: str) -> None:

@@ -8,9 +8,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+from tutelage.core.files import open_itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,25 +37,25 @@ class Rejects:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._known: set[int] = set()  # hashes: the lines themselves would fill the memory
-        if path.exists():
-            self._read()
+        with suppress(FileNotFoundError), os.fdopen(open_itself(path, os.O_RDONLY), "rb") as file:
+            self._read(file)
 
-    def _read(self) -> None:
+    def _read(self, file: IO[bytes]) -> None:
         whole = 0
-        with self._path.open("rb") as file:
-            for line in file:
-                if line.endswith(b"\n"):
-                    self._known.add(hash(_line(_read(line))))
-                    whole += len(line)
-        if whole < self._path.stat().st_size:  # a run was killed while it wrote its last line
-            os.truncate(self._path, whole)
+        for line in file:
+            if line.endswith(b"\n"):
+                self._known.add(hash(_line(_read(line))))
+                whole += len(line)
+        if whole < file.tell():  # a run was killed while it wrote its last line
+            with os.fdopen(open_itself(self._path, os.O_WRONLY), "ab") as cut:
+                cut.truncate(whole)
 
     def add(self, rejects: Iterable[Reject]) -> None:
         """Append these."""
         lines = [_line(asdict(reject)) for reject in rejects]
         new = [line for line in lines if hash(line) not in self._known]
         if new:
-            with self._path.open("ab") as file:
+            with os.fdopen(open_itself(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as file:
                 file.writelines(new)
         self._known.update(map(hash, new))
 

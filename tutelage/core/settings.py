@@ -7,6 +7,8 @@ from pathlib import Path
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from tutelage.core.errors import TaskError
+
 
 class Settings(BaseSettings):
     """Without ``ARGILLA_API_URL`` every command speaks to the embedded Argilla."""
@@ -19,4 +21,27 @@ class Settings(BaseSettings):
 
 def load_settings(directory: Path) -> Settings:
     """The environment's settings; those in ``directory/.env`` where the environment has none."""
+    check_env_file(directory)
     return Settings(_env_file=directory / ".env")  # type: ignore[call-arg]  # its types do not list it
+
+
+def check_env_file(directory: Path) -> None:
+    """Refuse a ``.env`` that is no text.
+
+    Raises
+    ------
+    TaskError
+        With what to do about it.
+    """
+    path = directory / ".env"
+    try:
+        path.read_text("utf-8")
+    except FileNotFoundError:
+        return
+    except (OSError, UnicodeDecodeError) as error:
+        raise TaskError(f"{path}: cannot be read: {error}. Save it as a UTF-8 text file.") from None
+
+
+def unprintable(key: str) -> int:
+    """The place, from 1, of the first character that cannot stand in an API key; 0 where all can."""
+    return next((place for place, char in enumerate(key, 1) if not "!" <= char <= "~"), 0)

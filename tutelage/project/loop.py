@@ -23,26 +23,28 @@ from tutelage.loaders.ledger import Ledger
 from tutelage.project.results import Pulled, Pushed, Ranked
 
 
-def sign_in(settings: Settings, data_dir: Path | None = None) -> ArgillaClient:
-    """Connect to the Argilla that the environment names, else to the embedded one.
+def sign_in(
+    settings: Settings, data_dir: Path | None = None, *, say: Callable[[str], None] = lambda _words: None
+) -> ArgillaClient:
+    """Connect to the Argilla that the environment names, else to the embedded one; ``say`` tells of waiting for it.
 
     Raises
     ------
     ServerError
         When there is none, it does not answer, or it refuses the key.
     """
-    from tutelage.feedback.server.lifecycle import find_server
+    from tutelage.feedback.server.lifecycle import await_server
 
     if settings.argilla_api_url:
         if settings.argilla_api_key is None:
             raise ServerError("ARGILLA_API_URL is set but ARGILLA_API_KEY is not; set both, in the environment or .env")
-        return ArgillaClient(settings.argilla_api_url, settings.argilla_api_key.get_secret_value())
-    server = find_server(data_dir)
+        return ArgillaClient(settings.argilla_api_url, settings.argilla_api_key.get_secret_value(), say=say)
+    server = await_server(data_dir, say)
     if server is None:
         raise ServerError(
             "no Argilla is running; start one with: tutelage up (or set ARGILLA_API_URL, ARGILLA_API_KEY)"
         )
-    return ArgillaClient(server.url, server.api_key, annotator=server.annotator)
+    return ArgillaClient(server.url, server.api_key, annotator=server.annotator, say=say)
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,8 @@ class Loop:
 
     def _reject(self, result: PushResult) -> None:
         rejects = (Reject(source="push", id=record_id, reason=why) for record_id, why in result.rejected.items())
-        Rejects(self.workspace.rejects).add(rejects)
+        if result.rejected:
+            Rejects(self.workspace.rejects).add(rejects)
 
     @property
     def _argilla(self) -> ArgillaClient:

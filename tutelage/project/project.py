@@ -223,7 +223,7 @@ class Project:
 
         _ = self.task  # a wrong task file is said before anything is opened
         with ExitStack() as stack:
-            argilla = stack.enter_context(sign_in(self.settings)) if with_argilla else None
+            argilla = stack.enter_context(sign_in(self.settings, say=self._say)) if with_argilla else None
             ledger = stack.enter_context(Ledger(self.workspace.db))
             yield Loop(self.workspace, ledger, argilla, self._progress)
 
