@@ -297,7 +297,7 @@ def test_a_server_outlives_the_program_that_started_it(home: Path) -> None:
 def no_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A data home without the server's environment."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
-    return installation.data_home() / f"argilla-env-{installation._fingerprint()}"
+    return installation.data_home() / f"argilla-env-{installation._fingerprint(installation._server_version())}"
 
 
 def test_an_installation_that_fails_shows_why(
@@ -340,6 +340,60 @@ def test_an_interrupted_installation_is_made_anew(monkeypatch: pytest.MonkeyPatc
     assert not (no_environment / "half").exists()
     installation.server_python(lambda _: None)
     assert len(commands) == 2
+
+
+def test_uv_installs_where_it_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, no_environment: Path) -> None:
+    commands = fake_installation(monkeypatch, no_environment)
+    uv = tmp_path / "uv"
+    uv.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(installation, "_pip_has_an_index", lambda: False)
+    installation.server_python(lambda _: None)
+    assert [command[0] for command in commands] == [str(uv), str(uv)]
+    assert "--no-deps" in commands[1]
+
+
+def test_pip_installs_where_uv_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, no_environment: Path) -> None:
+    commands = fake_installation(monkeypatch, no_environment)
+    monkeypatch.setattr(installation, "_uv", lambda: [str(tmp_path / "uv")])
+    succeed = installation._run
+
+    def run(command: list[str], log: Path) -> None:
+        if command[0].endswith("uv"):
+            raise ServerError("no connection")
+        succeed(command, log)
+
+    monkeypatch.setattr(installation, "_run", run)
+    messages: list[str] = []
+    installation.server_python(messages.append)
+    assert "trying with pip" in messages[1]
+    assert [command[1:3] for command in commands] == [["-m", "venv"], ["-m", "pip"]]
+
+
+def test_uv_is_left_alone_where_pip_is_told_of_an_index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "uv").touch(mode=0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.delenv("PIP_INDEX_URL", raising=False)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    assert installation._uv() == [str(tmp_path / "uv")]
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:1/simple")
+    assert installation._uv() is None
+
+
+def test_a_python_that_the_server_does_not_run_with_takes_another(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, no_environment: Path
+) -> None:
+    monkeypatch.setattr(installation, "_uv", lambda: None)
+    monkeypatch.setattr(installation, "VERSIONS", ((3, 8), (3, 9)))
+    other = installation.data_home() / f"argilla-env-{installation._fingerprint((3, 8))}"
+    commands = fake_installation(monkeypatch, other)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ServerError, match=r"does not run with Python 3\.\d+: install Python 3\.9, or uv"):
+        installation.server_python(lambda _: None)
+    (tmp_path / "python3.8").touch(mode=0o755)
+    assert installation.server_python(lambda _: None) == other / "bin" / "python"
+    assert commands[0] == [str(tmp_path / "python3.8"), "-m", "venv", str(other)]
+    assert not no_environment.exists()
 
 
 def test_two_installations_at_once_wait_for_each_other(monkeypatch: pytest.MonkeyPatch, no_environment: Path) -> None:

@@ -36,11 +36,12 @@ def demo_command(console: Console, *, folder: Path) -> None:
     """Show the whole loop on the shipped sample; a person goes on at the printed link."""
     from tutelage.commands.argilla import sign_in_words
     from tutelage.feedback.server.lifecycle import down, find_server, free_port, up
-    from tutelage.project.demo import make_workspace, run_demo
+    from tutelage.project.demo import import_libraries, make_workspace, run_demo
 
     console.say("This is a sample: sentences about companies that do not exist, with made-up votes and reasons.")
     found = find_server()
-    server = found or up(port=free_port(), on_progress=console.say)
+    with import_libraries():
+        server = found or up(port=free_port(), on_progress=console.say)
     stays = bool(found) or sys.stdout.isatty()
     try:
         demo = run_demo(make_workspace(folder), server, console.say)

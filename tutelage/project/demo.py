@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from tutelage.core.files import write_text
@@ -29,6 +32,7 @@ Say = Callable[[str], None]
 
 SAMPLE = files("tutelage.sample")
 REVIEWED_SHARE, WRONG_ANSWERS = 0.1, 0.1
+LIBRARIES = ("argilla", "sklearn.linear_model", "sklearn.model_selection", "cleanlab.multiannotator")
 VOTES = tuple(f"vote_{i}:reason_{i}" for i in range(1, 5))
 
 
@@ -52,6 +56,17 @@ class DemoResult:
     before: Measured
     after: Measured
     link: str
+
+
+@contextmanager
+def import_libraries() -> Iterator[None]:
+    """Import what takes seconds beside something that waits: the server's installation and start."""
+    thread = Thread(target=lambda: [import_module(name) for name in LIBRARIES])
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
 
 
 def make_workspace(directory: Path) -> Workspace:
