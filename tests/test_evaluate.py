@@ -285,7 +285,7 @@ def test_the_report_is_there_when_the_curve_fails(workspace: Workspace, monkeypa
     def fail(*_: Any, **__: Any) -> None:
         raise StudentError("no curve")
 
-    monkeypatch.setattr("tutelage.training.evaluation.learning_curve.learning_curve", fail)
+    monkeypatch.setattr("tutelage.project.measure.learning_curve", fail)
     done = CliRunner().invoke(evaluate_command, ["--task", str(workspace.root), "--curve"])
     assert "no curve" in str(done.exception)
     assert {path.suffix for path in workspace.reports.iterdir()} == {".json", ".png"}
