@@ -3,9 +3,11 @@ from __future__ import annotations
 import json
 import shutil
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -272,3 +274,19 @@ def test_the_command_prints_one_json_object(
     assert trained["is_new"]
     assert trained["rows"] > 100
     assert done.stderr == ""
+
+
+def test_auto_reads_snapshot_and_holdout_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace, calls = small_task(tmp_path), Counter[str]()
+
+    def count(module: str, name: str) -> None:
+        function = getattr(import_module(module), name)
+        monkeypatch.setattr(f"{module}.{name}", lambda *given, **more: calls.update([name]) or function(*given, **more))
+
+    count("tutelage.training.train", "load_snapshot")
+    count("tutelage.training.train", "held_out")
+    count("tutelage.training.students.training_set", "near_duplicates")
+    monkeypatch.setattr("tutelage.training.students.fit.find_spec", lambda _name: None)
+    trained = train(workspace, "auto")
+    assert trained.why.startswith("linear, because torch is not installed")
+    assert calls == {"load_snapshot": 1, "held_out": 1, "near_duplicates": 1}

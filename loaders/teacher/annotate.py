@@ -23,11 +23,26 @@ _REFUSALS = {"content_filter", "refusal"}
 _RECORDS_AHEAD = 2  # per concurrent call
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class AnnotateResult:
-    """Counts of a run. ``unanswered`` votes are asked for again by the next run; costs in US dollars.
+    """Counts of a run.
 
-    ``troubles`` counts failed attempts by kind, ``rungs`` answers by the rung of the parser that read them.
+    Parameters
+    ----------
+    votes, abstentions, records
+        Answers, those that name no label, and records that are finished.
+    unanswered, rejected
+        Votes that the next run asks for again, and texts that a model refuses.
+    early_stops, saved
+        Records whose majority could no longer change, and the votes that this saved.
+    tokens_in, tokens_out
+        As the endpoints count them.
+    cost, lost_cost
+        US dollars for the answers, and at most for calls without one.
+    budget_reached
+        Whether the run ended because of its budget.
+    troubles, rungs
+        Failed attempts by kind, and answers by the rung of the parser that read them.
     """
 
     votes: int = 0
@@ -42,8 +57,8 @@ class AnnotateResult:
     cost: float = 0.0
     lost_cost: float = 0.0
     budget_reached: bool = False
-    troubles: dict[str, int] = field(default_factory=dict)
-    rungs: dict[str, int] = field(default_factory=dict)
+    troubles: Mapping[str, int] = field(default_factory=dict)
+    rungs: Mapping[str, int] = field(default_factory=dict)
 
 
 OnReject = Callable[[str, Panel, str], None]
@@ -74,7 +89,8 @@ class AnnotationRun:
     ) -> None:
         self._ledger, self._task, self._panels, self._models = ledger, task, panels, models
         self._reject, self._progress = reject, progress
-        self.result = AnnotateResult()
+        self._counts, self._rungs = Counter[str](), Counter[str]()
+        self._cost, self._budget_reached = 0.0, False
 
     async def run(self) -> AnnotateResult:
         """Ask until nothing is missing or the budget is reached.
@@ -89,9 +105,19 @@ class AnnotationRun:
         except BaseExceptionGroup as group:
             expected = group.subgroup(TutelageError)
             raise (_first(expected) if expected else group) from None
-        finally:
-            self._sum_up()
         return self.result
+
+    @property
+    def result(self) -> AnnotateResult:
+        """What the run did so far."""
+        return AnnotateResult(
+            **self._counts,
+            cost=self._cost,
+            lost_cost=max((model.budget.lost for model in self._models.values()), default=0.0),
+            budget_reached=self._budget_reached,
+            troubles=dict(sum((model.errors for model in self._models.values()), Counter[str]())),
+            rungs=dict(self._rungs),
+        )
 
     async def _all_records(self) -> None:
         room = asyncio.Semaphore(
@@ -103,7 +129,7 @@ class AnnotationRun:
                 after = page[-1].seq
                 for record in self._open_records(page):
                     await room.acquire()
-                    if self.result.budget_reached:
+                    if self._budget_reached:
                         return
                     group.create_task(self._record(record)).add_done_callback(lambda _: room.release())
 
@@ -124,17 +150,17 @@ class AnnotationRun:
             votes += [self._task.vote(a.voter, a.label_text, a.reason) for a in answers]
             overflows |= {(a.voter.teacher, a.voter.prompt) for a in answers if a.finish == OVERFLOW}
         self._store_stops([(record.id, *stop) for stop in step.stopped])
-        self.result.records += 1
+        self._counts["records"] += 1
 
     def _store_stops(self, stops: list[tuple[str, Panel, int]]) -> None:
         if stops:
             new, saved = self._ledger.add_early_stops(stops)
-            self.result.early_stops += new
-            self.result.saved += saved
+            self._counts["early_stops"] += new
+            self._counts["saved"] += saved
 
     async def _vote(self, record: OpenRecord, panel: Panel, number: int) -> StoredAnswer | None:
         """Ask for one vote and store the answer; None where there is none."""
-        if self.result.budget_reached:
+        if self._budget_reached:
             return None
         labels = self._task.label_names if panel.template.wants_json else ()
         prompt = panel.template.render(record.text)
@@ -142,9 +168,9 @@ class AnnotationRun:
         try:
             result = await self._models[panel.teacher].ask(request)
         except BudgetReached:
-            self.result.budget_reached = True
+            self._budget_reached = True
         except Unanswered:
-            self.result.unanswered += 1
+            self._counts["unanswered"] += 1
         except Refused as refused:
             return self._refused(record, panel, number, refused)
         else:
@@ -152,7 +178,7 @@ class AnnotationRun:
         return None
 
     def _refused(self, record: OpenRecord, panel: Panel, number: int, refused: Refused) -> StoredAnswer:
-        self.result.rejected += 1
+        self._counts["rejected"] += 1
         self._reject(record.id, panel, str(refused))
         reply = Reply(text=str(refused), finish=refused.kind)
         result = CallResult(reply=reply, cost=0.0, latency=0.0, attempts=1)
@@ -190,18 +216,15 @@ class AnnotationRun:
         return answer
 
     def _count(self, answer: StoredAnswer) -> None:
-        result = self.result
-        result.votes += 1
-        result.abstentions += self._task.read_label(answer.label_text) is None
-        result.rungs[answer.rung] = result.rungs.get(answer.rung, 0) + 1
-        result.tokens_in += answer.tokens_in or 0
-        result.tokens_out += answer.tokens_out or 0
-        result.cost += answer.cost or 0.0
-        self._progress(result)
-
-    def _sum_up(self) -> None:
-        self.result.troubles = dict(sum((model.errors for model in self._models.values()), Counter[str]()))
-        self.result.lost_cost = max((model.budget.lost for model in self._models.values()), default=0.0)
+        self._counts.update(
+            votes=1,
+            abstentions=self._task.read_label(answer.label_text) is None,
+            tokens_in=answer.tokens_in or 0,
+            tokens_out=answer.tokens_out or 0,
+        )
+        self._rungs[answer.rung] += 1
+        self._cost += answer.cost or 0.0
+        self._progress(self.result)
 
 
 def _no_label(rung: str) -> ParsedAnswer:
