@@ -31,7 +31,7 @@ bench: .venv/bench  ## what the README and benchmarks/LOG.md quote
 	for bench in benchmarks/[a-z]*.py; do $(BIN)/python $$bench || exit 1; done
 
 .venv/bin/python:
-	uv venv --quiet --seed --python $(PYTHON) .venv 2>/dev/null || $(PYTHON) -m venv .venv
+	@uv venv --quiet --seed --python $(PYTHON) .venv 2>/dev/null || $(PYTHON) -m venv .venv
 
 # The core learns with scikit-learn and is small; .venv/all adds torch and what checks the code. Torch comes with pip,
 # whose settings may name a build without CUDA.
@@ -40,17 +40,17 @@ WHAT = .
 .venv/bench: WHAT = .[bench]
 
 .venv/core: pyproject.toml constraints.txt | .venv/bin/python
-	$(INSTALL)
+	@echo 'Installing $(WHAT) into .venv'; $(INSTALL)
 	@touch $@
 
 .venv/all: pyproject.toml constraints.txt | .venv/bin/python
 	$(PIP) torch
-	$(INSTALL)
+	@echo 'Installing $(WHAT) into .venv'; $(INSTALL)
 	@touch .venv/core $@
 
 .venv/bench: pyproject.toml constraints.txt | .venv/bin/python
 	$(PIP) torch
-	$(INSTALL)
+	@echo 'Installing $(WHAT) into .venv'; $(INSTALL)
 	@touch .venv/core .venv/all $@
 
 # The browser tests need a Chromium; where we may, we install it.
