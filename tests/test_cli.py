@@ -87,7 +87,7 @@ def test_the_loop_in_json(tutelage: Run, task: Workspace, argilla_env: dict[str,
     tutelage("import", task.root / "rows.csv", "--text", "text", "--vote", "vote", *at)
     pushed = only_object(tutelage("push", *at, env=argilla_env))
     assert (pushed["sent"], pushed["unchanged"], pushed["created"]) == (2, 0, True)
-    assert pushed["link"].endswith("sort=metadata.suspect_rank.asc")
+    assert pushed["link"].endswith("sort=metadata.suspect_rank.asc~metadata.label_quality.asc")
     assert only_object(tutelage("push", *at, env=argilla_env))["sent"] == 0
     ranked = only_object(tutelage("rank", *at, "--out", task.root / "ranks.csv", env=argilla_env))
     assert (ranked["ranked"], ranked["metadata_only"], ranked["link"]) == (2, 2, pushed["link"])
