@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tutelage.core.records import Response
-from tutelage.feedback.client import Dataset
 from tutelage.feedback.curate import is_final
+from tutelage.feedback.dataset import Dataset
 from tutelage.feedback.payload import LABEL, REASON
 from tutelage.loaders.ledger import Ledger
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from tutelage.core.records import Rank, Record, Shown, Suggestion
 from tutelage.core.task import Task
-from tutelage.feedback.client import Dataset
+from tutelage.feedback.dataset import Dataset
 from tutelage.feedback.payload import SUSPECT_RANK, Payload, payload_of, settled_metadata
 from tutelage.feedback.remote import BULK_LIMIT, RefusedError
 from tutelage.loaders.ledger import Ledger

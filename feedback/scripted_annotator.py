@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tutelage.feedback.client import Dataset
+from tutelage.feedback.dataset import Dataset
 from tutelage.feedback.payload import LABEL, SUSPECT_RANK
 from tutelage.feedback.remote import BULK_LIMIT, Remote
 

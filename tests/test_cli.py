@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -12,11 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from shop import Shop
 from training_data import small_task
 
 from tutelage.commands.cli import COMMANDS
 from tutelage.core.workspace import Workspace
+from tutelage.feedback.client import ArgillaClient
 from tutelage.training.registry import find_student, promote_student
 from tutelage.training.students.recipe import parse_student
 from tutelage.training.train import train
@@ -258,3 +262,23 @@ def test_status_tells_students_apart(tmp_path: Path, tutelage: Run) -> None:
     assert f"* {entry.id}, {rows} rows of snapshot {entry.manifest.snapshot}, 20" in said
     found = only_object(tutelage("status", "--json", "--task", str(workspace.root)))
     assert [(row["id"], row["rows"]) for row in found["students"]] == [(entry.id, rows)]
+
+
+def test_a_password_in_the_address_is_sent_and_neither_kept_nor_shown(
+    shop: Shop, argilla_env: dict[str, str], tutelage: Run
+) -> None:
+    address = argilla_env["ARGILLA_API_URL"].replace("http://", "http://bob:s3cr%2Fet@")
+    env = argilla_env | {"ARGILLA_API_URL": address}
+    root = shop.workspace.root
+    runs = [tutelage(step, "--task", root, "--json", env=env) for step in ("push", "rank", "pull")]
+    runs.append(tutelage("push", "--task", root, env=env | {"ARGILLA_API_KEY": "wrong"}, ok=False))
+    away = env | {"ARGILLA_API_URL": "ftp://bob:s3cr%2Fet@127.0.0.1"}
+    runs.append(tutelage("push", "--task", root, env=away, ok=False))
+    assert [run.returncode for run in runs] == [0, 0, 0, 1, 1]
+    assert not [run for run in runs if "s3cr" in run.stdout + run.stderr]
+    assert not [path for path in root.rglob("*") if path.is_file() and b"s3cr" in path.read_bytes()]
+    with ArgillaClient(address, argilla_env["ARGILLA_API_KEY"]) as argilla:
+        request = httpx.Request("GET", argilla.remote.url)
+        assert argilla._http.auth is not None
+        sent = next(argilla._http.auth.auth_flow(request)).headers["Authorization"]
+    assert base64.b64decode(sent.removeprefix("Basic ")) == b"bob:s3cr/et"

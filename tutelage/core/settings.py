@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from urllib.parse import unquote
 
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -45,3 +47,18 @@ def check_env_file(directory: Path) -> None:
 def unprintable(key: str) -> int:
     """The place, from 1, of the first character that cannot stand in an API key; 0 where all can."""
     return next((place for place, char in enumerate(key, 1) if not "!" <= char <= "~"), 0)
+
+
+_USERINFO = re.compile(r"^(\w+://)([^/?#]*)@")
+
+
+def split_userinfo(url: str) -> tuple[str, tuple[str, str] | None]:
+    """An address without the user name and password in it, and these; None where it has none.
+
+    A gateway before the server may ask for them. They are sent to it, and neither kept nor shown.
+    """
+    found = _USERINFO.match(url)
+    if found is None:
+        return url, None
+    user, _, password = found[2].partition(":")
+    return _USERINFO.sub(r"\1", url), (unquote(user), unquote(password))

@@ -12,8 +12,9 @@ from tutelage.core.records import Progress, Rank, Record, unreported
 from tutelage.core.rejects import Reject, Rejects
 from tutelage.core.settings import Settings
 from tutelage.core.workspace import Workspace
-from tutelage.feedback.client import ArgillaClient, Dataset
+from tutelage.feedback.client import ArgillaClient
 from tutelage.feedback.curate import Curated, curate
+from tutelage.feedback.dataset import Dataset
 from tutelage.feedback.pull import Fetched, by_record, fetch
 from tutelage.feedback.push import Push, PushResult, Suggested
 from tutelage.feedback.snapshot import write_snapshot

@@ -455,10 +455,11 @@ class Project:
 
     def _server_url(self) -> str:
         """Where the task's Argilla is; empty where none is known. Nothing is asked of it."""
+        from tutelage.core.settings import split_userinfo
         from tutelage.feedback.server.lifecycle import find_server
 
         if self.settings.argilla_api_url:
-            return self.settings.argilla_api_url.rstrip("/")
+            return split_userinfo(self.settings.argilla_api_url)[0].rstrip("/")
         server = find_server()
         return server.url if server else ""
 
