@@ -15,7 +15,7 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-from tutelage.core.arrays import Floats
+from tutelage.core.arrays import Floats, decide
 from tutelage.core.errors import SourceError
 from tutelage.core.files import replacing, write_text
 from tutelage.core.locks import locked
@@ -53,7 +53,7 @@ class OutputFormat:
         """An Arrow table: id, label, and ``prob_LABEL`` for each label in the task's order, rounded to six decimals."""
         import pyarrow as pa
 
-        labels = [self.label_names[i] for i in probs.argmax(axis=1)]
+        labels = [self.label_names[i] for i in decide(probs)]
         arrays = [pa.array(list(ids), pa.string()), pa.array(labels, pa.string())]
         arrays += [pa.array(column, pa.float64()) for column in np.round(probs, _DIGITS).T]
         return pa.Table.from_arrays(arrays, schema=self.schema)

@@ -10,9 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from tutelage.core.arrays import Ints
+from tutelage.core.arrays import Ints, decide
 from tutelage.core.compute import has_matrix_units
 from tutelage.core.errors import StudentError
 from tutelage.training.prediction.engines.classifier import EngineClassifier, PlainClassifier
@@ -131,14 +129,14 @@ class _Choice:
 
     @cached_property
     def _expected(self) -> Ints:
-        return np.asarray(self._reference.compute(self._reference.prepare(self.sample)).argmax(axis=1))
+        return decide(self._reference.compute(self._reference.prepare(self.sample)))
 
     def _agreement(self, classifier: Classifier) -> float:
         if not self.sample:
             return 1.0
         expected = self._expected
         with _failures():
-            predictions = classifier.compute(classifier.prepare(self.sample)).argmax(axis=1)
+            predictions = decide(classifier.compute(classifier.prepare(self.sample)))
         return float((predictions == expected).mean())
 
 
