@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 
@@ -247,6 +248,30 @@ def test_init_writes_a_task_that_loads(tmp_path: Path, labels: list[str]) -> Non
         assert path.exists()
     assert load_task(tmp_path / "new").label_names == tuple(labels)
     assert {path.name for path in (tmp_path / "new").iterdir()} == {"task.yaml", ".env.example", ".gitignore"}
+
+
+@pytest.mark.parametrize(
+    "words", ["A: b? # c", "Two\n\n- lists\n  - and\n\n    code", "'\"{}[]", "| >", "  indented\nfirst line"]
+)
+def test_init_writes_question_guidelines_and_holdout_as_given(tmp_path: Path, words: str) -> None:
+    init(tmp_path / "new", ["a", "b"], question=words, guidelines=words, holdout=0.25)
+    task = load_task(tmp_path / "new")
+    assert (task.question, task.guidelines.strip(), task.holdout.share) == (words.strip(), words.strip(), 0.25)
+
+
+def test_init_refuses_a_holdout_of_everything(tmp_path: Path) -> None:
+    with pytest.raises(TaskError, match=r"holdout.share: must be less than 1, not `1.0`"):
+        init(tmp_path / "new", ["a", "b"], holdout=1.0)
+    assert not (tmp_path / "new").exists()
+
+
+def test_init_names_a_student_that_the_installation_can_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    init(tmp_path / "whole", ["a", "b"])
+    assert load_task(tmp_path / "whole").student == "FacebookAI/roberta-base"
+    monkeypatch.setitem(sys.modules, "torch", None)  # as where it is not installed
+    init(tmp_path / "core", ["a", "b"])
+    assert load_task(tmp_path / "core").student == "linear"
+    assert "FacebookAI/roberta-base is better and needs: pip install" in (tmp_path / "core/task.yaml").read_text()
 
 
 def test_init_leaves_a_task_that_is_there_alone(tmp_path: Path) -> None:

@@ -17,15 +17,27 @@ if TYPE_CHECKING:
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--label", "one", multiple=True, metavar="NAME", help="A label; give as many as there are.")
 @click.option("--labels", "several", default="", metavar="A,B,C", help="The labels, separated by commas.")
+@click.option("--question", default="", help="What annotators are asked.")
+@click.option("--guidelines", default="", help="How to decide, for annotators and teachers (Markdown).")
+@click.option("--holdout", default=0.0, show_default=True, help="Share of the records that is kept for measuring.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
-def init_command(directory: Path, one: tuple[str, ...], several: str, *, as_json: bool) -> None:
+def init_command(
+    directory: Path,
+    one: tuple[str, ...],
+    several: str,
+    *,
+    question: str,
+    guidelines: str,
+    holdout: float,
+    as_json: bool,
+) -> None:
     """Make a task directory: task.yaml, .env.example, .gitignore."""
     from tutelage.project.new_task import init
 
     labels = [*one, *(name.strip() for name in several.split(",") if name.strip())]
     if len(labels) < 2:
         raise click.UsageError("name at least two labels: --labels a,b,c or --label 'a, b' --label c")
-    written = init(directory, labels)
+    written = init(directory, labels, question=question, guidelines=guidelines, holdout=holdout)
     words = f"{', '.join(map(str, written))} written; next: edit {written[0]}, then tutelage load or import"
     Console(directory, as_json=as_json).result({"written": list(map(str, written))}, words)
 

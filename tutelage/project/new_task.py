@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
+from textwrap import indent
 
 import yaml
 
@@ -12,15 +14,14 @@ from tutelage.core.files import write_text
 from tutelage.core.task import ARGILLA_NAME, DEFAULT_STUDENT, FILE_NAME, parse_task
 
 _TASK = """\
-# A tutelage task. Every key is explained in the README under "The task file".
+# A tutelage task. docs/task.md of tutelage explains every key.
 name: {name}
-question: Which label fits the text?
+question: {question}
 
 labels:
 {labels}
 guidelines: |
-  Say here in a few sentences what the labels are for and how to decide the hard cases.
-  Teachers and annotators read the same words.
+{guidelines}
 
 # Solved cases, shown to annotators and to the teacher.
 examples: []
@@ -40,7 +41,7 @@ queue: 500            # so many records get a suspect rank
 student: {student}
 
 holdout:
-  share: 0.0          # of the records, kept out of review, ranking and training
+  share: {holdout:<12} # of the records, kept out of review, ranking and training
 """
 
 _ENV = """\
@@ -61,24 +62,45 @@ reports/
 """
 
 
-def init(directory: Path, labels: Sequence[str]) -> list[Path]:
+QUESTION = "Which label fits the text?"
+GUIDELINES = """\
+Say here in a few sentences what the labels are for and how to decide the hard cases.
+Teachers and annotators read the same words."""
+"""What stands in a new task until somebody writes the question and the guidelines."""
+
+
+def init(
+    directory: Path, labels: Sequence[str], *, question: str = "", guidelines: str = "", holdout: float = 0.0
+) -> list[Path]:
     """Make a task directory; returns the files that were written.
 
     Raises
     ------
     TaskError
-        When there is a task already, or the labels cannot serve.
+        When there is a task already, or the labels or the share of the holdout cannot serve.
     """
     if (directory / FILE_NAME).exists():
         raise TaskError(f"{directory / FILE_NAME}: is there already; edit it, or name another directory")
     text = _TASK.format(
-        name=_quoted(_name_for(directory)), labels="".join(map(_label_item, labels)), student=DEFAULT_STUDENT
+        name=_quoted(_name_for(directory)),
+        question=_quoted(question.strip() or QUESTION),
+        labels="".join(map(_label_item, labels)),
+        guidelines=indent(guidelines.strip() or GUIDELINES, "  "),
+        student=_student(),
+        holdout=holdout,
     )
     parse_task(text, FILE_NAME)
     files = {FILE_NAME: text, ".env.example": _ENV, ".gitignore": _GITIGNORE}
     for name, content in files.items():
         write_text(directory / name, content)
     return [directory / name for name in files]
+
+
+def _student() -> str:
+    """The default student where the installation can train it, else the one that needs no torch."""
+    if all(map(find_spec, ("torch", "transformers"))):
+        return DEFAULT_STUDENT
+    return f"linear       # trains in seconds; {DEFAULT_STUDENT} is better and needs: pip install 'tutelage[train]'"
 
 
 def _name_for(directory: Path) -> str:

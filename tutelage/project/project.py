@@ -69,17 +69,35 @@ class Project:
         return f"Project({str(self.workspace.root)!r})"
 
     @classmethod
-    def init(cls, directory: str | PathLike[str], labels: Sequence[str], **options: Any) -> Self:
+    def init(
+        cls,
+        directory: str | PathLike[str],
+        labels: Sequence[str],
+        *,
+        question: str = "",
+        guidelines: str = "",
+        holdout: float = 0.0,
+        **options: Any,
+    ) -> Self:
         """Make a task directory with ``task.yaml``, ``.env.example`` and ``.gitignore``.
+
+        Parameters
+        ----------
+        question, guidelines
+            What annotators are asked, and how to decide (Markdown); ``push`` wants both.
+        holdout
+            Share of the records, 0 to below 1, that is kept for measuring.
+        options
+            Those of ``Project``.
 
         Raises
         ------
         TaskError
-            When there is a task already, or the labels cannot serve.
+            When there is a task already, or the labels or the share cannot serve.
         """
         from tutelage.project.new_task import init
 
-        init(Path(directory), labels)
+        init(Path(directory), labels, question=question, guidelines=guidelines, holdout=holdout)
         return cls(directory, **options)
 
     @property
