@@ -1,4 +1,7 @@
-"""Streams rows from files, standard input and the Hub: CSV, JSONL, Parquet, ``-``, ``hf://``."""
+"""Streams rows from files, standard input and the Hub: CSV, JSONL, Parquet, ``-``, ``hf://``.
+
+CSV and JSONL may be compressed: ``.gz``, ``.bz2``, ``.zst``.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,16 @@ from typing import IO, Any, cast
 
 from tutelage.core.errors import SourceError
 from tutelage.core.formats.strict_json import RepeatedKeyError, read_json
-from tutelage.loaders.encodings import check_codec, check_encoding, open_text, undecodable, undecoded, without_mark
+from tutelage.loaders.encodings import (
+    check_codec,
+    check_encoding,
+    format_of,
+    is_compressed,
+    open_text,
+    undecodable,
+    undecoded,
+    without_mark,
+)
 from tutelage.loaders.rows import Row
 
 _CSV_FIELD_LIMIT = 1 << 30
@@ -71,10 +83,11 @@ class Source:
         path = Path(self.name)
         if not path.is_file():
             raise SourceError(f"{path}: no such file; write hf://owner/name for a dataset on the Hub")
-        if path.suffix.lower() == ".parquet":
-            return _Parquet(path)
+        ending = format_of(path)
+        if ending == ".parquet":
+            return _Parquet(_uncompressed(path))
         check_encoding(path, self.encoding)
-        is_jsonl = path.suffix.lower() in {".jsonl", ".ndjson", ".json"}
+        is_jsonl = ending in {".jsonl", ".ndjson", ".json"}
         return _Jsonl(path, self.encoding) if is_jsonl else _Csv(path, self.encoding)
 
 
@@ -83,7 +96,13 @@ def _readable(name: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise SourceError(f"{name}: cannot be read: {_first_line(error)}") from None
+        advice = "; it is damaged or cut off: fetch or compress it again" if _is_archive(name, error) else ""
+        raise SourceError(f"{name}: cannot be read: {_first_line(error)}{advice}") from None
+
+
+def _is_archive(name: str, error: OSError) -> bool:
+    """Whether the bytes of a compressed file, and not the machine, are the reason; those errors have no number."""
+    return error.errno is None and is_compressed(Path(name))
 
 
 def _first_line(error: Exception) -> str:
@@ -133,7 +152,7 @@ class _Csv(_Reader):
             row_lines = []
 
     def _reader(self, lines: Iterable[str], *, strict: bool = False) -> Any:
-        delimiter = "\t" if self._path.suffix.lower() == ".tsv" else ","
+        delimiter = "\t" if format_of(self._path) == ".tsv" else ","
         return csv.reader(lines, delimiter=delimiter, strict=strict)
 
     def _has_stray_quote(self, lines: list[str]) -> bool:
@@ -244,6 +263,12 @@ def _json_row(number: int, line: str, encoding: str) -> Row:
         return Row(number, {}, f"is not JSON: {error}")
     except RecursionError:
         return Row(number, {}, "is nested too deeply")
+
+
+def _uncompressed(path: Path) -> Path:
+    if is_compressed(path):
+        raise SourceError(f"{path}: is a compressed Parquet file, which cannot be read in pieces; decompress it first")
+    return path
 
 
 class _Parquet(_Reader):
