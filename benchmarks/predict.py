@@ -238,7 +238,7 @@ MILLION = """
 import json, resource, sys
 sys.path.insert(0, sys.argv[1])
 import tutelage
-done = tutelage.Project(sys.argv[2]).predict_file(sys.argv[3], sys.argv[4], id="id")
+done = tutelage.Project(sys.argv[2]).predict_file(sys.argv[3], sys.argv[4])
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 print(json.dumps({"rows": done.rows, "engine": done.engine, "s": done.wall_s, "peak": peak}))
 """

@@ -1,20 +1,42 @@
-"""Text encodings: which bytes can be decoded, and which cannot."""
+"""Text files, compressed or not: which bytes can be decoded, and which cannot."""
 
 from __future__ import annotations
 
 import codecs
+from io import TextIOWrapper
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from tutelage.core.errors import SourceError
 
 _PROBE_BYTES = 1 << 20
 _COMMON = "common encodings: utf-8, cp1252, utf-16"
+_COMPRESSED = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
+
+
+def format_of(path: Path) -> str:
+    """The file name's ending in lower case, without that of a compression: ``.csv`` for ``news.csv.gz``."""
+    inner = path.with_suffix("") if path.suffix.lower() in _COMPRESSED else path
+    return inner.suffix.lower()
+
+
+def is_compressed(path: Path) -> bool:
+    """Whether the name ends in ``.gz``, ``.bz2`` or ``.zst``."""
+    return path.suffix.lower() in _COMPRESSED
 
 
 def open_text(path: Path, encoding: str, newline: str | None = None) -> IO[str]:
     """Open a text file, skipping a byte order mark; undecodable bytes become lone surrogates."""
-    return path.open(encoding=without_mark(encoding), errors="surrogateescape", newline=newline)
+    return TextIOWrapper(_open(path), without_mark(encoding), "surrogateescape", newline)
+
+
+def _open(path: Path) -> Any:
+    """The file's bytes; of a compressed one they are decompressed as they are read."""
+    if not is_compressed(path):
+        return path.open("rb")
+    import pyarrow as pa
+
+    return pa.input_stream(path, compression=_COMPRESSED[path.suffix.lower()])
 
 
 def without_mark(encoding: str) -> str:
@@ -56,7 +78,7 @@ def check_encoding(path: Path, encoding: str) -> None:
     SourceError
         With a guess at its encoding.
     """
-    with path.open("rb") as file:
+    with _open(path) as file:
         probe = file.read(_PROBE_BYTES)
     try:
         "a".encode(encoding)  # raises LookupError for codecs that are no text encodings

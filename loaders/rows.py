@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 TEXT_MAX_LENGTH = 100_000
 """In characters. 500 records of this length stay below the 100 MB limit of a request to Argilla's search."""
@@ -18,11 +19,16 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of a source; ``number`` counts from 1. ``problem`` says why it cannot be used."""
+    """One row of a source; ``number`` counts from 1. ``problem`` says why it cannot be used.
+
+    ``original`` is the row with its types, where the source has any: the JSON object, or an Arrow batch
+    and the row's place in it.
+    """
 
     number: int
     values: dict[str, str]
     problem: str = ""
+    original: Any = None
 
     def cell(self, column: str) -> str:
         """The value in a column; empty where there is none."""

@@ -1,4 +1,7 @@
-"""Streams rows from files, standard input and the Hub: CSV, JSONL, Parquet, ``-``, ``hf://``."""
+"""Streams rows from files, standard input and the Hub: CSV, JSONL, Parquet, ``-``, ``hf://``.
+
+CSV and JSONL may be compressed: ``.gz``, ``.bz2``, ``.zst``.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,16 @@ from typing import IO, Any, cast
 
 from tutelage.core.errors import SourceError
 from tutelage.core.formats.strict_json import RepeatedKeyError, read_json
-from tutelage.loaders.encodings import check_codec, check_encoding, open_text, undecodable, undecoded, without_mark
+from tutelage.loaders.encodings import (
+    check_codec,
+    check_encoding,
+    format_of,
+    is_compressed,
+    open_text,
+    undecodable,
+    undecoded,
+    without_mark,
+)
 from tutelage.loaders.rows import Row
 
 _CSV_FIELD_LIMIT = 1 << 30
@@ -52,13 +64,19 @@ class Source:
         if missing:
             raise SourceError(f"{self.name}: no column {missing}; its columns: {', '.join(available)}{advice}")
 
-    def rows(self, columns: Sequence[str] = ()) -> Iterator[Row]:
+    def types(self) -> Any:
+        """The columns as an Arrow schema; None where the rows are JSON objects, each with types of its own."""
+        with _readable(self.name):
+            return self._reader.types()
+
+    def rows(self, columns: Sequence[str] = (), kept: Sequence[str] = ()) -> Iterator[Row]:
         """The rows, each value as text; missing values are empty.
 
-        ``columns`` are those needed: of a Parquet file no others are read.
+        ``columns`` are those needed as text: of a Parquet file no others are read, except ``kept``, which stand in
+        ``original`` only.
         """
         with _readable(self.name):
-            yield from self._reader.rows(columns)
+            yield from self._reader.rows(columns, kept)
 
     @cached_property
     def _reader(self) -> _Reader:
@@ -71,10 +89,11 @@ class Source:
         path = Path(self.name)
         if not path.is_file():
             raise SourceError(f"{path}: no such file; write hf://owner/name for a dataset on the Hub")
-        if path.suffix.lower() == ".parquet":
-            return _Parquet(path)
+        ending = format_of(path)
+        if ending == ".parquet":
+            return _Parquet(_uncompressed(path))
         check_encoding(path, self.encoding)
-        is_jsonl = path.suffix.lower() in {".jsonl", ".ndjson", ".json"}
+        is_jsonl = ending in {".jsonl", ".ndjson", ".json"}
         return _Jsonl(path, self.encoding) if is_jsonl else _Csv(path, self.encoding)
 
 
@@ -83,7 +102,13 @@ def _readable(name: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise SourceError(f"{name}: cannot be read: {_first_line(error)}") from None
+        advice = "; it is damaged or cut off: fetch or compress it again" if _is_archive(name, error) else ""
+        raise SourceError(f"{name}: cannot be read: {_first_line(error)}{advice}") from None
+
+
+def _is_archive(name: str, error: OSError) -> bool:
+    """Whether the bytes of a compressed file, and not the machine, are the reason; those errors have no number."""
+    return error.errno is None and is_compressed(Path(name))
 
 
 def _first_line(error: Exception) -> str:
@@ -102,7 +127,12 @@ def _check_names(columns: Sequence[str], where: str) -> None:
 class _Reader:
     columns: list[str]
 
-    def rows(self, columns: Sequence[str] = ()) -> Iterator[Row]:
+    def types(self) -> Any:
+        import pyarrow as pa
+
+        return pa.schema([(name, pa.string()) for name in self.columns])
+
+    def rows(self, columns: Sequence[str] = (), kept: Sequence[str] = ()) -> Iterator[Row]:
         raise NotImplementedError
 
 
@@ -133,7 +163,7 @@ class _Csv(_Reader):
             row_lines = []
 
     def _reader(self, lines: Iterable[str], *, strict: bool = False) -> Any:
-        delimiter = "\t" if self._path.suffix.lower() == ".tsv" else ","
+        delimiter = "\t" if format_of(self._path) == ".tsv" else ","
         return csv.reader(lines, delimiter=delimiter, strict=strict)
 
     def _has_stray_quote(self, lines: list[str]) -> bool:
@@ -146,7 +176,7 @@ class _Csv(_Reader):
             return len(lines) > 1 or "unexpected end" in str(error)
         return False
 
-    def rows(self, _columns: Sequence[str] = ()) -> Iterator[Row]:
+    def rows(self, _columns: Sequence[str] = (), _kept: Sequence[str] = ()) -> Iterator[Row]:
         with self._open() as file:
             replayed = deque[str]()
             rows = self._parse(_lines(file, replayed))
@@ -195,7 +225,10 @@ class _Jsonl(_Reader):
         what = f"row {first.number} {first.problem}; " if first and first.problem else ""
         return what + 'expected one JSON object per line, such as {"text": "..."}'
 
-    def rows(self, _columns: Sequence[str] = ()) -> Iterator[Row]:
+    def types(self) -> Any:
+        return None
+
+    def rows(self, _columns: Sequence[str] = (), _kept: Sequence[str] = ()) -> Iterator[Row]:
         with open_text(self._path, self._encoding) as file:
             lines = (line for line in file if line.strip())
             try:
@@ -221,7 +254,10 @@ class _StandardInput(_Reader):
         ahead = [line for line in ahead if line.strip()]
         self.columns = list(dict.fromkeys(key for line in ahead for key in self._row(1, line).values)) or ["text"]
 
-    def rows(self, _columns: Sequence[str] = ()) -> Iterator[Row]:
+    def types(self) -> Any:
+        return None if self._is_json else super().types()
+
+    def rows(self, _columns: Sequence[str] = (), _kept: Sequence[str] = ()) -> Iterator[Row]:
         return (self._row(number, line) for number, line in enumerate(self._lines, 1))
 
     def _row(self, number: int, line: str) -> Row:
@@ -237,13 +273,19 @@ def _json_row(number: int, line: str, encoding: str) -> Row:
         data = read_json(line)
         if not isinstance(data, dict):
             return Row(number, {}, "is not a JSON object")
-        return Row(number, {key: _as_text(value) for key, value in data.items()})
+        return Row(number, {key: _as_text(value) for key, value in data.items()}, original=data)
     except RepeatedKeyError as error:
         return Row(number, {}, str(error))
     except ValueError as error:
         return Row(number, {}, f"is not JSON: {error}")
     except RecursionError:
         return Row(number, {}, "is nested too deeply")
+
+
+def _uncompressed(path: Path) -> Path:
+    if is_compressed(path):
+        raise SourceError(f"{path}: is a compressed Parquet file, which cannot be read in pieces; decompress it first")
+    return path
 
 
 class _Parquet(_Reader):
@@ -259,13 +301,16 @@ class _Parquet(_Reader):
             raise SourceError(f"{path}: cannot be read as Parquet: {_first_line(error)}") from None
         _check_names(self.columns, str(path))
 
-    def rows(self, columns: Sequence[str] = ()) -> Iterator[Row]:
+    def types(self) -> Any:
+        return self._file.schema_arrow
+
+    def rows(self, columns: Sequence[str] = (), kept: Sequence[str] = ()) -> Iterator[Row]:
         import pyarrow as pa
 
-        number = 0
+        number, names = 0, list(columns) or self.columns
         try:
-            for batch in self._file.iter_batches(batch_size=1000, columns=list(columns) or None):
-                yield from _parquet_rows(batch, number + 1)
+            for batch in self._file.iter_batches(batch_size=1000, columns=[*dict.fromkeys([*names, *kept])]):
+                yield from _parquet_rows(batch.select(names), number + 1, batch.select(list(kept)))
                 number += batch.num_rows
         except (pa.ArrowException, OSError) as error:
             reason = _first_line(error)
@@ -274,16 +319,19 @@ class _Parquet(_Reader):
             ) from None
 
 
-def _parquet_rows(batch: Any, number: int) -> list[Row]:
+def _parquet_rows(batch: Any, number: int, kept: Any) -> list[Row]:
     """The batch's rows, the first with this number; one by one where some of them cannot be read."""
     try:
         rows = batch.to_pylist()
     except (ValueError, OverflowError) as error:
         if batch.num_rows == 1:
             return [Row(number, {}, f"cannot be read: {_first_line(error)}")]
-        return [row for i in range(batch.num_rows) for row in _parquet_rows(batch.slice(i, 1), number + i)]
+        single = range(batch.num_rows)
+        return [row for i in single for row in _parquet_rows(batch.slice(i, 1), number + i, kept.slice(i, 1))]
     texts = [{key: _as_text(value) for key, value in values.items()} for values in rows]
-    return [Row(i, cells, undecoded(list(cells.values()), "utf-8")) for i, cells in enumerate(texts, number)]
+    return [
+        Row(number + i, cells, undecoded(list(cells.values()), "utf-8"), (kept, i)) for i, cells in enumerate(texts)
+    ]
 
 
 class _Frame(_Reader):
@@ -293,7 +341,7 @@ class _Frame(_Reader):
         self._frame, self.columns = frame, [str(name) for name in frame.columns]
         _check_names(self.columns, "DataFrame")
 
-    def rows(self, _columns: Sequence[str] = ()) -> Iterator[Row]:
+    def rows(self, _columns: Sequence[str] = (), _kept: Sequence[str] = ()) -> Iterator[Row]:
         for number, cells in enumerate(self._frame.itertuples(index=False, name=None), 1):
             texts = [_as_text(None if _is_missing(cell) else cell) for cell in cells]
             yield Row(number, dict(zip(self.columns, texts, strict=True)), undecoded(texts, "utf-8"))
@@ -322,10 +370,33 @@ class _Hub(_Reader):
             ) from None
         self.columns = list(self._data.column_names)
 
-    def rows(self, _columns: Sequence[str] = ()) -> Iterator[Row]:
-        names = {key: feature.int2str for key, feature in self._data.features.items() if hasattr(feature, "int2str")}
-        for number, values in enumerate(self._data, 1):
-            yield Row(number, {key: _hub_value(value, names.get(key)) for key, value in values.items()})
+        features = self._data.features.items()
+        self._names = {key: feature.int2str for key, feature in features if hasattr(feature, "int2str")}
+
+    def types(self) -> Any:
+        import pyarrow as pa
+
+        fields = self._data.features.arrow_schema
+        return pa.schema([(field.name, pa.string() if field.name in self._names else field.type) for field in fields])
+
+    def rows(self, columns: Sequence[str] = (), kept: Sequence[str] = ()) -> Iterator[Row]:
+        number, names = 0, list(columns) or self.columns
+        for table in self._data.with_format("arrow").iter(batch_size=1000):
+            originals = self._named(table.select(list(kept)))
+            for i, values in enumerate(table.select(names).to_pylist()):
+                number += 1
+                cells = {key: _hub_value(value, self._names.get(key)) for key, value in values.items()}
+                yield Row(number, cells, original=(originals, i))
+
+    def _named(self, table: Any) -> Any:
+        """The table with the names of class labels in place of their numbers."""
+        import pyarrow as pa
+
+        columns = dict(zip(table.column_names, table.columns, strict=True))
+        for key in columns.keys() & self._names.keys():
+            named = [_hub_value(value, self._names[key]) or None for value in columns[key].to_pylist()]
+            columns[key] = pa.chunked_array([pa.array(named, pa.string())])
+        return pa.table(columns)
 
 
 def _hub_value(value: Any, name_of: Any) -> str:

@@ -9,6 +9,8 @@ import time
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from tutelage.core.workspace import Workspace
 from tutelage.loaders.sources import Source
 from tutelage.training.prediction import windows
 from tutelage.training.prediction.job import PredictionJob
+from tutelage.training.prediction.kept import kept_of
 from tutelage.training.prediction.outputs import sole_writer
 from tutelage.training.prediction.predict import predict
 from tutelage.training.registry import find_student
@@ -50,10 +53,11 @@ def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(windows, "ROWS", 10)
 
 
-def job(workspace: Workspace, source: Path | str, out: Path | str, **columns: str) -> PredictionJob:
-    return PredictionJob(
-        workspace=workspace, entry=find_student(workspace.students), source=Source(str(source)), out=str(out), **columns
-    )
+def job(workspace: Workspace, source: Path | str, out: Path | str, **options: Any) -> PredictionJob:
+    """A job that replaces what is there: most of these tests are about other things."""
+    entry = find_student(workspace.students)
+    options = {"force": True, **options}
+    return PredictionJob(workspace=workspace, entry=entry, source=Source(str(source)), out=str(out), **options)
 
 
 def expected(workspace: Workspace, texts: list[str]) -> Floats:
@@ -69,10 +73,10 @@ def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
 def test_a_label_and_probabilities_for_every_row_in_order(
     workspace: Workspace, tmp_path: Path, write_csv: Callable[..., Path]
 ) -> None:
-    done = predict(job(workspace, write_csv(ROWS), tmp_path / "out.parquet", id="id"))
+    done = predict(job(workspace, write_csv(ROWS), tmp_path / "out.parquet"))
     frame = pd.read_parquet(tmp_path / "out.parquet")
     probs = expected(workspace, [row["text"] for row in ROWS])
-    assert list(frame.columns) == ["id", "label", *PROBS]
+    assert list(frame.columns) == ["id", "text", "label", *PROBS]
     assert frame["id"].tolist() == [row["id"] for row in ROWS]
     assert np.abs(frame[PROBS].to_numpy() - probs).max() < 1e-6
     assert frame["label"].tolist() == [("down", "flat", "up")[i] for i in probs.argmax(axis=1)]
@@ -93,7 +97,7 @@ def test_every_format_in_and_out_says_the_same(
     for source in sources:
         for ending in ("csv", "jsonl", "parquet"):
             out = tmp_path / f"out.{ending}"
-            predict(job(workspace, source, out, id="id"))
+            predict(job(workspace, source, out))
             said.append(list(Source(str(out)).rows()))
     for rows in said:
         assert [row.cell("id") for row in rows] == [row["id"] for row in ROWS]
@@ -105,12 +109,12 @@ def test_every_format_in_and_out_says_the_same(
 @pytest.mark.usefixtures("small_windows")
 def test_bad_rows_go_to_rejects_and_the_rest_goes_on(workspace: Workspace, tmp_path: Path) -> None:
     lines = [json.dumps(row).encode() for row in ROWS[:30]]
-    lines[3], lines[11], lines[12] = b"{not json", b'{"id": "r11", "text": "  "}', b'{"id": "", "text": "profit rose"}'
+    lines[3], lines[11], lines[12] = b"{not json", b'{"id": "r11", "text": "  "}', b'{"id": "r12"}'
     lines[20] = b'{"id": "r20", "text": "caf\xe9", "gold": "up"}'
     lines[21] = b'{"id": "r21", "text": "half \\ud800 pair", "gold": "up"}'
     source = tmp_path / "in.jsonl"
     source.write_bytes(b"\n".join(lines))
-    done = predict(job(workspace, source, tmp_path / "out.csv", id="id"))
+    done = predict(job(workspace, source, tmp_path / "out.csv"))
     bad = {3, 11, 12, 20, 21}
     kept = [row["id"] for i, row in enumerate(ROWS[:30]) if i not in bad]
     assert pd.read_csv(tmp_path / "out.csv")["id"].tolist() == kept
@@ -120,6 +124,165 @@ def test_bad_rows_go_to_rejects_and_the_rest_goes_on(workspace: Workspace, tmp_p
     assert [reject["row"] for reject in mine] == [4, 12, 13, 21, 22]
     assert all("gold" not in reject["values"] for reject in mine)
     assert "has no text" in mine[1]["reason"]
+
+
+KEPT = pa.table(
+    {
+        "n": pa.array([7, None, -1], pa.int16()),
+        "text": ["profit rose", "sales fell", "office is in Oslo"],
+        "day": pa.array([date(2024, 2, 29), None, date(1, 1, 1)]),
+        "at": pa.array([0, 1, None], pa.timestamp("ns", "Europe/Oslo")),
+        "tags": pa.array([["a", None], [], None], pa.list_(pa.string())),
+        "place": pa.array([{"x": 1.5}, None, {"x": None}]),
+        "kind": pa.array(["b", "a", None]).cast(pa.dictionary(pa.int8(), pa.string())),
+        "raw": pa.array([b"\xff\x00", b"ok", None]),
+        "price": pa.array([Decimal("1.10"), None, Decimal("2.00")]),
+        "share": pa.array([0.1, float("nan"), None]),
+        "took": pa.array([timedelta(minutes=1), None, None]),
+        "nothing": pa.nulls(3),
+    }
+)
+
+
+@pytest.mark.usefixtures("small_windows")
+def test_parquet_keeps_every_type(workspace: Workspace, tmp_path: Path) -> None:
+    table = pa.concat_tables([KEPT] * 9)  # several windows
+    pq.write_table(table, tmp_path / "in.parquet", row_group_size=4)
+    predict(job(workspace, tmp_path / "in.parquet", tmp_path / "out.parquet"))
+    out = pq.read_table(tmp_path / "out.parquet")
+    assert out.column_names == [*KEPT.column_names, "label", *PROBS]
+    kept = out.select(KEPT.column_names).cast(KEPT.schema)  # a list's item may have another name
+    assert [str(kind) for kind in out.schema.types[:4]] == ["int16", "string", "date32[day]", str(KEPT.schema.types[3])]
+    assert out.schema.field("kind").type == KEPT.schema.field("kind").type
+    for name in KEPT.column_names:
+        assert str(kept[name].to_pylist()) == str(table[name].to_pylist()), name
+
+
+def test_what_csv_and_json_have_no_type_for_becomes_text(workspace: Workspace, tmp_path: Path) -> None:
+    pq.write_table(KEPT, tmp_path / "in.parquet")
+    predict(job(workspace, tmp_path / "in.parquet", tmp_path / "out.csv"))
+    predict(job(workspace, tmp_path / "in.parquet", tmp_path / "out.jsonl"))
+    with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as file:
+        cells = next(csv.DictReader(file))
+    assert cells["n"] == "7"
+    assert cells["day"] == "2024-02-29"
+    assert cells["tags"] == '["a", null]'
+    assert cells["place"] == '{"x": 1.5}'
+    assert cells["price"] == "1.10"
+    assert cells["took"] == "0:01:00"
+    rows = [
+        json.loads(line, parse_constant=pytest.fail)
+        for line in (tmp_path / "out.jsonl").read_text("utf-8").splitlines()
+    ]
+    assert rows[0]["n"] == 7
+    assert rows[0]["day"] == "2024-02-29"
+    assert rows[0]["at"].startswith("1970-01-01T01:00:00")
+    assert rows[0]["tags"] == ["a", None]
+    assert rows[0]["raw"] == "/wA="
+    assert rows[1]["raw"] == "ok"
+    assert rows[1]["share"] is None
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_csv_stays_as_it_is_to_the_letter(workspace: Workspace, tmp_path: Path, ending: str) -> None:
+    rows = [["007", "1.50", "profit rose", ""], [" x ", "NA", 'he said "so",\nthen left', "null"]]
+    with (tmp_path / "in.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["code", "price", "text", "note"], *rows])
+    out = tmp_path / f"out.{ending}"
+    predict(job(workspace, tmp_path / "in.csv", out))
+    assert [[row.cell(name) for name in ("code", "price", "text", "note")] for row in Source(str(out)).rows()] == rows
+    if ending == "parquet":
+        assert set(map(str, pq.read_schema(out).types[:4])) == {"string"}
+
+
+@pytest.mark.usefixtures("small_windows")
+def test_json_keeps_its_values_and_late_keys(workspace: Workspace, tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [{"text": "profit rose", "n": 2**70, "f": 1, "deep": {"a": [1, None]}, "e": {}}]
+    rows += [{"text": "sales fell", "f": 2} for _ in range(1200)]
+    rows += [{"n": "\ud800", "text": "profit fell", "late": True, "f": 0.5, "deep": {"b": "x"}}]
+    source = write_jsonl(tmp_path / "in.jsonl", rows)
+    for ending in ("jsonl", "parquet", "csv"):
+        predict(job(workspace, source, tmp_path / f"out.{ending}"))
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text("utf-8").splitlines()]
+    assert [list(line) for line in (lines[0], lines[1], lines[-1])] == [
+        [*row, "label", *PROBS] for row in (rows[0], rows[1], rows[-1])
+    ]
+    assert [{key: line[key] for key in row} for line, row in zip(lines, rows, strict=True)] == rows
+    table = pq.read_table(tmp_path / "out.parquet")
+    assert table.column_names == ["text", "n", "f", "deep", "e", "late", "label", *PROBS]
+    assert table["n"].to_pylist()[:2] == [str(2**70), None]
+    assert table["f"].to_pylist() == [1.0, *[2.0] * 1200, 0.5]
+    assert table["deep"].to_pylist()[0] == {"a": [1, None], "b": None}
+    assert table["late"].to_pylist()[-2:] == [None, True]
+    assert table["e"].to_pylist()[0] == "{}"
+    with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as file:
+        cells = next(csv.DictReader(file))
+    assert json.loads(cells["deep"]) == {"a": [1, None], "b": None}
+
+
+def test_columns_are_chosen(workspace: Workspace, tmp_path: Path) -> None:
+    rows = [{"id": f"{i:03}", "text": row["text"], "more, and": i} for i, row in enumerate(ROWS[:4])]
+    write_jsonl(tmp_path / "in.jsonl", rows)
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "in.parquet")
+    pd.DataFrame(rows).to_csv(tmp_path / "in.csv", index=False)
+    for source in ("in.jsonl", "in.parquet", "in.csv"):
+        for columns in (("more, and", "id"), ("id", "id"), ()):
+            predict(job(workspace, tmp_path / source, tmp_path / "out.csv", columns=columns))
+            with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as file:
+                header, *lines = csv.reader(file)
+            assert header == [*dict.fromkeys(columns), "label", *PROBS]
+            assert len(lines) == 4
+    given, out = str(tmp_path / "in.jsonl"), str(tmp_path / "cli.jsonl")
+    command = [sys.executable, "-m", "tutelage", "predict", given, out, "--task", str(workspace.root)]
+    subprocess.run([*command, "--columns", 'id, "more, and"'], cwd=ROOT, check=True, capture_output=True)
+    assert list(json.loads(Path(out).read_text("utf-8").splitlines()[0])) == ["id", "more, and", "label", *PROBS]
+    subprocess.run([*command, "--columns", "", "--force"], cwd=ROOT, check=True, capture_output=True)
+    assert list(json.loads(Path(out).read_text("utf-8").splitlines()[0])) == ["label", *PROBS]
+    refused = subprocess.run([*command, "--id", "id", "--force"], cwd=ROOT, check=False, capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert "--id is no longer needed" in refused.stderr
+
+
+def test_a_column_that_cannot_stand_in_the_output_is_refused_before_any_work(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    source = write_jsonl(tmp_path / "in.jsonl", [{"text": "profit rose", "label": "x", "prob_up": 1, "n": 1}])
+    with pytest.raises(SourceError, match=r"has 'label' and 'prob_up', which OUT .* --columns 'text,n'"):
+        predict(job(workspace, source, tmp_path / "out.csv"))
+    with pytest.raises(SourceError, match=r"no column 'm'; its columns: text, label, prob_up, n\. .*--columns"):
+        predict(job(workspace, source, tmp_path / "out.csv", columns=("m", "n")))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl"]
+    assert predict(job(workspace, source, tmp_path / "out.csv", columns=("n",))).rows == 1
+
+
+def test_a_key_that_clashes_late_is_one_bad_row(workspace: Workspace, tmp_path: Path) -> None:
+    rows = [{"text": "profit rose"}] * 1200 + [{"text": "sales fell", "label": "x"}]
+    source = write_jsonl(tmp_path / "late.jsonl", rows)
+    done = predict(job(workspace, source, tmp_path / "out.csv"))
+    assert (done.rows, done.rejected) == (1200, 1)
+    assert "name the columns to keep with --columns" in workspace.rejects.read_text("utf-8").splitlines()[-1]
+
+
+def test_an_output_that_is_there_is_replaced_with_force_only(
+    workspace: Workspace, tmp_path: Path, write_csv: Callable[..., Path]
+) -> None:
+    source, out = write_csv(ROWS[:3]), tmp_path / "out.csv"
+    out.write_text("mine", "utf-8")
+    with pytest.raises(SourceError, match=r"out\.csv: is there already; .*--force"):
+        predict(job(workspace, source, out, force=False))
+    assert out.read_text("utf-8") == "mine"
+    assert predict(job(workspace, source, out)).rows == 3
+    assert out.read_text("utf-8") != "mine"
+
+
+def test_class_labels_of_a_dataset_keep_their_names(workspace: Workspace, tmp_path: Path) -> None:
+    import datasets
+
+    features = datasets.Features({"text": datasets.Value("string"), "topic": datasets.ClassLabel(names=["a", "b"])})
+    data = datasets.Dataset.from_dict({"text": ["profit rose", "sales fell", "x"], "topic": [1, 0, -1]}, features)
+    data.to_parquet(tmp_path / "data" / "train.parquet")
+    predict(job(workspace, f"hf://{tmp_path / 'data'}", tmp_path / "out.parquet"))
+    assert pq.read_table(tmp_path / "out.parquet")["topic"].to_pylist() == ["b", "a", None]
 
 
 def test_many_rejects_need_little_memory(tmp_path: Path) -> None:
@@ -138,15 +301,10 @@ def test_many_rejects_need_little_memory(tmp_path: Path) -> None:
 def test_a_column_that_nobody_asked_for_may_hold_anything(workspace: Workspace, tmp_path: Path) -> None:
     times = pa.array([1 << 62, 0], pa.timestamp("us"))
     pq.write_table(pa.table({"text": ["profit rose", "sales fell"], "time": times}), tmp_path / "in.parquet")
-    done = predict(job(workspace, tmp_path / "in.parquet", tmp_path / "out.csv"))
-    assert (done.rows, done.rejected) == (2, 0)
-
-
-def test_without_an_id_column_the_id_is_the_row_of_the_source(workspace: Workspace, tmp_path: Path) -> None:
-    source = write_jsonl(tmp_path / "in.jsonl", [{"text": "profit rose"}, {"text": ""}, {"text": "profit fell"}])
-    predict(job(workspace, source, tmp_path / "out.jsonl"))
-    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text("utf-8").splitlines()]
-    assert [row["id"] for row in rows] == ["1", "3"]
+    for ending in ("parquet", "csv", "jsonl"):
+        done = predict(job(workspace, tmp_path / "in.parquet", tmp_path / f"out.{ending}"))
+        assert (done.rows, done.rejected) == (2, 0)
+    assert pq.read_table(tmp_path / "out.parquet")["time"].combine_chunks() == times
 
 
 @pytest.mark.usefixtures("small_windows")
@@ -154,17 +312,17 @@ def test_finished_parts_are_kept_and_changed_rows_are_not(
     workspace: Workspace, tmp_path: Path, write_csv: Callable[..., Path]
 ) -> None:
     source, out = write_csv(ROWS), tmp_path / "out.parquet"
-    whole = predict(job(workspace, source, out, id="id"))
+    whole = predict(job(workspace, source, out))
     first = out.read_bytes()
-    done = broken(job(workspace, source, out, id="id"), after=4)
+    done = broken(job(workspace, source, out), after=4)
     assert out.read_bytes() == first  # the old one stands until the new one is whole
-    again = predict(job(workspace, source, out, id="id"))
+    again = predict(job(workspace, source, out))
     assert (again.kept, again.rows, done) == (40, 95, 4)
     assert out.read_bytes() == first
-    broken(job(workspace, source, out, id="id"), after=4)
-    changed = [*ROWS[:12], {"id": "r12", "text": "another text"}, *ROWS[13:]]
-    other = predict(job(workspace, write_csv(changed), out, id="id"))
-    assert other.kept == 30  # not the window with the changed row
+    broken(job(workspace, source, out), after=4)
+    changed = [*ROWS[:12], {"id": "r12", "text": "another text"}, *ROWS[13:25], {**ROWS[25], "id": "another"}]
+    other = predict(job(workspace, write_csv([*changed, *ROWS[26:]]), out))
+    assert other.kept == 20  # not the windows with the changed rows
     assert whole.labels.keys() == {"down", "flat", "up"}
 
 
@@ -234,8 +392,10 @@ def test_plain_lines_are_numbered_as_in_the_file(workspace: Workspace) -> None:
     done = subprocess.run(
         command, cwd=ROOT, input="profit rose\n\nprofit fell\n", capture_output=True, text=True, check=True
     )
-    assert [json.loads(line)["id"] for line in done.stdout.splitlines()] == ["1", "3"]
+    assert [json.loads(line)["text"] for line in done.stdout.splitlines()] == ["profit rose", "profit fell"]
     assert "1 bad rows" in done.stderr
+    rejects = map(json.loads, workspace.rejects.read_text("utf-8").splitlines())
+    assert [reject["row"] for reject in rejects if reject["source"] == "-"] == [2]
 
 
 def test_standard_input_to_standard_output(workspace: Workspace) -> None:
@@ -246,11 +406,13 @@ def test_standard_input_to_standard_output(workspace: Workspace) -> None:
         return [json.loads(line) for line in done.stdout.splitlines()]
 
     plain = run(b"profit rose by 3 euros\n\nsales fell by 4 euros\n")
-    assert [(row["id"], row["label"]) for row in plain] == [("1", "up"), ("3", "down")]
-    rows = run(
-        b'{"n": 7, "body": "sales fell by 4 euros"}\n{"n": 8, "body": "\\u00e9"}\n', "--text", "body", "--id", "n"
-    )
-    assert [row["id"] for row in rows] == ["7", "8"]
+    assert [row["label"] for row in plain] == ["up", "down"]
+    assert list(plain[0]) == ["text", "label", *PROBS]
+    rows = run(b'{"n": 7, "body": "sales fell by 4 euros"}\n{"n": [8.5], "body": "\\u00e9"}\n', "--text", "body")
+    assert [list(row.items())[:2] for row in rows] == [
+        [("n", 7), ("body", "sales fell by 4 euros")],
+        [("n", [8.5]), ("body", "é")],
+    ]
     assert rows[0]["prob_down"] == plain[1]["prob_down"]
 
 
@@ -266,7 +428,6 @@ def test_a_dataset_through_the_hubs_library(workspace: Workspace, tmp_path: Path
             source=source,
             out=str(tmp_path / "out.csv"),
             text="text",
-            id="id",
         )
     )
     assert done.rows == 7
@@ -302,7 +463,7 @@ def test_a_source_without_one_good_row_gives_an_empty_output(workspace: Workspac
     done = predict(job(workspace, source, tmp_path / "out.csv"))
     assert (done.rows, done.rejected) == (0, 1)
     with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as file:
-        assert list(csv.reader(file)) == [["id", "label", *PROBS]]
+        assert list(csv.reader(file)) == [["text", "label", *PROBS]]
 
 
 def test_windows_end_at_rows_and_at_characters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,10 +471,14 @@ def test_windows_end_at_rows_and_at_characters(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(windows, "CHARACTERS", 10)
     texts = ["a", "b", "c", "d", "eeeeeeeeee", "f", "gg"]
     source = Source(str(write_jsonl(tmp_path / "in.jsonl", [{"text": text} for text in texts])))
-    found = list(windows.windows(source, "text", "", [].append))
+    found = list(windows.windows(source, "text", kept_of(source, None, []), [].append))
     assert [window.texts for window in found] == [("a", "b", "c"), ("d", "eeeeeeeeee"), ("f", "gg")]
     assert [window.number for window in found] == [0, 1, 2]
     assert len({window.digest for window in found}) == 3
+    monkeypatch.setattr(windows, "KEPT_BYTES", 39)  # three objects such as {"text": "a"}
+    monkeypatch.setattr(windows, "ROWS", 100)
+    found = list(windows.windows(source, "text", kept_of(source, None, []), [].append))
+    assert found[0].texts == ("a", "b", "c")
 
 
 def test_gold_is_not_opened(workspace: Workspace, tmp_path: Path, write_csv: Callable[..., Path]) -> None:

@@ -78,7 +78,7 @@ def test_memory_that_is_short_after_the_check_is_an_error(network: Network, monk
 
     monkeypatch.setattr(Small, "_scores", full)
     out = Mock(**{"has.return_value": False})
-    windows = iter([Window(0, ("1",), ("up",))])
+    windows = iter([Window(0, ("up",), None)])
     with pytest.raises(StudentError, match=r"torch fp32: .*: CUDA out of memory\.; run this again, or with --engine"):
         predict_windows(EngineClassifier(network, Small(network)), windows, out, unreported)
     out.add.assert_not_called()

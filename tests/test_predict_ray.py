@@ -86,11 +86,11 @@ def workers() -> list[int]:
 def test_a_worker_is_killed_and_the_result_is_the_same(
     workspace: Workspace, tmp_path: Path, cluster: dict[str, str]
 ) -> None:
-    rows = [{"id": i, "text": text} for i, (text, _) in enumerate(sentences(300, seed=6) * 150)]
+    rows = [{"id": i, "text": text, "tags": [text[:3], i]} for i, (text, _) in enumerate(sentences(300, seed=6) * 150)]
     rows[7]["text"] = " "
     source, out = tmp_path / "in.jsonl", tmp_path / "out.parquet"
     source.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    options = ["--id", "id", "--engine", "ray", "--json", "--task", str(workspace.root)]
+    options = ["--engine", "ray", "--json", "--task", str(workspace.root)]
     command = [sys.executable, "-c", CODE, "predict", str(source), str(out), *options]
     with subprocess.Popen(command, cwd=ROOT, env=cluster, stdout=subprocess.PIPE, text=True) as run:
         deadline = time.monotonic() + 300
@@ -112,7 +112,6 @@ def test_a_worker_is_killed_and_the_result_is_the_same(
             source=Source(str(source)),
             out=str(straight),
             text="text",
-            id="id",
         )
     )
     assert table(out) == table(straight)

@@ -8,6 +8,7 @@ from tutelage import __version__
 from tutelage.core.workspace import Workspace
 from tutelage.loaders.sources import Source
 from tutelage.training.prediction.engines.selection import ChosenEngine
+from tutelage.training.prediction.kept import Kept
 from tutelage.training.prediction.outputs import OutputFormat
 from tutelage.training.registry import Entry
 from tutelage.training.students.recipe import digest
@@ -15,21 +16,26 @@ from tutelage.training.students.recipe import digest
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionJob:
-    """A prediction job: ``text`` and ``id`` are columns, ``out`` is a file or ``-``."""
+    """A prediction job: ``text`` is a column, ``out`` is a file or ``-``.
+
+    ``columns`` are those of the source that the output has too, None for all; with ``force`` an output
+    that is there is replaced.
+    """
 
     workspace: Workspace
     entry: Entry
     source: Source
     out: str
     text: str = "text"
-    id: str = ""
+    columns: tuple[str, ...] | None = None
+    force: bool = False
 
 
-def output_format(entry: Entry, chosen: ChosenEngine) -> OutputFormat:
+def output_format(entry: Entry, chosen: ChosenEngine, kept: Kept) -> OutputFormat:
     """The output's columns and metadata."""
     names = entry.manifest.labels
     about = {"student": entry.id, "engine": chosen.name, "agreement": chosen.agreement}
-    return OutputFormat(names, {**about, "labels": list(names), "version": __version__})
+    return OutputFormat(names, {**about, "labels": list(names), "version": __version__}, kept)
 
 
 def part_key(entry: Entry, chosen: ChosenEngine) -> str:

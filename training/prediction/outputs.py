@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -19,10 +19,11 @@ from tutelage.core.arrays import Floats, decide
 from tutelage.core.errors import SourceError
 from tutelage.core.files import replacing, write_text
 from tutelage.core.locks import locked
+from tutelage.training.prediction.kept import Kept
 from tutelage.training.prediction.windows import Window
+from tutelage.training.prediction.writers import CSV, JSONL, PARQUET, Writer, json_lines, open_writer
 
 STANDARD = "-"
-PARQUET, CSV, JSONL = {".parquet"}, {".csv"}, {".jsonl", ".ndjson"}
 _DIGITS = 6
 
 
@@ -42,19 +43,25 @@ class Output(Protocol):
         ...
 
 
+def added_columns(label_names: Sequence[str]) -> tuple[str, ...]:
+    """The columns beside those of the source: label, and ``prob_LABEL`` for each label in the task's order."""
+    return ("label", *(f"prob_{name}" for name in label_names))
+
+
 @dataclass(frozen=True)
 class OutputFormat:
-    """The columns, and metadata of the output: student, engine, labels."""
+    """The columns of a part, and metadata of the output: student, engine, labels."""
 
     label_names: tuple[str, ...]
     about: Mapping[str, Any]
+    kept: Kept
 
-    def table(self, ids: Sequence[str], probs: Floats) -> Any:
-        """An Arrow table: id, label, and ``prob_LABEL`` for each label in the task's order, rounded to six decimals."""
+    def table(self, kept: Any, probs: Floats) -> Any:
+        """An Arrow table: what is kept, the label, and the probabilities, rounded to six decimals."""
         import pyarrow as pa
 
         labels = [self.label_names[i] for i in decide(probs)]
-        arrays = [pa.array(list(ids), pa.string()), pa.array(labels, pa.string())]
+        arrays = [*kept.columns, pa.array(labels, pa.string())]
         arrays += [pa.array(column, pa.float64()) for column in np.round(probs, _DIGITS).T]
         return pa.Table.from_arrays(arrays, schema=self.schema)
 
@@ -63,9 +70,9 @@ class OutputFormat:
         """Schema of the table; its metadata hold ``about`` as JSON under ``tutelage``."""
         import pyarrow as pa
 
-        texts = [("id", pa.string()), ("label", pa.string())]
-        probs = [(f"prob_{name}", pa.float64()) for name in self.label_names]
-        return pa.schema([*texts, *probs], metadata={"tutelage": json.dumps(self.about, ensure_ascii=False)})
+        label, *probs = added_columns(self.label_names)
+        added = [pa.field(label, pa.string()), *(pa.field(name, pa.float64()) for name in probs)]
+        return pa.schema([*self.kept.schema, *added], metadata={"tutelage": json.dumps(self.about, ensure_ascii=False)})
 
 
 def open_output(name: str, style: OutputFormat, key: str) -> Output:
@@ -79,8 +86,8 @@ def open_output(name: str, style: OutputFormat, key: str) -> Output:
     return StandardOutput(style) if name == STANDARD else PartFiles(Path(name), style, key)
 
 
-def check_output(name: str, source: str) -> None:
-    """Refuse an output with an unknown format, that is the source, or that cannot be written, before any work."""
+def check_output(name: str, source: str, *, force: bool = False) -> None:
+    """Refuse an output that is the source, of an unknown format, there already, or not writable, before any work."""
     if name == STANDARD:
         return
     path = Path(name).resolve()
@@ -90,6 +97,8 @@ def check_output(name: str, source: str) -> None:
         raise SourceError(f"{name}: unknown format; OUT must end in .parquet, .csv or .jsonl, or be -")
     if path.is_dir():
         raise SourceError(f"{name}: is a directory; OUT must be a file")
+    if path.exists() and not force:
+        raise SourceError(f"{name}: is there already; choose another OUT, or replace it with --force")
     folder = next(parent for parent in path.parents if parent.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise SourceError(f"{name}: {folder} is not writable; choose another directory for OUT")
@@ -140,8 +149,8 @@ class StandardOutput:
     def add(self, window: Window, probs: Floats | None) -> None:
         """Print the window."""
         assert probs is not None  # noqa: S101  # has() is False
-        table = self._style.table(window.ids, probs)
-        sys.stdout.writelines(_json_lines(table))
+        table = self._style.table(window.kept, probs)
+        sys.stdout.writelines(json_lines(table))
         sys.stdout.flush()
         self._counts.update(table["label"].to_pylist())
 
@@ -169,22 +178,25 @@ class PartFiles:
     def add(self, window: Window, probs: Floats | None) -> None:
         """Write the part, or use the existing one."""
         if probs is not None:
-            self.write(window, probs)
-        self._parts.append(self.part(window))
+            self.write(self.part(window), window.kept, probs)
+        self.append(self.part(window))
 
-    def write(self, window: Window, probs: Floats) -> None:
-        """Write the part atomically."""
+    def append(self, part: Path) -> None:
+        """Take a part that is written."""
+        self._parts.append(part)
+
+    def write(self, part: Path, kept: Any, probs: Floats) -> None:
+        """Write a part atomically."""
         import pyarrow.parquet as pq
 
-        with replacing(self.part(window)) as temporary:
-            pq.write_table(self._style.table(window.ids, probs), temporary)
+        with replacing(part) as temporary:
+            pq.write_table(self._style.table(kept, probs), temporary)
 
     def finish(self) -> Counter[str]:
         """Join the parts, one at a time in memory, into OUT, and remove them."""
         counts: Counter[str] = Counter()
-        with replacing(self._path) as temporary, _writer(temporary, self._path, self._style.schema) as out:
-            for part in self._parts:
-                table = _read(part, self._style.schema)
+        with replacing(self._path) as temporary, self._writer(temporary) as out:
+            for table in self._tables():
                 counts.update(table["label"].to_pylist())
                 out.write(table)
         if self._path.suffix.lower() not in PARQUET:
@@ -193,40 +205,13 @@ class PartFiles:
         shutil.rmtree(self.folder, ignore_errors=True)
         return counts
 
+    def _writer(self, path: Path) -> Writer:
+        style = self._style
+        return open_writer(path, self._path.suffix.lower(), self._tables, style.schema, style.kept.columns)
 
-def _read(part: Path, schema: Any) -> Any:
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(part) as file:
-        return file.read().replace_schema_metadata(schema.metadata)
-
-
-def _writer(temporary: Path, path: Path, schema: Any) -> Any:
-    suffix = path.suffix.lower()
-    if suffix in PARQUET:
+    def _tables(self) -> Iterator[Any]:
         import pyarrow.parquet as pq
 
-        return pq.ParquetWriter(temporary, schema)
-    if suffix in CSV:
-        from pyarrow import csv
-
-        return csv.CSVWriter(temporary, schema)
-    return _JsonLines(temporary)
-
-
-class _JsonLines:
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("w", encoding="utf-8")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    def write(self, table: Any) -> None:
-        self._file.writelines(_json_lines(table))
-
-
-def _json_lines(table: Any) -> Iterator[str]:
-    return (json.dumps(row, ensure_ascii=False) + "\n" for row in table.to_pylist())
+        for part in self._parts:
+            with pq.ParquetFile(part) as file:
+                yield file.read()

@@ -18,7 +18,8 @@ from tutelage.training.prediction.engines.engine import Classifier
 from tutelage.training.prediction.engines.engine_table import RAY
 from tutelage.training.prediction.engines.selection import Say, choose_engine
 from tutelage.training.prediction.job import PredictionJob, output_format, part_key
-from tutelage.training.prediction.outputs import Output, check_output, open_output, sole_writer
+from tutelage.training.prediction.kept import kept_of
+from tutelage.training.prediction.outputs import Output, added_columns, check_output, open_output, sole_writer
 from tutelage.training.prediction.windows import Window, windows
 
 Windows = Iterator[Window]
@@ -54,11 +55,11 @@ def predict(
     Raises
     ------
     SourceError
-        When the source cannot be read, or the output's format is unknown.
+        When the source cannot be read, a column cannot be kept, or the output cannot be written.
     StudentError
         When the student has other labels than the task, or the engine is not available.
     """
-    check_output(job.out, job.source.name)
+    check_output(job.out, job.source.name, force=job.force)
     job.entry.manifest.check_labels(job.workspace.task.label_names)
     with sole_writer(job.out):
         return _predict(job, engine, say, progress)
@@ -68,16 +69,17 @@ def _predict(job: PredictionJob, engine: str, say: Say, progress: ProgressCallba
     from tutelage.training.prediction.ray_cluster import predict_on_ray
 
     started, rejects = time.perf_counter(), RejectBuffer(job.workspace)
-    first, rows = peek(windows(job.source, job.text, job.id, rejects.add))
+    kept = kept_of(job.source, job.columns, added_columns(job.entry.manifest.labels))
+    first, rows = peek(windows(job.source, job.text, kept, rejects.add))
     out: Output
     if engine == RAY:
-        chosen, out, kept = predict_on_ray(job, first, rows, say, progress)
+        chosen, out, done_before = predict_on_ray(job, kept, (first, rows), say, progress)
     else:
         chosen, classifier = choose_engine(
             job.entry.load(), job.entry.manifest.kind, job.entry.path, first, engine, say
         )
-        out = open_output(job.out, output_format(job.entry, chosen), part_key(job.entry, chosen))
-        kept = predict_windows(classifier, rows, out, progress)
+        out = open_output(job.out, output_format(job.entry, chosen, kept), part_key(job.entry, chosen))
+        done_before = predict_windows(classifier, rows, out, progress)
     counts = out.finish()
     rejects.write()
     labels = {name: counts[name] for name in job.workspace.task.label_names}
@@ -88,7 +90,7 @@ def _predict(job: PredictionJob, engine: str, say: Say, progress: ProgressCallba
         agreement=chosen.agreement,
         sample=chosen.sample,
         rows=counts.total(),
-        kept=kept,
+        kept=done_before,
         rejected=rejects.count,
         labels=labels,
         wall_s=round(time.perf_counter() - started, 2),
@@ -128,8 +130,8 @@ def predict_windows(classifier: Classifier, rows: Windows, out: Output, progress
         rows, lambda window: None if out.has(window) else classifier.prepare(list(window.texts))
     ):
         out.add(window, None if prepared is None else computed(classifier, prepared))
-        done += len(window.ids)
-        kept += len(window.ids) if prepared is None else 0
+        done += len(window.texts)
+        kept += len(window.texts) if prepared is None else 0
         progress(Progress("predicting", done, unit="rows"))
     return kept
 

@@ -7,7 +7,6 @@ storage that every machine mounts under the same path. See ``docs/ray.md``.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
@@ -19,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from tutelage.core.errors import StudentError
-from tutelage.core.files import write_text
+from tutelage.core.files import replacing
 from tutelage.core.records import Progress, ProgressCallback
 from tutelage.training.prediction.engines.engine_table import RAY
 from tutelage.training.prediction.engines.selection import ChosenEngine, Say, choose_engine, classifier_on
 from tutelage.training.prediction.job import PredictionJob, output_format, part_key
+from tutelage.training.prediction.kept import Kept
 from tutelage.training.prediction.outputs import STANDARD, OutputFormat, PartFiles
 from tutelage.training.prediction.windows import Window
 from tutelage.training.registry import find_student
@@ -49,9 +49,11 @@ class RayPlan:
 
 
 def predict_on_ray(
-    job: PredictionJob, first: list[str], rows: Iterator[Window], say: Say, progress: ProgressCallback
+    job: PredictionJob, kept: Kept, work: tuple[list[str], Iterator[Window]], say: Say, progress: ProgressCallback
 ) -> tuple[ChosenEngine, PartFiles, int]:
-    """Predict all windows on the cluster; returns the engine, the parts, and the number of rows kept.
+    """Predict all windows on the cluster; returns the engine, the parts, and the number of rows done before.
+
+    ``work`` are the first window's texts, for the check of the engine, and all windows.
 
     Raises
     ------
@@ -61,6 +63,7 @@ def predict_on_ray(
     if job.out == STANDARD:
         raise StudentError("--engine ray: needs a file on storage that all machines share; pass one as OUT")
     with redirect_stdout(sys.stderr), _connected() as ray:  # Ray reports dead workers on standard output
+        first, rows = work
         students = job.workspace.students.resolve()
         chosen = ray.get(
             ray.remote(_choose_remotely).options(**_worker_resources(ray)).remote(students, job.entry.id, first)
@@ -68,7 +71,7 @@ def predict_on_ray(
         if chosen.agreement is not None:
             say(f"{chosen.name}: the same label as torch on {chosen.agreement:.1%} of {chosen.sample} texts")
         chosen = replace(chosen, name=f"{RAY}, {chosen.name}")
-        out, about = Path(job.out).resolve(), output_format(job.entry, chosen)
+        out, about = Path(job.out).resolve(), output_format(job.entry, chosen, kept)
         plan = RayPlan(
             students=students,
             student=job.entry.id,
@@ -129,23 +132,49 @@ def _choose_remotely(students: Path, student: str, texts: list[str]) -> ChosenEn
 
 
 def _run(ray: Any, plan: RayPlan, parts: PartFiles, rows: Iterator[Window], progress: ProgressCallback) -> int:
-    """In rounds: write windows, predict those without a part, collect the parts. Returns the number of rows kept."""
-    done = kept = 0
-    while round_ := list(islice(rows, WINDOWS_A_ROUND)):
-        missing = [window for window in round_ if not parts.has(window)]
-        _predict_remotely(ray, plan, [_write_window(parts, window) for window in missing])
-        for window in round_:
-            parts.add(window, None)
-        done += sum(len(window.ids) for window in round_)
-        kept += sum(len(window.ids) for window in round_) - sum(len(window.ids) for window in missing)
+    """In rounds: write windows, predict those without a part, collect the parts. Returns the rows predicted before."""
+    done = before = 0
+    while round_ := [_handed_out(parts, window) for window in islice(rows, WINDOWS_A_ROUND)]:
+        _predict_remotely(ray, plan, [str(handed.rows_file) for handed in round_ if handed.rows_file])
+        for handed in round_:
+            parts.append(handed.part)
+            done += handed.rows
+            before += 0 if handed.rows_file else handed.rows
         progress(Progress("predicting", done, unit="rows"))
-    return kept
+    return before
 
 
-def _write_window(parts: PartFiles, window: Window) -> str:
+@dataclass(frozen=True)
+class _HandedOut:
+    """A window on the storage: its part, and the file with its rows where the part is still to come."""
+
+    part: Path
+    rows: int
+    rows_file: Path | None
+
+
+def _handed_out(parts: PartFiles, window: Window) -> _HandedOut:
+    written = None if parts.has(window) else _write_window(parts, window)
+    return _HandedOut(parts.part(window), len(window.texts), written)
+
+
+def _write_window(parts: PartFiles, window: Window) -> Path:
+    """An Arrow file with the texts in its first column, then what is kept."""
+    import pyarrow as pa
+
     path = parts.part(window).with_suffix(".rows")
-    write_text(path, json.dumps([window.number, window.ids, window.texts]))
-    return str(path)
+    table = window.kept.add_column(0, "text", pa.array(window.texts, pa.large_string()))
+    with replacing(path) as temporary, pa.ipc.new_file(temporary, table.schema) as file:
+        file.write_table(table)
+    return path
+
+
+def _read_window(path: Path) -> tuple[list[str], Any]:
+    import pyarrow as pa
+
+    with pa.ipc.open_file(path) as file:
+        table = file.read_all()
+    return table.column(0).to_pylist(), table.remove_column(0)
 
 
 def _predict_remotely(ray: Any, plan: RayPlan, paths: list[str]) -> None:
@@ -173,8 +202,8 @@ class Worker:
         """Predict the windows at these paths, except those that a dead worker has finished."""
         for path in map(Path, map(str, batch["path"])):
             if not path.with_suffix(".parquet").exists():
-                number, ids, texts = json.loads(path.read_text("utf-8"))
+                texts, kept = _read_window(path)
                 probs = self._classifier.compute(self._classifier.prepare(texts))
-                self._parts.write(Window(number, tuple(ids), tuple(texts)), probs)
+                self._parts.write(path.with_suffix(".parquet"), kept, probs)
             path.unlink(missing_ok=True)
         return batch

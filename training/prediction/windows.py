@@ -6,31 +6,42 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 from tutelage.core.rejects import Reject
-from tutelage.loaders.rows import TEXT_MAX_LENGTH, problem_of
+from tutelage.loaders.rows import TEXT_MAX_LENGTH, Row, problem_of
 from tutelage.loaders.sources import Source
+from tutelage.training.prediction.kept import Kept
 
 ROWS = 16_384
 CHARACTERS = 4_000_000
-"""Maximum rows and characters of a window, which is held in memory."""
+KEPT_BYTES = 64_000_000
+"""Maximum rows, characters, and bytes of the other columns, of a window, which is held in memory."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """Consecutive rows; without an id column the id is the row's number in the source, from 1."""
+    """Consecutive rows: N texts, and an Arrow table of N rows with what is kept of each."""
 
     number: int
-    ids: tuple[str, ...]
     texts: tuple[str, ...]
+    kept: Any
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """First 16 hex digits of a SHA-256 over the rows."""
-        return hashlib.sha256(json.dumps([self.ids, self.texts]).encode()).hexdigest()[:16]
+        import pyarrow as pa
+
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, self.kept.schema) as stream:
+            stream.write_table(self.kept)
+        digest = hashlib.sha256(json.dumps(self.texts).encode())
+        digest.update(sink.getvalue())
+        return digest.hexdigest()[:16]
 
 
-def windows(source: Source, text: str, id_: str, reject: Callable[[Reject], None]) -> Iterator[Window]:
+def windows(source: Source, text: str, kept: Kept, reject: Callable[[Reject], None]) -> Iterator[Window]:
     """The usable rows in the source's order; the others go to ``reject``, each with its reason.
 
     Texts are truncated to 100,000 characters.
@@ -38,23 +49,40 @@ def windows(source: Source, text: str, id_: str, reject: Callable[[Reject], None
     Raises
     ------
     SourceError
-        When the source or a column is missing, or the file has another encoding.
+        When the source or its column of texts is missing, or the file has another encoding.
     """
-    columns = [name for name in (text, id_) if name]
-    source.require(columns, ". Set them with --text and --id.")
-    ids: list[str] = []
-    texts: list[str] = []
-    number = size = 0
-    for row in source.rows(columns):
-        if problem := problem_of(row, text, id_):
-            cells = {name: row.cell(name) for name in columns}
-            reject(Reject(source=source.name, row=row.number, reason=problem, values=cells))
+    source.require([text], ". Name the one with the texts with --text.")
+    number, filling = 0, _Filling(kept)
+    for row in source.rows([text], kept.columns):
+        if problem := problem_of(row, text) or kept.problem(row):
+            reject(Reject(source=source.name, row=row.number, reason=problem, values={text: row.cell(text)}))
             continue
-        ids.append(row.cell(id_) if id_ else str(row.number))
-        texts.append(row.cell(text)[:TEXT_MAX_LENGTH])
-        size += len(texts[-1])
-        if len(ids) == ROWS or size >= CHARACTERS:
-            yield Window(number, tuple(ids), tuple(texts))
-            number, size, ids, texts = number + 1, 0, [], []
-    if ids:
-        yield Window(number, tuple(ids), tuple(texts))
+        filling.add(row, row.cell(text)[:TEXT_MAX_LENGTH])
+        if filling.full:
+            yield filling.window(number)
+            number, filling = number + 1, _Filling(kept)
+    if filling.texts:
+        yield filling.window(number)
+
+
+class _Filling:
+    """A window in the making."""
+
+    def __init__(self, kept: Kept) -> None:
+        self.texts: list[str] = []
+        self._kept, self._items = kept, list[Any]()
+        self._characters = self._bytes = 0
+
+    @property
+    def full(self) -> bool:
+        return len(self.texts) == ROWS or self._characters >= CHARACTERS or self._bytes >= KEPT_BYTES
+
+    def add(self, row: Row, text: str) -> None:
+        item, size = self._kept.item(row)
+        self.texts.append(text)
+        self._items.append(item)
+        self._characters += len(text)
+        self._bytes += size
+
+    def window(self, number: int) -> Window:
+        return Window(number, tuple(self.texts), self._kept.pack(self._items))

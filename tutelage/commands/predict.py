@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from typing import TYPE_CHECKING
 
 import click
@@ -32,9 +33,15 @@ _WHICH = click.option(
     help="What computes; auto: the first of these that the machine has and that agrees with torch.",
 )
 @click.option("--text", default="text", show_default=True, help="Column of the texts.")
-@click.option("--id", "id_", default="", help="Column of the ids (default: the row's number).")
+@click.option(
+    "--columns",
+    metavar="A,B",
+    help="Columns of IN that OUT has too, separated by commas (default: all; '' for none).",
+)
+@click.option("--id", "id_", hidden=True)
 @click.option("--split", default="train", show_default=True, help="Split of an hf:// dataset.")
 @click.option("--encoding", default="utf-8", show_default=True, help="Encoding of a text file.")
+@click.option("--force", is_flag=True, help="Replace OUT if it is there.")
 def predict_command(
     console: Console,
     source: str,
@@ -43,18 +50,31 @@ def predict_command(
     student: str,
     engine: str,
     text: str,
-    id_: str,
+    columns: str | None,
+    id_: str | None,
     split: str,
     encoding: str,
+    force: bool,
 ) -> None:
     """Give every text a label and a probability for each label.
 
-    IN is CSV, JSONL, Parquet, hf://owner/name, or - for standard input (JSON or plain lines). OUT
-    ends in .parquet, .csv or .jsonl, or is - for JSON lines on standard output.
+    IN is CSV or JSONL (also as .gz, .bz2 or .zst), Parquet, hf://owner/name, or - for standard input
+    (JSON or plain lines). OUT ends in .parquet, .csv or .jsonl, or is - for JSON lines on standard
+    output. It has the columns of IN, then the label and prob_LABEL for each label.
     """
+    if id_ is not None:
+        raise click.UsageError(f"--id is no longer needed: OUT has the columns of IN, {id_!r} among them; leave it out")
     project = console.project
     done = project.predict_file(
-        source, out, text=text, id=id_, student=student, engine=engine, split=split, encoding=encoding
+        source,
+        out,
+        text=text,
+        columns=_names(columns),
+        student=student,
+        engine=engine,
+        split=split,
+        encoding=encoding,
+        force=force,
     )
     words = _summary(done, project.workspace.rejects)
     if out == "-":
@@ -63,6 +83,11 @@ def predict_command(
         console.result(done, words)
     if done.rejected and not done.rows:
         raise SystemExit(1)
+
+
+def _names(columns: str | None) -> list[str] | None:
+    """The names between the commas; one with a comma in it stands in double quotes, as in a CSV file."""
+    return None if columns is None else next(csv.reader([columns], skipinitialspace=True), [])
 
 
 def _summary(done: PredictResult, rejects: Path) -> str:

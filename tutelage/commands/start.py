@@ -50,7 +50,7 @@ def init_command(
 @click.option("--split", default="train", show_default=True, help="Split of an hf:// dataset.")
 @click.option("--encoding", default="utf-8", show_default=True, help="Encoding of a text file.")
 def load_command(console: Console, source: str, *, text: str, id_: str, gold: str, split: str, encoding: str) -> None:
-    """Load texts from a CSV, JSONL or Parquet file or from hf://owner/name."""
+    """Load texts from a CSV or JSONL file (also as .gz, .bz2 or .zst), a Parquet file or hf://owner/name."""
     _say(console, console.project.load(source, text=text, id=id_, gold=gold, split=split, encoding=encoding))
 
 

@@ -365,11 +365,12 @@ class Project:
         out: str | PathLike[str],
         *,
         text: str = "text",
-        id: str = "",
+        columns: Sequence[str] | None = None,
         student: str = "",
         engine: str = "auto",
         split: str = "train",
         encoding: str = "utf-8",
+        force: bool = False,
     ) -> PredictResult:
         """The same for a file of any size; killed and run again it goes on.
 
@@ -379,8 +380,12 @@ class Project:
             CSV, JSONL, Parquet, ``hf://owner/name``, or ``-``: standard input.
         out
             Ends in .parquet, .csv or .jsonl, or is ``-``: standard output.
-        text, id
-            Columns of the texts and of their ids (the row's number without).
+        text
+            Column of the texts.
+        columns
+            Those of ``data`` that ``out`` has too, before the label and its probabilities; all by default.
+        force
+            Replace ``out`` if it is there.
         """
         from tutelage.training.prediction.job import PredictionJob
         from tutelage.training.prediction.predict import predict
@@ -392,7 +397,8 @@ class Project:
             source=self._source(data, encoding, split),
             out=str(out),
             text=text,
-            id=id,
+            columns=None if columns is None else tuple(columns),
+            force=force,
         )
         return predict(job, engine, say=self._say, progress=self._progress)
 
