@@ -100,18 +100,21 @@ class Ledger:
         A record's ``given`` label is added where the known record has none.
         """
         with self._transaction() as db:
-            ids = self.text_of([record.id for record in records])
-            label_texts = self._label_texts(sorted({answer.record_id for answer in answers}))
-            db.executemany(
-                "INSERT INTO records (id, text, given) VALUES (?, ?, ?)"
-                " ON CONFLICT (id) DO UPDATE SET given = coalesce(given, excluded.given)",
-                [(r.id, r.text, r.given) for r in records],
-            )
-            db.executemany(
-                "INSERT INTO answers (record, teacher, prompt, vote, said, reason) VALUES (?, ?, ?, ?, ?, ?)"
-                " ON CONFLICT DO NOTHING",
-                [(a.record_id, *_key(a.voter), a.label_text, a.reason) for a in answers],
-            )
+            return self._add(db, records, answers)
+
+    def _add(self, db: sqlite3.Connection, records: Sequence[Record], answers: Sequence[Answer]) -> tuple[Added, Added]:
+        ids = self.text_of([record.id for record in records])
+        label_texts = self._label_texts(sorted({answer.record_id for answer in answers}))
+        db.executemany(
+            "INSERT INTO records (id, text, given) VALUES (?, ?, ?)"
+            " ON CONFLICT (id) DO UPDATE SET given = coalesce(given, excluded.given)",
+            [(r.id, r.text, r.given) for r in records],
+        )
+        db.executemany(
+            "INSERT INTO answers (record, teacher, prompt, vote, said, reason) VALUES (?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT DO NOTHING",
+            [(a.record_id, *_key(a.voter), a.label_text, a.reason) for a in answers],
+        )
         new_records = len({record.id for record in records} - set(ids))
         differing, before = 0, len(label_texts)
         for answer in answers:
@@ -141,9 +144,17 @@ class Ledger:
         Imported votes always count; votes of ``annotate`` count as long as the latest ``annotate``
         used the same prompt, model and parameters.
         """
+        return self._records(task, "")
+
+    def some_records(self, task: Task, ids: Sequence[str]) -> Iterator[Record]:
+        """Those of these records that are there, as ``records`` gives them."""
+        return self._records(task, f" WHERE r.id IN ({_marks(ids)})", ids)
+
+    def _records(self, task: Task, where: str, values: Sequence[str] = ()) -> Iterator[Record]:
         rows = self._db.execute(
             "SELECT r.id, r.text, r.given, a.teacher, a.prompt, a.vote, a.said, a.reason"
-            f" FROM records r LEFT JOIN answers a ON a.record = r.id AND {COUNTS} ORDER BY r.seq, a.seq"
+            f" FROM records r LEFT JOIN answers a ON a.record = r.id AND {COUNTS}{where} ORDER BY r.seq, a.seq",
+            list(values),
         )
         voters: dict[tuple[str, str, int], Voter] = {}
         for (record_id, text, given), group in groupby(rows, key=lambda row: row[:3]):

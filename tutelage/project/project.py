@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tutelage.loaders.load import LoadResult
     from tutelage.loaders.sources import Source
     from tutelage.loaders.teacher.annotate import AnnotateResult
+    from tutelage.loaders.undo import UndoneLoad
     from tutelage.project.loop import Loop
     from tutelage.project.results import AnnotationPlan, ChampionChange, EvaluationReport, Pulled, Pushed, Ranked
     from tutelage.project.status import Status
@@ -142,6 +143,12 @@ class Project:
         source = self._source(data, encoding, split)
         columns = Columns(text=text, id=id, given=given, gold=gold, votes=vote_columns(votes, source, teacher))
         return load(self.workspace, source, columns, progress=self._progress)
+
+    def undo_load(self) -> UndoneLoad:
+        """Take back what the last load or import added, as long as nothing was done with it."""
+        from tutelage.loaders.undo import undo_load
+
+        return undo_load(self.workspace)
 
     def _source(self, data: Data, encoding: str, split: str) -> Source:
         from tutelage.loaders.sources import Source
