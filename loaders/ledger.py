@@ -22,6 +22,9 @@ from tutelage.core.task import Task
 from tutelage.core.workspace import Workspace
 from tutelage.loaders.migrations import migrate
 
+QUEUE, FILE = "queue", "file"
+"""Roles of a dataset: the one on Argilla that people review, and what was imported from files, whose id is FILE."""
+
 COUNTS = "NOT EXISTS (SELECT 1 FROM panels p WHERE p.teacher = a.teacher AND p.prompt = a.prompt AND p.present = 0)"
 """SQL: whether the answer ``a`` counts as a vote; answers to a prompt that has changed since do not."""
 
@@ -183,10 +186,21 @@ class Ledger:
         rows = self._db.execute("SELECT record, content, metadata FROM pushed WHERE dataset = ?", [dataset])
         return {row[0]: (row[1], row[2]) for row in rows}
 
-    def latest_dataset(self) -> str | None:
-        """The id of the dataset of the latest push."""
-        row = self._db.execute("SELECT dataset FROM pushed ORDER BY rowid DESC LIMIT 1").fetchone()
+    def use_dataset(self, dataset: str, role: str) -> None:
+        """Make a dataset the current one of its role."""
+        if self.current_dataset(role) != dataset:
+            with self._transaction() as db:
+                db.execute("INSERT OR REPLACE INTO datasets (id, role) VALUES (?, ?)", [dataset, role])
+
+    def current_dataset(self, role: str) -> str | None:
+        """The id of the dataset of this role that was used last; None where there is none."""
+        row = self._db.execute("SELECT id FROM datasets WHERE role = ? ORDER BY seq DESC LIMIT 1", [role]).fetchone()
         return row[0] if row else None
+
+    def datasets(self, role: str) -> list[str]:
+        """The ids of all datasets of this role, the current one last."""
+        rows = self._db.execute("SELECT id FROM datasets WHERE role = ? ORDER BY seq", [role])
+        return [dataset for (dataset,) in rows]
 
     def set_pushed(
         self, dataset: str, sent: Mapping[str, tuple[str, str]], shown: Mapping[str, Shown] = MappingProxyType({})

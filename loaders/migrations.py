@@ -211,6 +211,18 @@ STEPS = (
         VALUES (OLD.record, OLD.teacher, OLD.prompt, OLD.vote, OLD.said, OLD.reason, OLD.at);
     END;
     """,
+    """
+    -- What answers belong to: the datasets on Argilla servers by their uuid, and 'file', for those that came in a
+    -- file. Each has a role; the one of a role that was used last (the highest seq) is the current one.
+    CREATE TABLE datasets (
+        seq INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        role TEXT NOT NULL
+    ) STRICT;
+    INSERT INTO datasets (id, role) SELECT dataset, 'queue' FROM responses
+    WHERE dataset NOT IN (SELECT dataset FROM pushed) GROUP BY dataset ORDER BY dataset;
+    INSERT INTO datasets (id, role) SELECT dataset, 'queue' FROM pushed GROUP BY dataset ORDER BY max(rowid);
+    """,
 )
 
 

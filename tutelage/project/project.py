@@ -219,8 +219,14 @@ class Project:
             return loop.rank(student=student, seed=seed)
 
     def pull(self) -> Pulled:
-        """Bring people's answers home and freeze them in a snapshot."""
-        with self._loop() as loop:
+        """Bring people's answers home and freeze them in a snapshot.
+
+        Where nothing was ever pushed and answers came in files, of those alone, without Argilla.
+        """
+        from tutelage.feedback.answers import came_by_files_only
+
+        _ = self.task  # a wrong task file is said before anything is opened
+        with self._loop(with_argilla=not came_by_files_only(self.workspace.db)) as loop:
             return loop.pull()
 
     @contextmanager
