@@ -9,15 +9,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tutelage.core.records import Response
+from tutelage.feedback.answers import counting_answers, is_from_file
 from tutelage.feedback.curate import is_final
 from tutelage.feedback.dataset import Dataset
 from tutelage.feedback.payload import LABEL, REASON
-from tutelage.loaders.ledger import Ledger
+from tutelage.loaders.ledger import QUEUE, Ledger
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """The responses of a dataset.
+    """The responses of a dataset, and those that came in files.
 
     ``unknown`` counts records of the dataset that are not in ``task.db``; ``elsewhere`` the stored
     responses of other datasets, by uuid, for example of one that was deleted and recreated.
@@ -33,7 +34,7 @@ class Fetched:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """Counts by status, by annotator, and of responses that are no longer on the server."""
+        """Counts by status, by annotator, of responses that are no longer on the server, and of those from files."""
         present = [response for response in self.all() if response.state == "present"]
         return {
             "by_status": dict(Counter(response.status for response in present)),
@@ -42,6 +43,7 @@ class Fetched:
                 Counter(r.annotator for r in self.all() if r.state == "user-deleted" and is_final(r))
             ),
             "withdrawn": sum(1 for response in self.all() if response.state == "withdrawn"),
+            "from_files": sum(1 for response in present if is_from_file(response)),
             "unknown_records": self.unknown,
             "other_datasets": dict(self.elsewhere),
         }
@@ -54,18 +56,11 @@ def fetch(ledger: Ledger, dataset: Dataset, users: Mapping[str, str], known_ids:
     deleted (it still counts), or it was withdrawn (it no longer counts).
     """
     seen, unknown = _read(dataset, users, known_ids)
+    ledger.use_dataset(dataset.id, QUEUE)
     gone = [_gone(old, users) for old in ledger.responses(dataset.id) if _key(old) not in seen]
     ledger.set_responses(dataset.id, [*seen.values(), *gone])
-    elsewhere = {uuid: count for uuid, count in ledger.response_counts().items() if uuid != dataset.id}
-    return Fetched(by_record(ledger.responses(dataset.id)), unknown, elsewhere)
-
-
-def by_record(responses: list[Response]) -> dict[str, list[Response]]:
-    """Responses grouped by record id."""
-    grouped: dict[str, list[Response]] = {}
-    for response in responses:
-        grouped.setdefault(response.record_id, []).append(response)
-    return grouped
+    former, counts = ledger.datasets(QUEUE)[:-1], ledger.response_counts()
+    return Fetched(counting_answers(ledger), unknown, {uuid: counts[uuid] for uuid in former if uuid in counts})
 
 
 def _key(response: Response) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from tutelage.core.task import Task
 from tutelage.feedback.dataset import Dataset
 from tutelage.feedback.payload import SUSPECT_RANK, Payload, payload_of, settled_metadata
 from tutelage.feedback.remote import BULK_LIMIT, RefusedError
-from tutelage.loaders.ledger import Ledger
+from tutelage.loaders.ledger import QUEUE, Ledger
 from tutelage.loaders.rows import TEXT_MAX_LENGTH
 
 Suggested = tuple[Record, Suggestion | None]
@@ -50,6 +50,7 @@ class Push:
 
     def run(self, suggested: Iterable[Suggested], ranks: Mapping[str, Rank]) -> PushResult:
         """Send what is new or changed, 500 a request; each request is noted when the server has taken it."""
+        self.ledger.use_dataset(self.dataset.id, QUEUE)
         whole: list[Payload] = []
         metadata: list[Payload] = []
         for record, suggestion in suggested:

@@ -22,6 +22,9 @@ from tutelage.core.task import Task
 from tutelage.core.workspace import Workspace
 from tutelage.loaders.migrations import migrate
 
+QUEUE, FILE = "queue", "file"
+"""Roles of a dataset: the one on Argilla that people review, and what was imported from files, whose id is FILE."""
+
 COUNTS = "NOT EXISTS (SELECT 1 FROM panels p WHERE p.teacher = a.teacher AND p.prompt = a.prompt AND p.present = 0)"
 """SQL: whether the answer ``a`` counts as a vote; answers to a prompt that has changed since do not."""
 
@@ -100,18 +103,21 @@ class Ledger:
         A record's ``given`` label is added where the known record has none.
         """
         with self._transaction() as db:
-            ids = self.text_of([record.id for record in records])
-            label_texts = self._label_texts(sorted({answer.record_id for answer in answers}))
-            db.executemany(
-                "INSERT INTO records (id, text, given) VALUES (?, ?, ?)"
-                " ON CONFLICT (id) DO UPDATE SET given = coalesce(given, excluded.given)",
-                [(r.id, r.text, r.given) for r in records],
-            )
-            db.executemany(
-                "INSERT INTO answers (record, teacher, prompt, vote, said, reason) VALUES (?, ?, ?, ?, ?, ?)"
-                " ON CONFLICT DO NOTHING",
-                [(a.record_id, *_key(a.voter), a.label_text, a.reason) for a in answers],
-            )
+            return self._add(db, records, answers)
+
+    def _add(self, db: sqlite3.Connection, records: Sequence[Record], answers: Sequence[Answer]) -> tuple[Added, Added]:
+        ids = self.text_of([record.id for record in records])
+        label_texts = self._label_texts(sorted({answer.record_id for answer in answers}))
+        db.executemany(
+            "INSERT INTO records (id, text, given) VALUES (?, ?, ?)"
+            " ON CONFLICT (id) DO UPDATE SET given = coalesce(given, excluded.given)",
+            [(r.id, r.text, r.given) for r in records],
+        )
+        db.executemany(
+            "INSERT INTO answers (record, teacher, prompt, vote, said, reason) VALUES (?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT DO NOTHING",
+            [(a.record_id, *_key(a.voter), a.label_text, a.reason) for a in answers],
+        )
         new_records = len({record.id for record in records} - set(ids))
         differing, before = 0, len(label_texts)
         for answer in answers:
@@ -141,9 +147,17 @@ class Ledger:
         Imported votes always count; votes of ``annotate`` count as long as the latest ``annotate``
         used the same prompt, model and parameters.
         """
+        return self._records(task, "")
+
+    def some_records(self, task: Task, ids: Sequence[str]) -> Iterator[Record]:
+        """Those of these records that are there, as ``records`` gives them."""
+        return self._records(task, f" WHERE r.id IN ({_marks(ids)})", ids)
+
+    def _records(self, task: Task, where: str, values: Sequence[str] = ()) -> Iterator[Record]:
         rows = self._db.execute(
             "SELECT r.id, r.text, r.given, a.teacher, a.prompt, a.vote, a.said, a.reason"
-            f" FROM records r LEFT JOIN answers a ON a.record = r.id AND {COUNTS} ORDER BY r.seq, a.seq"
+            f" FROM records r LEFT JOIN answers a ON a.record = r.id AND {COUNTS}{where} ORDER BY r.seq, a.seq",
+            list(values),
         )
         voters: dict[tuple[str, str, int], Voter] = {}
         for (record_id, text, given), group in groupby(rows, key=lambda row: row[:3]):
@@ -172,10 +186,21 @@ class Ledger:
         rows = self._db.execute("SELECT record, content, metadata FROM pushed WHERE dataset = ?", [dataset])
         return {row[0]: (row[1], row[2]) for row in rows}
 
-    def latest_dataset(self) -> str | None:
-        """The id of the dataset of the latest push."""
-        row = self._db.execute("SELECT dataset FROM pushed ORDER BY rowid DESC LIMIT 1").fetchone()
+    def use_dataset(self, dataset: str, role: str) -> None:
+        """Make a dataset the current one of its role."""
+        if self.current_dataset(role) != dataset:
+            with self._transaction() as db:
+                db.execute("INSERT OR REPLACE INTO datasets (id, role) VALUES (?, ?)", [dataset, role])
+
+    def current_dataset(self, role: str) -> str | None:
+        """The id of the dataset of this role that was used last; None where there is none."""
+        row = self._db.execute("SELECT id FROM datasets WHERE role = ? ORDER BY seq DESC LIMIT 1", [role]).fetchone()
         return row[0] if row else None
+
+    def datasets(self, role: str) -> list[str]:
+        """The ids of all datasets of this role, the current one last."""
+        rows = self._db.execute("SELECT id FROM datasets WHERE role = ? ORDER BY seq", [role])
+        return [dataset for (dataset,) in rows]
 
     def set_pushed(
         self, dataset: str, sent: Mapping[str, tuple[str, str]], shown: Mapping[str, Shown] = MappingProxyType({})

@@ -137,6 +137,92 @@ STEPS = (
     CREATE TRIGGER shown_remains BEFORE DELETE ON shown
     BEGIN SELECT RAISE(ABORT, 'the ledger of what was shown is append-only'); END;
     """,
+    """
+    -- The text of each record as a key: texts that are equal have the same. own = 0 where the record's id
+    -- was made of that key, because its source had no ids. Filled by the first load that needs it.
+    CREATE TABLE text_keys (
+        record INTEGER PRIMARY KEY REFERENCES records (seq),
+        key TEXT NOT NULL,
+        own INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX text_keys_in_order ON text_keys (key, record);
+    CREATE INDEX text_keys_with_own_ids ON text_keys (key, record) WHERE own = 1;
+
+    -- Ids under which a source named a text that was known under another id.
+    CREATE TABLE other_ids (
+        id TEXT PRIMARY KEY,
+        record INTEGER NOT NULL REFERENCES records (seq)
+    ) STRICT;
+    CREATE INDEX other_ids_of_record ON other_ids (record);
+
+    -- What each load added, so that the last one can be undone. pushes: the newest row of pushed when it
+    -- began; snapshots: those that were there, as JSON; rejects: the size of rejects.jsonl.
+    CREATE TABLE loads (
+        seq INTEGER PRIMARY KEY,
+        source TEXT NOT NULL,
+        columns TEXT NOT NULL,
+        at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ')),
+        pushes INTEGER NOT NULL,
+        snapshots TEXT NOT NULL,
+        rejects INTEGER NOT NULL,
+        gold INTEGER NOT NULL DEFAULT 0,
+        finished TEXT,
+        withdrawn TEXT
+    ) STRICT;
+    CREATE TABLE load_batches (
+        load INTEGER NOT NULL REFERENCES loads (seq),
+        records_after INTEGER NOT NULL,
+        records_to INTEGER NOT NULL,
+        answers_after INTEGER NOT NULL,
+        answers_to INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE load_givens (load INTEGER NOT NULL REFERENCES loads (seq), record INTEGER NOT NULL) STRICT;
+    CREATE TABLE load_ids (load INTEGER NOT NULL REFERENCES loads (seq), id TEXT NOT NULL) STRICT;
+
+    -- What a load that was undone had added. An answer leaves the ledger for this table only, and
+    -- only while its load is withdrawn; nothing leaves this one.
+    CREATE TABLE withdrawn_records (
+        load INTEGER NOT NULL, id TEXT NOT NULL, text TEXT NOT NULL, given TEXT
+    ) STRICT;
+    CREATE TABLE withdrawn_answers (
+        record TEXT NOT NULL,
+        teacher TEXT NOT NULL,
+        prompt TEXT NOT NULL,
+        vote INTEGER NOT NULL,
+        said TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        at TEXT NOT NULL
+    ) STRICT;
+    CREATE TRIGGER withdrawn_answers_stay BEFORE UPDATE ON withdrawn_answers
+    BEGIN SELECT RAISE(ABORT, 'the ledger of answers is append-only'); END;
+    CREATE TRIGGER withdrawn_answers_remain BEFORE DELETE ON withdrawn_answers
+    BEGIN SELECT RAISE(ABORT, 'the ledger of answers is append-only'); END;
+
+    DROP TRIGGER answers_remain;
+    CREATE TRIGGER answers_remain BEFORE DELETE ON answers
+    WHEN NOT EXISTS (
+        SELECT 1 FROM load_batches b JOIN loads l ON l.seq = b.load
+        WHERE l.withdrawn IS NOT NULL AND OLD.seq > b.answers_after AND OLD.seq <= b.answers_to
+    )
+    BEGIN SELECT RAISE(ABORT, 'the ledger of answers is append-only'); END;
+    CREATE TRIGGER answers_are_kept AFTER DELETE ON answers
+    BEGIN
+        INSERT INTO withdrawn_answers
+        VALUES (OLD.record, OLD.teacher, OLD.prompt, OLD.vote, OLD.said, OLD.reason, OLD.at);
+    END;
+    """,
+    """
+    -- What answers belong to: the datasets on Argilla servers by their uuid, and 'file', for those that came in a
+    -- file. Each has a role; the one of a role that was used last (the highest seq) is the current one.
+    CREATE TABLE datasets (
+        seq INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        role TEXT NOT NULL
+    ) STRICT;
+    INSERT INTO datasets (id, role) SELECT dataset, 'queue' FROM responses
+    WHERE dataset NOT IN (SELECT dataset FROM pushed) GROUP BY dataset ORDER BY dataset;
+    INSERT INTO datasets (id, role) SELECT dataset, 'queue' FROM pushed GROUP BY dataset ORDER BY max(rowid);
+    """,
 )
 
 

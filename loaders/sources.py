@@ -78,6 +78,11 @@ class Source:
         with _readable(self.name):
             yield from self._reader.rows(columns, kept)
 
+    @property
+    def can_be_read_again(self) -> bool:
+        """Whether ``rows`` gives them a second time; standard input is gone."""
+        return self.name != "-" or self.frame is not None
+
     @cached_property
     def _reader(self) -> _Reader:
         if self.frame is not None:

@@ -20,8 +20,8 @@ from conftest import ROOT
 
 from tutelage.commands.cli import cli
 from tutelage.core.workspace import Workspace
+from tutelage.feedback.answers import counting_answers
 from tutelage.feedback.curate import curate
-from tutelage.feedback.pull import by_record
 from tutelage.feedback.server.lifecycle import Server, down, up
 from tutelage.feedback.snapshot import Snapshot, load_snapshot, snapshot_id
 from tutelage.loaders.consensus import suggest
@@ -112,7 +112,8 @@ def test_the_snapshots_load_and_would_have_the_same_ids_today(left: Left) -> Non
     task = left.workspace.task
     with Ledger(left.workspace.db) as ledger:
         records = [one for one in ledger.records(task) if one.id not in left.expected["held_out"]]
-        responses, ranks = by_record(ledger.responses(left.expected["dataset"])), ledger.ranks()
+        assert ledger.current_dataset("queue") == left.expected["dataset"]
+        responses, ranks = counting_answers(ledger), ledger.ranks()
     now = [snapshot_id(task, curate(records, seen, ranks)) for seen in ({}, responses)]
     assert now == [told["snapshot"] for told in left.expected["snapshots"]]
 

@@ -286,14 +286,30 @@ def test_ranks_are_replaced_as_a_whole(tmp_path: Path) -> None:
 def test_what_was_pushed_is_known_by_dataset(tmp_path: Path) -> None:
     filled(tmp_path / "task.db")
     with Ledger(tmp_path / "task.db") as ledger:
-        assert ledger.latest_dataset() is None
         ledger.set_pushed("one", {"r1": ("x", "{}"), "r2": ("y", "{}")})
         ledger.set_pushed("two", {"r1": ("z", "{}")})
-        assert ledger.latest_dataset() == "two"
         ledger.set_pushed("one", {"r1": ("w", "{}")})
         ledger.forget_pushed("one", ["r2"])
         assert (ledger.pushed("one"), ledger.pushed("two")) == ({"r1": ("w", "{}")}, {"r1": ("z", "{}")})
-        assert ledger.latest_dataset() == "one"
+
+
+def test_the_dataset_of_a_role_that_was_used_last_is_its_current_one(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "task.db") as ledger:
+        assert (ledger.current_dataset("queue"), ledger.datasets("queue")) == (None, [])
+        for dataset, role in [("one", "queue"), ("two", "queue"), ("file", "file"), ("one", "queue"), ("one", "queue")]:
+            ledger.use_dataset(dataset, role)
+        assert (ledger.current_dataset("queue"), ledger.datasets("queue")) == ("one", ["two", "one"])
+        assert (ledger.current_dataset("file"), ledger.datasets("file")) == ("file", ["file"])
+
+
+def test_datasets_of_an_earlier_version_are_queues_the_one_pushed_last_is_current(tmp_path: Path) -> None:
+    at_version(tmp_path / "old.db", 3)
+    with closing(sqlite3.connect(tmp_path / "old.db")) as db:
+        db.execute("INSERT INTO pushed VALUES ('a', 'r1', 'hash', '{}')")
+        db.execute("UPDATE responses SET dataset = 'z'")
+        db.commit()
+    with Ledger(tmp_path / "old.db") as ledger:
+        assert ledger.datasets("queue") == ["z", "d", "a"]
 
 
 def test_responses_are_kept_by_dataset_record_and_user(tmp_path: Path) -> None:

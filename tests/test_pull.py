@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 from shop import Shop
 
@@ -13,6 +14,7 @@ from tutelage.core.records import Rank
 from tutelage.core.workspace import Workspace
 from tutelage.feedback.pull import _response
 from tutelage.loaders.ledger import Ledger
+from tutelage.project.status import status
 
 
 def test_pull_returns_exactly_the_answers_given(shops: Callable[..., Shop]) -> None:
@@ -256,3 +258,16 @@ def test_times_are_read_with_and_without_a_zone() -> None:
     for written in ("2024-05-01T10:00:00", "2024-05-01T10:00:00Z", "2024-05-01T12:00:00+02:00"):
         item = {"user_id": "u", "status": "submitted", "values": None, "updated_at": written}
         assert _response("r", item, {}).updated_at == datetime(2024, 5, 1, 10, tzinfo=UTC)
+
+
+def test_the_dataset_that_the_task_names_is_the_queue_even_where_a_push_sends_nothing(shop: Shop) -> None:
+    task_file = shop.workspace.root / "task.yaml"
+    first, other = task_file.read_text("utf-8"), "\nargilla: {dataset: another-" + uuid4().hex[:8] + "}\n"
+    shop.push()
+    shop.answer(shop.annotator(), "r0", "neutral")
+    shop.pull()
+    for words, sent, human in ((first + other, 3, 0), (first, 0, 1)):
+        task_file.write_text(words, "utf-8")
+        shop.workspace = Workspace(shop.workspace.root)
+        assert shop.counts()[0] == sent
+        assert status(shop.workspace).by_status.get("reviewed", 0) == human

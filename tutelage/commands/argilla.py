@@ -120,6 +120,8 @@ def _pull_words(pulled: Pulled) -> str:
     lines = [f"answers: {answers}"]
     lines += [f"  {count} by {name}" for name, count in pulled.by_annotator.items()]
     lines += [f"  {n} by {name}, whose account was deleted (they count)" for name, n in pulled.by_deleted_user.items()]
+    if pulled.from_files:
+        lines.append(f"  {pulled.from_files} of them imported from files")
     if pulled.withdrawn:
         lines.append(f"  {pulled.withdrawn} that were there before are withdrawn (kept in task.db, they do not count)")
     if pulled.on_held_out:

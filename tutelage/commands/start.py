@@ -11,6 +11,7 @@ from tutelage.commands.console import Console, command
 
 if TYPE_CHECKING:
     from tutelage.loaders.load import LoadResult
+    from tutelage.loaders.undo import UndoneLoad
 
 
 @click.command("init")
@@ -43,15 +44,33 @@ def init_command(
 
 
 @command("load")
-@click.argument("source")
+@click.argument("source", required=False)
 @click.option("--text", default="text", show_default=True, help="Column of the texts.")
 @click.option("--id", "id_", default="", help="Column of the record ids (default: a hash of the text).")
 @click.option("--gold", default="", help="Column of gold labels; kept apart, for evaluation only.")
 @click.option("--split", default="train", show_default=True, help="Split of an hf:// dataset.")
 @click.option("--encoding", default="utf-8", show_default=True, help="Encoding of a text file.")
-def load_command(console: Console, source: str, *, text: str, id_: str, gold: str, split: str, encoding: str) -> None:
+@click.option("--undo", is_flag=True, help="Take back what the last load or import added.")
+def load_command(
+    console: Console,
+    source: str | None,
+    *,
+    text: str,
+    id_: str,
+    gold: str,
+    split: str,
+    encoding: str,
+    undo: bool,
+) -> None:
     """Load texts from a CSV or JSONL file (also as .gz, .bz2 or .zst), a Parquet file or hf://owner/name."""
-    _say(console, console.project.load(source, text=text, id=id_, gold=gold, split=split, encoding=encoding))
+    if undo == bool(source):
+        raise click.UsageError("name what to load, or give --undo to take the last load back: one of the two")
+    if not source:
+        undone = console.project.undo_load()
+        console.result(undone, _undone_words(undone))
+        return
+    loaded = console.project.load(source, text=text, id=id_, gold=gold, split=split, encoding=encoding)
+    _say(console, loaded, id_)
 
 
 @command("import")
@@ -90,14 +109,21 @@ def import_command(
     result = console.project.import_votes(
         file, text=text, votes=votes, id=id_, given=given, gold=gold, teacher=teacher, split=split, encoding=encoding
     )
-    _say(console, result)
+    _say(console, result, id_)
 
 
-def _say(console: Console, result: LoadResult) -> None:
-    console.result(result, _summary(result, console.project.workspace.rejects))
+def _undone_words(undone: UndoneLoad) -> str:
+    counts = {"records": undone.records, "votes": undone.votes, "given labels": undone.given}
+    counts |= {"gold labels": undone.gold, "rejected rows": undone.rejects}
+    taken = ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "nothing, it had added nothing"
+    return f"the load of {undone.source} ({undone.at[:16]}) is undone; taken back: {taken}"
 
 
-def _summary(loaded: LoadResult, rejects: Path) -> str:
+def _say(console: Console, result: LoadResult, id_: str) -> None:
+    console.result(result, _summary(result, console.project.workspace.rejects, id_))
+
+
+def _summary(loaded: LoadResult, rejects: Path, id_: str) -> str:
     words = f"{loaded.rows} rows: {loaded.new} new records, {loaded.known} known, {loaded.rejected} rejected"
     words += f" (see {rejects})" if loaded.rejected else ""
     if loaded.answers or loaded.abstentions:
@@ -111,4 +137,19 @@ def _summary(loaded: LoadResult, rejects: Path) -> str:
         words += (
             f"; {loaded.given_unread} given labels are none of the task's labels: those records have no given label"
         )
+    if loaded.other_ids:
+        words += f"; {_other_ids_words(loaded.other_ids, id_)}"
+    if loaded.suggestions:
+        changed = sum(change.records for change in loaded.suggestions)
+        each = ", ".join(f"{c.records} from {c.before or 'none'} to {c.after or 'none'}" for c in loaded.suggestions)
+        words += f"; the given labels change what is suggested for {changed} known records: {each}"
     return words
+
+
+def _other_ids_words(count: int, id_: str) -> str:
+    if not id_:
+        return f"{count} rows have the texts of records with ids of their own and count as those"
+    return (
+        f"the texts of {count} rows are known under other ids than those in {id_!r}: they count as those records, whose"
+        " ids stay. To give them the ids of this file, load it first into a new task; --undo takes this load back"
+    )

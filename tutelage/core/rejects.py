@@ -10,10 +10,11 @@ import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import IO, Any
 
-from tutelage.core.files import open_itself
+from tutelage.core.files import open_itself, replacing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +59,19 @@ class Rejects:
             with os.fdopen(open_itself(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as file:
                 file.writelines(new)
         self._known.update(map(hash, new))
+
+
+def withdraw_rejects(path: Path, source: str, after: int) -> int:
+    """Remove a source's lines from a byte on; returns how many those were."""
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    starts = accumulate(map(len, lines), initial=0)
+    left = [
+        line for start, line in zip(starts, lines, strict=False) if start < after or _read(line).get("source") != source
+    ]
+    if len(left) < len(lines):
+        with replacing(path) as temporary:
+            temporary.write_bytes(b"".join(left))
+    return len(lines) - len(left)
 
 
 def _line(reject: Mapping[str, Any]) -> bytes:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from tutelage.core.errors import TutelageError
 from tutelage.core.records import Rank, Record, Response, Shown
 from tutelage.core.workspace import Workspace
+from tutelage.feedback.answers import counting_answers
 from tutelage.feedback.curate import Curated, curate, shown_at, with_reason_source
-from tutelage.feedback.pull import by_record
 from tutelage.feedback.snapshot import load_snapshot
 from tutelage.loaders.consensus import best_reason, suggest
 from tutelage.loaders.holdout import held_out
-from tutelage.loaders.ledger import Ledger
+from tutelage.loaders.ledger import QUEUE, Ledger
 
 if TYPE_CHECKING:
     import datasets
@@ -71,12 +71,12 @@ def votes(workspace: Workspace) -> pd.DataFrame:
 
 
 def responses(workspace: Workspace) -> pd.DataFrame:
-    """One row a response, as last pulled; of all datasets that were ever pulled from.
+    """One row a response, as last pulled or imported; of all datasets that were ever pulled from, and of files.
 
     Columns: id (of the record), annotator, status (draft, submitted, discarded), label, reason, reason_by
     (annotator; teacher: the suggested one, accepted with its label; empty), shown (the label that the page
     suggested when it was answered, missing where none was), updated_at, state (present, user-deleted,
-    withdrawn), user_id, dataset (its uuid on Argilla).
+    withdrawn), user_id, dataset (its uuid on Argilla, or file).
     """
     with Ledger(workspace.db) as ledger:
         votes = {record.id: record.votes for record in ledger.records(workspace.task)}
@@ -103,8 +103,7 @@ def suspects(workspace: Workspace, most: int | None = None, *, server: str = "")
     link (opens the record on Argilla at ``server``; missing where it is not in the queue there).
     """
     with Ledger(workspace.db) as ledger:
-        ranks, dataset = ledger.ranks(), ledger.latest_dataset()
-        answers = by_record(ledger.responses(dataset)) if dataset else {}
+        ranks, dataset, answers = ledger.ranks(), ledger.current_dataset(QUEUE), counting_answers(ledger)
         ranked = [record for record in ledger.records(workspace.task) if record.id in ranks]
     items = sorted(curate(ranked, answers, ranks), key=lambda item: ranks[item.record.id].suspect_rank)[:most]
     link = f"{server}/dataset/{dataset}/annotation-mode" if server and dataset else ""

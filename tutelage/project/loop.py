@@ -12,15 +12,16 @@ from tutelage.core.records import Progress, Rank, Record, unreported
 from tutelage.core.rejects import Reject, Rejects
 from tutelage.core.settings import Settings
 from tutelage.core.workspace import Workspace
+from tutelage.feedback.answers import counting_answers
 from tutelage.feedback.client import ArgillaClient
 from tutelage.feedback.curate import Curated, curate
 from tutelage.feedback.dataset import Dataset
-from tutelage.feedback.pull import Fetched, by_record, fetch
+from tutelage.feedback.pull import Fetched, fetch
 from tutelage.feedback.push import Push, PushResult, Suggested
 from tutelage.feedback.snapshot import write_snapshot
 from tutelage.loaders.consensus import suggest
 from tutelage.loaders.holdout import HeldOut, held_out
-from tutelage.loaders.ledger import Ledger
+from tutelage.loaders.ledger import FILE, Ledger
 from tutelage.project.results import Pulled, Pushed, Ranked
 
 
@@ -126,17 +127,18 @@ class Loop:
     # Pull
 
     def pull(self) -> Pulled:
-        """Fetch all answers and freeze a snapshot.
+        """Fetch all answers and freeze a snapshot; without Argilla, of the answers that came in files.
 
         Answers on records that were pushed before they became the holdout are kept too, and not used.
         """
-        dataset, task = self.dataset(), self.workspace.task
+        dataset, task = self.dataset() if self.argilla else None, self.workspace.task
         records, held = self._parted()
-        fetched = self._fetch(dataset, records, held)
+        fetched = self._fetch(dataset, records, held) if dataset else Fetched(counting_answers(self.ledger), 0, {})
         on_held_out = sum(len(fetched.responses[record_id]) for record_id in held & fetched.responses.keys())
         summary = {**fetched.summary, "on_held_out": on_held_out}
         curated = curate(records, fetched.responses, self.ledger.ranks())
-        origin = {"server": dataset.remote.url, "dataset": dataset.id, "name": task.dataset_name, **summary}
+        server, name = (dataset.remote.url, dataset.id) if dataset else ("", FILE)
+        origin = {"server": server, "dataset": name, "name": task.dataset_name, **summary}
         snapshot, is_new = write_snapshot(self.workspace.snapshots, task, curated, origin)
         manifest = snapshot.manifest
         return Pulled(
@@ -163,7 +165,7 @@ class Loop:
         records, held = self._parted()
         if dataset:
             self._fetch(dataset, records, held)
-        curated = self._curated(records, dataset.id if dataset else self.ledger.latest_dataset())
+        curated = curate(records, counting_answers(self.ledger), self.ledger.ranks())
         ranks = self._rank(curated, student, seed)
         self.ledger.set_ranks(ranks)
         pushed = self._send_ranked(dataset, curated) if dataset else None
@@ -172,10 +174,6 @@ class Loop:
     def _send_ranked(self, dataset: Dataset, curated: list[Curated]) -> Pushed:
         self._argilla.refresh(dataset, self.workspace.task)
         return self._send(dataset, [(item.record, item.suggestion) for item in curated])
-
-    def _curated(self, records: list[Record], dataset: str | None) -> list[Curated]:
-        responses = by_record(self.ledger.responses(dataset)) if dataset else {}
-        return curate(records, responses, self.ledger.ranks())
 
     def _rank(self, curated: list[Curated], student: str, seed: int) -> list[Rank]:
         from tutelage.core.pred_probs import read_pred_probs

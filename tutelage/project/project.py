@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tutelage.loaders.load import LoadResult
     from tutelage.loaders.sources import Source
     from tutelage.loaders.teacher.annotate import AnnotateResult
+    from tutelage.loaders.undo import UndoneLoad
     from tutelage.project.loop import Loop
     from tutelage.project.results import AnnotationPlan, ChampionChange, EvaluationReport, Pulled, Pushed, Ranked
     from tutelage.project.status import Status
@@ -161,6 +162,12 @@ class Project:
         columns = Columns(text=text, id=id, given=given, gold=gold, votes=vote_columns(votes, source, teacher))
         return load(self.workspace, source, columns, progress=self._progress)
 
+    def undo_load(self) -> UndoneLoad:
+        """Take back what the last load or import added, as long as nothing was done with it."""
+        from tutelage.loaders.undo import undo_load
+
+        return undo_load(self.workspace)
+
     def _source(self, data: Data, encoding: str, split: str) -> Source:
         from tutelage.loaders.sources import Source
 
@@ -230,8 +237,14 @@ class Project:
             return loop.rank(student=student, seed=seed)
 
     def pull(self) -> Pulled:
-        """Bring people's answers home and freeze them in a snapshot."""
-        with self._loop() as loop:
+        """Bring people's answers home and freeze them in a snapshot.
+
+        Where nothing was ever pushed and answers came in files, of those alone, without Argilla.
+        """
+        from tutelage.feedback.answers import came_by_files_only
+
+        _ = self.task  # a wrong task file is said before anything is opened
+        with self._loop(with_argilla=not came_by_files_only(self.workspace.db)) as loop:
             return loop.pull()
 
     @contextmanager

@@ -87,9 +87,11 @@ class Pulled:
         Of the snapshot: how many records; how many labels are from human, given, teacher; how many
         records are pending, reviewed, discarded, tied; the ids of the tied ones.
     by_status, by_annotator
-        Responses on the dataset by status, and finished ones by the annotator's name.
+        Responses by status, and finished ones by the annotator's name.
     by_deleted_user
         Finished responses of deleted accounts by the annotator's name; they count.
+    from_files
+        Those of them that were imported from files.
     withdrawn
         Responses that were there before and are gone; they do not count.
     on_held_out
@@ -110,6 +112,7 @@ class Pulled:
     by_status: Mapping[str, int]
     by_annotator: Mapping[str, int]
     by_deleted_user: Mapping[str, int]
+    from_files: int
     withdrawn: int
     on_held_out: int
     unknown_records: int

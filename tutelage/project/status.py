@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from tutelage.core.errors import SnapshotError
 from tutelage.core.workspace import Workspace
+from tutelage.feedback.answers import counting_answers
 from tutelage.feedback.curate import curate
-from tutelage.feedback.pull import by_record
 from tutelage.feedback.snapshot import load_snapshot
 from tutelage.loaders.teacher.teacher_ledger import Spent, TeacherLedger
 
@@ -90,9 +90,8 @@ def status(workspace: Workspace) -> Status:
     task = workspace.task
     with TeacherLedger(workspace.db) as ledger:
         spent = tuple(ledger.spent())
-        dataset, ranks = ledger.latest_dataset(), ledger.ranks()
-        responses = by_record(ledger.responses(dataset)) if dataset else {}
-        curated = curate(ledger.records(task), responses, ranks)
+        ranks = ledger.ranks()
+        curated = curate(ledger.records(task), counting_answers(ledger), ranks)
     votes = [vote for item in curated for vote in item.record.votes]
     return Status(
         task=task.name,
