@@ -13,6 +13,7 @@ from tutelage.core.settings import split_userinfo, unprintable
 from tutelage.core.task import Task
 from tutelage.feedback.dataset import Dataset, check_dataset
 from tutelage.feedback.payload import LABEL, PROPERTIES, REASON, TEXT, VOTES, guidelines_of, questions_of
+from tutelage.feedback.people import People
 from tutelage.feedback.remote import WAITS, RefusedError, Remote, is_passing
 
 
@@ -34,7 +35,7 @@ class ArgillaClient:
         Parameters
         ----------
         annotator
-            A user who is let into the workspace of each dataset that is pushed to.
+            A user who is let into the workspace of a dataset that is pushed to where no other annotator is in it.
         timeout, waits
             Seconds for an answer, and between attempts.
         say
@@ -97,9 +98,13 @@ class ArgillaClient:
                 f"Argilla at {self._url} made the dataset {task.dataset_name!r} but does not list it; push again"
             )
         self.refresh(dataset, task)
-        if self._annotator:
+        if self._annotator and not any(member.role == "annotator" for member in self.people(task).members().values()):
             self.add_annotator(task, self._annotator)
         return dataset, is_new
+
+    def people(self, task: Task) -> People:
+        """Who answers in the task's workspace."""
+        return People(self.remote, task.argilla.workspace, self.user["username"])
 
     def add_annotator(self, task: Task, username: str) -> None:
         """Let a user answer in the task's workspace."""

@@ -15,6 +15,7 @@ from tutelage.core.workspace import Workspace
 from tutelage.feedback.client import ArgillaClient
 from tutelage.feedback.curate import Curated, curate
 from tutelage.feedback.dataset import Dataset
+from tutelage.feedback.people import People
 from tutelage.feedback.pull import Fetched, by_record, fetch
 from tutelage.feedback.push import Push, PushResult, Suggested
 from tutelage.feedback.snapshot import write_snapshot
@@ -122,6 +123,16 @@ class Loop:
                 f"no dataset {self.workspace.task.dataset_name!r} on Argilla yet; make it with: tutelage push"
             )
         return dataset
+
+    @property
+    def people(self) -> People:
+        """Who answers in the task's workspace."""
+        return self._argilla.people(self.workspace.task)
+
+    @cached_property
+    def found(self) -> Dataset | None:
+        """The task's dataset on Argilla; None before the first push."""
+        return self._argilla.dataset(self.workspace.task)
 
     # Pull
 
