@@ -12,7 +12,7 @@ from tutelage.core.errors import ServerError, SettingsError
 from tutelage.core.settings import split_userinfo, unprintable
 from tutelage.core.task import Task
 from tutelage.feedback.dataset import Dataset, check_dataset
-from tutelage.feedback.payload import LABEL, PROPERTIES, REASON, TEXT, VOTES, guidelines_of, questions_of
+from tutelage.feedback.payload import FIELD_TITLES, LABEL, PROPERTIES, REASON, TEXT, VOTES, guidelines_of, questions_of
 from tutelage.feedback.people import People
 from tutelage.feedback.remote import WAITS, RefusedError, Remote, is_passing
 
@@ -234,7 +234,8 @@ class ArgillaClient:
         """
         self._add_properties(dataset)
         self._update(dataset, task)
-        self._update_questions(dataset, task)
+        self._update_texts(dataset, "fields", {name: {"title": title} for name, title in FIELD_TITLES.items()})
+        self._update_texts(dataset, "questions", questions_of(task))
 
     def _add_properties(self, dataset: Dataset) -> None:
         """Add those that are missing: all to a new dataset, some to one that an earlier version made."""
@@ -265,12 +266,12 @@ class ArgillaClient:
                     f"{task.argilla.min_submitted} any more ({error}); set it back, or choose a new argilla.dataset"
                 ) from None
 
-    def _update_questions(self, dataset: Dataset, task: Task) -> None:
-        wanted = questions_of(task)
-        for found in self.remote.request("GET", f"datasets/{dataset.id}/questions")["items"]:
+    def _update_texts(self, dataset: Dataset, kind: str, wanted: Mapping[str, Mapping[str, str]]) -> None:
+        """Bring titles and descriptions of fields or questions up to date."""
+        for found in self.remote.request("GET", f"datasets/{dataset.id}/{kind}")["items"]:
             texts = wanted.get(found["name"], {})
             if any(found[key] != value for key, value in texts.items()):
-                self.remote.request("PATCH", f"questions/{found['id']}", json=texts)
+                self.remote.request("PATCH", f"{kind}/{found['id']}", json=texts)
 
 
 def _checked(url: str) -> str:
@@ -328,8 +329,8 @@ def _settings(task: Task) -> Any:
     return rg.Settings(
         guidelines=guidelines_of(task),
         fields=[
-            rg.TextField(name=TEXT, title="Text", use_markdown=False),
-            rg.TextField(name=VOTES, title="What the teacher said", use_markdown=False, required=False),
+            rg.TextField(name=TEXT, title=FIELD_TITLES[TEXT], use_markdown=False),
+            rg.TextField(name=VOTES, title=FIELD_TITLES[VOTES], use_markdown=False, required=False),
         ],
         questions=[
             rg.LabelQuestion(name=LABEL, labels=list(task.label_names), **texts[LABEL]),

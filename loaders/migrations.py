@@ -137,6 +137,24 @@ STEPS = (
     CREATE TRIGGER shown_remains BEFORE DELETE ON shown
     BEGIN SELECT RAISE(ABORT, 'the ledger of what was shown is append-only'); END;
     """,
+    """
+    -- Among whom the queue is dealt: a row for each deal, of which the newest counts. people: names, as a JSON
+    -- list. overlap: the share of the records that go to several people.
+    CREATE TABLE deals (
+        seq INTEGER PRIMARY KEY,
+        people TEXT NOT NULL,
+        overlap REAL NOT NULL,
+        at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ'))
+    ) STRICT;
+
+    -- Whose a record is: a row for each person that it was dealt to.
+    CREATE TABLE dealt (
+        seq INTEGER PRIMARY KEY,
+        record TEXT NOT NULL REFERENCES records (id),
+        annotator TEXT NOT NULL,
+        UNIQUE (record, annotator)
+    ) STRICT;
+    """,
 )
 
 

@@ -45,10 +45,13 @@ def _added(done: SignIn, role: str) -> str:
 
 
 def _sign_in(done: SignIn) -> str:
+    lines = f"  link: {done.link}\n"
+    if not done.has_share:
+        lines += "  The queue is dealt among others; to give this person a share: tutelage annotators deal\n"
     if not done.password:
-        return f"  link: {done.link}\n  signs in as {done.name} with the password that the account has"
+        return f"{lines}  signs in as {done.name} with the password that the account has"
     return (
-        f"  link: {done.link}\n  signs in as {done.name} with password {done.password}\n"
+        f"{lines}  signs in as {done.name} with password {done.password}\n"
         f"  The password is shown this once; a new one: tutelage annotators password {shlex.quote(done.name)}"
     )
 
@@ -70,6 +73,11 @@ def remove_command(console: Console, *, name: str) -> None:
         f"{done.name} is out of the workspace {done.workspace!r}. The account stays, and so do its "
         f"{done.answers} answers to this task: on Argilla and, once pulled, in task.db."
     )
+    if done.waiting:
+        words += (
+            f"\nThe {done.waiting} records that wait for an answer of {done.name} go to the others at the next "
+            "tutelage rank, or with tutelage annotators deal."
+        )
     console.result(done, words)
 
 
@@ -84,12 +92,32 @@ def list_command(console: Console) -> None:
 def _table(found: tuple[Annotator, ...]) -> str:
     from tutelage.commands.tables import columns
 
-    rows = [("name", "role", "submitted", "discarded", "drafts", "dealt")]
+    rows: list[tuple[str, ...]] = [("name", "role", "submitted", "discarded", "drafts", "dealt", "waiting")]
     rows += [
-        (one.name, one.role, str(one.submitted), str(one.discarded), str(one.drafts), str(one.dealt)) for one in found
+        (one.name, one.role, *map(str, (one.submitted, one.discarded, one.drafts, one.dealt, one.waiting)))
+        for one in found
     ]
     return "\n".join([columns(rows), *(f"{one.name}: {one.link}" for one in found if one.link)])
 
 
-for each in (add_command, list_command, remove_command, password_command):
+@command("deal")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option(
+    "--overlap",
+    type=click.FloatRange(0, 1),
+    default=None,
+    metavar="SHARE",
+    help="Share of the records that several people answer; takes argilla.min_submitted above 1 (then 1 by default).",
+)
+def deal_command(console: Console, *, names: tuple[str, ...], overlap: float | None) -> None:
+    """Deal the queue, so that nobody answers what somebody else answers; prints a link for each person.
+
+    Without names it is dealt among all annotators of the workspace.
+    """
+    dealt = console.project.annotators.deal(*names, overlap=overlap)
+    shared = f", {dealt.shared} of them to several people" if dealt.shared else ""
+    console.result(dealt, f"{dealt.queue} records are dealt{shared}\n{_table(dealt.annotators)}")
+
+
+for each in (add_command, list_command, remove_command, password_command, deal_command):
     annotators_command.add_command(each)

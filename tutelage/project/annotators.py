@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tutelage.feedback.people import Answered, Role
+    from tutelage.feedback.people import Account, Role
     from tutelage.project.loop import Loop
 
 
@@ -23,7 +24,9 @@ class Annotator:
     submitted, discarded, drafts
         Answers in the task's dataset, as the server counts now.
     dealt
-        Records that are this person's since they were dealt, answered ones too.
+        Records that are this person's since the queue was dealt, answered ones too.
+    waiting
+        Those of them that are in the queue and that this person has not answered, as last ranked and pulled.
     link
         Opens the annotation page; empty before the first push.
     """
@@ -34,6 +37,7 @@ class Annotator:
     discarded: int
     drafts: int
     dealt: int
+    waiting: int
     link: str
 
 
@@ -53,6 +57,8 @@ class SignIn:
         Its name.
     link
         Opens the annotation page; the server's address before the first push.
+    has_share
+        False where the queue is dealt among others: the next deal gives this person a share.
     """
 
     name: str
@@ -62,15 +68,47 @@ class SignIn:
     joined: bool
     workspace: str
     link: str
+    has_share: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class Removed:
-    """Who was taken out of the workspace, and how many answers of theirs stay."""
+    """Who was taken out of the workspace.
+
+    Parameters
+    ----------
+    answers
+        How many of this person's answers to the task there are; they stay.
+    waiting
+        Records that were dealt to this person and wait for an answer: they go to the others.
+    """
 
     name: str
     workspace: str
     answers: int
+    waiting: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dealt:
+    """Whose the records in the queue are.
+
+    Parameters
+    ----------
+    annotators
+        Those who take part, and what they have to do.
+    queue
+        Records in the queue that wait for an answer.
+    shared
+        How many of them go to several people.
+    sent
+        Records whose metadata was sent to Argilla.
+    """
+
+    annotators: tuple[Annotator, ...]
+    queue: int
+    shared: int
+    sent: int
 
 
 class Annotators:
@@ -83,68 +121,98 @@ class Annotators:
         """Let a person into the task's workspace, with a new account and password where there is none of that name."""
         with self._loop() as loop:
             account, password, joined = loop.people.add(name, role)
-            return SignIn(
-                name=account.name,
-                role=account.role,
-                password=password,
-                created=bool(password),
-                joined=joined,
-                workspace=loop.people.workspace,
-                link=_link(loop, account.name) or loop.people.remote.url,
-            )
+            return _sign_in(loop, account, password, created=bool(password), joined=joined)
 
     def list(self) -> tuple[Annotator, ...]:
         """Who is in the task's workspace."""
         with self._loop() as loop:
-            found = loop.found
-            answered = loop.people.answered(found.id) if found else {}
-            return tuple(
-                _annotator(loop, member.name, member.role, answered) for member in loop.people.members().values()
-            )
+            return _listed(loop, loop.people.members().values())
 
     def remove(self, name: str) -> Removed:
         """Take a person out of the task's workspace; the account, its answers and its password stay."""
         with self._loop() as loop:
-            found = loop.found
-            answered = loop.people.answered(found.id) if found else {}
             account = loop.people.remove(name)
-            one = answered.get(account.name)
-            answers = one.submitted + one.discarded if one else 0
-            return Removed(name=account.name, workspace=loop.people.workspace, answers=answers)
+            (one,) = _listed(loop, [account])
+            answers = one.submitted + one.discarded
+            return Removed(name=name, workspace=loop.people.workspace, answers=answers, waiting=one.waiting)
 
     def password(self, name: str) -> SignIn:
         """Give a person a new password."""
         with self._loop() as loop:
             account, password = loop.people.set_password(name)
             _note_for_up(loop.people.remote.url, name, password)
-            return SignIn(
-                name=account.name,
-                role=account.role,
-                password=password,
-                created=False,
-                joined=False,
-                workspace=loop.people.workspace,
-                link=_link(loop, account.name) or loop.people.remote.url,
+            return _sign_in(loop, account, password, created=False, joined=False)
+
+    def deal(self, *names: str, overlap: float | None = None) -> Dealt:
+        """Deal the queue: each record becomes one person's, and everybody gets a link to their own.
+
+        Whoever has a record keeps it; records that are new in the queue, and those of people who have left, go to
+        whoever has least, now and at each ``rank``. Where some have much more than others, dealing again takes
+        records from the end of their queues that they have not begun.
+
+        Parameters
+        ----------
+        names
+            Who takes part: all annotators of the workspace where none is named.
+        overlap
+            Share of the records, 0 to 1, that go to as many people as complete a record (``argilla.min_submitted``),
+            to measure how they agree. By default all where that is more than 1.
+        """
+        from tutelage.project.dealing import dealt_queue
+
+        with self._loop() as loop:
+            pushed = loop.deal(names, overlap)
+            members = loop.people.members()
+            queue = dealt_queue(loop.ledger, loop.workspace.task)
+            deal = loop.ledger.deal()
+            return Dealt(
+                annotators=_listed(loop, [members[name] for name in deal.people]) if deal else (),
+                queue=len(queue),
+                shared=sum(len(names) > 1 for names in queue.values()),
+                sent=pushed.sent + pushed.metadata_only,
             )
 
 
-def _annotator(loop: Loop, name: str, role: str, answered: dict[str, Answered]) -> Annotator:
-    from tutelage.feedback.people import Answered
-
-    one = answered.get(name, Answered())
-    return Annotator(
-        name=name,
-        role=role,
-        submitted=one.submitted,
-        discarded=one.discarded,
-        drafts=one.drafts,
-        dealt=0,
-        link=_link(loop, name),
+def _sign_in(loop: Loop, account: Account, password: str, *, created: bool, joined: bool) -> SignIn:
+    deal = loop.ledger.deal()
+    return SignIn(
+        name=account.name,
+        role=account.role,
+        password=password,
+        created=created,
+        joined=joined,
+        workspace=loop.people.workspace,
+        link=_link(loop, account.name) or loop.people.remote.url,
+        has_share=deal is None or account.name in deal.people,
     )
 
 
-def _link(loop: Loop, name: str) -> str:  # noqa: ARG001
-    return loop.found.queue_link if loop.found else ""
+def _listed(loop: Loop, accounts: Iterable[Account]) -> tuple[Annotator, ...]:
+    from tutelage.feedback.people import Answered
+    from tutelage.project.dealing import waiting_by_name
+
+    answered = loop.people.answered(loop.found.id) if loop.found else {}
+    dealt = Counter(name for names in loop.ledger.dealt().values() for name in names)
+    waiting = waiting_by_name(loop.ledger, loop.workspace.task)
+    return tuple(
+        Annotator(
+            name=one.name,
+            role=one.role,
+            **asdict(answered.get(one.name, Answered())),
+            dealt=dealt[one.name],
+            waiting=waiting[one.name],
+            link=_link(loop, one.name),
+        )
+        for one in accounts
+    )
+
+
+def _link(loop: Loop, name: str) -> str:
+    """Opens the person's own part of the queue where it is dealt; empty before the first push."""
+    deal, found = loop.ledger.deal(), loop.found
+    if found is None:
+        return ""
+    return found.queue_link_of(name) if deal and name in deal.people else found.queue_link
 
 
 def _note_for_up(url: str, name: str, password: str) -> None:
