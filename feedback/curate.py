@@ -39,7 +39,7 @@ def _curated(record: Record, responses: tuple[Response, ...], rank: Rank | None)
     suggestion = suggest(record)
     responses = tuple(with_reason_source(response, record.votes) for response in responses)
     status, label = resolve(responses)
-    source: Source = "human" if status != "pending" else _source(suggestion)
+    source: Source = "human" if status != "pending" else source_of(suggestion)
     if status == "pending" and suggestion:
         label = suggestion.label
     return Curated(
@@ -77,7 +77,8 @@ def shown_at(history: Sequence[Shown], moment: datetime) -> Shown | None:
     return before[-1] if before else next(iter(history), None)
 
 
-def _source(suggestion: Suggestion | None) -> Source:
+def source_of(suggestion: Suggestion | None) -> Source:
+    """What made the suggestion: a label that the data had, or the teacher."""
     return "given" if suggestion and suggestion.agent == GIVEN_AGENT else "teacher"
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +21,14 @@ _GIVEN = Voter("given", "given")
 """Given labels count as the votes of one more voter."""
 
 
-def rank_records(curated: Sequence[Curated], task: Task, pred_probs: pd.DataFrame, *, seed: int = 0) -> list[Rank]:
+def rank_records(
+    curated: Sequence[Curated],
+    task: Task,
+    pred_probs: pd.DataFrame,
+    *,
+    seed: int = 0,
+    dealt: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> list[Rank]:
     """Rank the records that are not settled yet, the most suspect first.
 
     Parameters
@@ -28,6 +36,8 @@ def rank_records(curated: Sequence[Curated], task: Task, pred_probs: pd.DataFram
     pred_probs
         Out-of-sample probabilities, indexed by record id, columns in the task's label order. All
         records count for the weights of voters, settled ones too.
+    dealt
+        Whose a record is, by its id: one that is one person's waits for no second answer.
     """
     known = pred_probs.index
     ranked = [item for item in curated if item.record.id in known]
@@ -35,9 +45,15 @@ def rank_records(curated: Sequence[Curated], task: Task, pred_probs: pd.DataFram
     suggested = suggested_labels(ranked, task)
     probs = pred_probs.loc[[record.id for record in records]].to_numpy(dtype=float)
     quality = label_quality(suggested, vote_matrix(records, task), probs)
-    open_ = np.array([not is_settled(item.responses, task.argilla.min_submitted) for item in ranked], dtype=bool)
+    open_ = np.array([is_open(item, task, dealt.get(item.record.id, ())) for item in ranked], dtype=bool)
     ids = [record.id for record, is_open in zip(records, open_, strict=True) if is_open]
     return rank_by_quality(ids, suggested[open_], quality[open_], seed=seed)
+
+
+def is_open(item: Curated, task: Task, reviewers: Sequence[str] = ()) -> bool:
+    """Whether a record waits for an answer; ``reviewers`` are those whose it is, where it was dealt to anybody."""
+    wanted = min(task.argilla.min_submitted, len(reviewers)) if reviewers else task.argilla.min_submitted
+    return not is_settled(item.responses, wanted)
 
 
 def suggested_labels(curated: Sequence[Curated], task: Task) -> Ints:

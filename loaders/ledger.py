@@ -6,6 +6,7 @@ file that the next run continues with.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from tutelage.core.errors import LedgerError
-from tutelage.core.records import Rank, Record, Response, Shown, Vote, Voter
+from tutelage.core.records import Deal, Rank, Record, Response, Shown, Vote, Voter
 from tutelage.core.task import Task
 from tutelage.core.workspace import Workspace
 from tutelage.loaders.migrations import migrate
@@ -178,6 +179,36 @@ class Ledger:
         """The latest ranking, by record id."""
         rows = self._db.execute("SELECT record, label_quality, suspect_rank FROM ranks")
         return {row[0]: Rank(*row) for row in rows}
+
+    # Whose the records in the queue are
+
+    def add_deal(self, deal: Deal) -> None:
+        """From now on the queue is dealt like this."""
+        with self._transaction() as db:
+            db.execute("INSERT INTO deals (people, overlap) VALUES (?, ?)", [json.dumps(deal.people), deal.overlap])
+
+    def deal(self) -> Deal | None:
+        """How the queue is dealt; None where it never was."""
+        row = self._db.execute("SELECT people, overlap FROM deals ORDER BY seq DESC LIMIT 1").fetchone()
+        return Deal(tuple(json.loads(row[0])), row[1]) if row else None
+
+    def set_dealt(self, dealt: Mapping[str, Sequence[str]]) -> None:
+        """Write down whose each record is, by record id; those that are not named stay as they are."""
+        before = self.dealt()
+        changed = {record_id: names for record_id, names in dealt.items() if tuple(names) != before.get(record_id, ())}
+        with self._transaction() as db:
+            db.executemany("DELETE FROM dealt WHERE record = ?", [(record_id,) for record_id in changed])
+            db.executemany(
+                "INSERT INTO dealt (record, annotator) VALUES (?, ?)",
+                [(record_id, name) for record_id, names in changed.items() for name in names],
+            )
+
+    def dealt(self) -> dict[str, tuple[str, ...]]:
+        """The names of those whose a record is, by record id."""
+        found: dict[str, tuple[str, ...]] = {}
+        for record_id, name in self._db.execute("SELECT record, annotator FROM dealt ORDER BY seq"):
+            found[record_id] = (*found.get(record_id, ()), name)
+        return found
 
     # What was sent to Argilla, and the responses from it
 

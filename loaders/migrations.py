@@ -223,6 +223,24 @@ STEPS = (
     WHERE dataset NOT IN (SELECT dataset FROM pushed) GROUP BY dataset ORDER BY dataset;
     INSERT INTO datasets (id, role) SELECT dataset, 'queue' FROM pushed GROUP BY dataset ORDER BY max(rowid);
     """,
+    """
+    -- Among whom the queue is dealt: a row for each deal, of which the newest counts. people: names, as a JSON
+    -- list. overlap: the share of the records that go to several people.
+    CREATE TABLE deals (
+        seq INTEGER PRIMARY KEY,
+        people TEXT NOT NULL,
+        overlap REAL NOT NULL,
+        at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ'))
+    ) STRICT;
+
+    -- Whose a record is: a row for each person that it was dealt to.
+    CREATE TABLE dealt (
+        seq INTEGER PRIMARY KEY,
+        record TEXT NOT NULL REFERENCES records (id),
+        annotator TEXT NOT NULL,
+        UNIQUE (record, annotator)
+    ) STRICT;
+    """,
 )
 
 

@@ -12,8 +12,8 @@ import httpx
 
 from tutelage.core.records import Record, Voter
 from tutelage.core.workspace import Workspace
-from tutelage.feedback.client import ArgillaClient
-from tutelage.feedback.dataset import Dataset
+from tutelage.feedback.argilla.client import ArgillaClient
+from tutelage.feedback.argilla.dataset import Dataset
 from tutelage.feedback.server.lifecycle import Server
 from tutelage.feedback.snapshot import load_snapshot
 from tutelage.loaders.ledger import Answer, Ledger

@@ -194,7 +194,7 @@ def test_no_module_imports_itself_round_a_corner() -> None:
 
 
 def test_one_file_imports_the_argilla_sdk() -> None:
-    assert users_of("argilla") == {"feedback/client.py"}
+    assert users_of("argilla") == {"feedback/argilla/client.py"}
 
 
 def test_one_file_talks_to_the_teachers_endpoint() -> None:

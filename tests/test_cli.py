@@ -20,7 +20,7 @@ from training_data import small_task
 
 from tutelage.commands.cli import COMMANDS
 from tutelage.core.workspace import Workspace
-from tutelage.feedback.client import ArgillaClient
+from tutelage.feedback.argilla.client import ArgillaClient
 from tutelage.training.registry import find_student, promote_student
 from tutelage.training.students.recipe import parse_student
 from tutelage.training.train import train

@@ -15,8 +15,8 @@ from shop import Shop
 
 from tutelage.core.errors import ServerError
 from tutelage.core.records import Rank, Voter
-from tutelage.feedback.client import ArgillaClient
-from tutelage.feedback.remote import Remote
+from tutelage.feedback.argilla.client import ArgillaClient
+from tutelage.feedback.argilla.remote import Remote
 from tutelage.feedback.server.lifecycle import Server
 from tutelage.loaders.ledger import Answer, Ledger
 
@@ -174,7 +174,7 @@ def test_the_retries_wait_longer_each_time_and_then_say_what_to_do(
     proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slept: list[float] = []
-    monkeypatch.setattr("tutelage.feedback.remote.time.sleep", slept.append)
+    monkeypatch.setattr("tutelage.feedback.argilla.remote.time.sleep", slept.append)
     proxy.faults, said = since(0, 503), list[str]()
     with pytest.raises(ServerError) as caught:
         ArgillaClient(proxy.url, "key", say=said.append)
@@ -188,7 +188,7 @@ def test_the_retries_wait_longer_each_time_and_then_say_what_to_do(
 
 
 def test_an_answer_that_is_long_in_coming_is_said(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tutelage.feedback.remote.LATE", 0.05)
+    monkeypatch.setattr("tutelage.feedback.argilla.remote.LATE", 0.05)
     proxy.faults = lambda *_: time.sleep(0.5)  # type: ignore[func-returns-value]
     said = list[str]()
     with pytest.raises(ServerError, match="refused the API key"):

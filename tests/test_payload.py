@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import random
+import re
 from html.parser import HTMLParser
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from tutelage.core.errors import SettingsError
 from tutelage.core.records import Rank, Record, Vote, Voter
 from tutelage.core.task import parse_task
-from tutelage.feedback.payload import Payload, guidelines_of, inert, payload_of, settled_metadata
+from tutelage.feedback.argilla.payload import Payload, guidelines_of, inert, payload_of, settled_metadata
 from tutelage.loaders.consensus import suggest
 
 TASK = parse_task("name: n\nlabels: [good, bad, so so]\nqueue: 10\n")
@@ -45,11 +46,31 @@ def payload(one: Record, rank: Rank | None = None) -> Payload:
     ],
 )
 def test_the_suspect_rank_goes_to_the_queue_only(rank: Rank | None, metadata: dict[str, Any]) -> None:
-    assert payload(record(vote("good")), rank).metadata == metadata
+    assert payload(record(vote("good")), rank).metadata == {"source": "teacher", "agreement": 1.0, **metadata}
 
 
 def test_a_tie_is_marked() -> None:
-    assert payload(record(vote("good"), vote("bad"))).metadata == {"tie": "yes"}
+    tied = payload(record(vote("good"), vote("bad"))).metadata
+    assert tied == {"tie": "yes", "source": "teacher", "agreement": 0.5}
+
+
+def test_what_made_the_suggestion_and_how_the_votes_agree_can_be_filtered_by() -> None:
+    votes = [vote("good"), vote("bad", number=2), vote("good", number=3)]
+    assert payload(record(*votes)).metadata == {"source": "teacher", "agreement": 0.6667}
+    assert payload(record(*votes, given="bad")).metadata == {"source": "given", "agreement": 0.3333}
+    assert payload(record(given="bad")).metadata == {"source": "given"}
+    assert payload(record(vote(None))).metadata == payload(record()).metadata == {}
+
+
+def test_whose_a_record_is_is_one_term_or_a_list_of_terms() -> None:
+    def reviewer(*names: str) -> Any:
+        return payload_of(record(), None, None, TASK, names).metadata.get("reviewer")
+
+    assert (reviewer(), reviewer("anna"), reviewer("anna", "Änne_2-b")) == (None, "anna", ["anna", "Änne_2-b"])
+    hard = ["a.b", "a-b", "a~b", "a b", "a,b", "a.b@c.org", "ge1.le2"]
+    terms = [str(reviewer(name)) for name in hard]
+    assert len(set(terms)) == len(hard)
+    assert all(re.fullmatch(r"[\w-]+", term) for term in terms)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +127,7 @@ def test_a_given_label_is_explained_by_a_vote_for_it_only() -> None:
 def test_nothing_is_suggested_where_there_is_no_label() -> None:
     abstained = payload(record(vote(None, "because", raw="who knows")))
     assert abstained.suggestions == {}
-    assert payload(record()).fields == {"text": "a text"}
+    assert payload(record()).fields == {"text": "a text", "votes": "record r"}
 
 
 # Fields
@@ -123,7 +144,21 @@ def test_what_the_teacher_said() -> None:
     ]
     assert payload(record(*votes)).fields["votes"] == (
         "good: 2 of 6\nit shines\n\nbad: 1 of 6\ndull\n\nso so: 1 of 6\n\nno label: 2 of 6\nsaid: who knows?, (empty)"
+        "\n\nrecord r"
     )
+
+
+def test_the_card_shows_the_records_id_as_it_is() -> None:
+    odd = payload_of(Record("<b>7</b>\n&amp;", "t"), None, None, TASK).fields["votes"]
+    assert Tags(odd).found == []
+    assert html.unescape(odd) == "record <b>7</b> &amp;"
+
+
+@pytest.mark.parametrize("votes", [(), (vote("good", "it shines"),)])
+def test_without_its_id_a_record_is_as_earlier_versions_sent_it(votes: tuple[Vote, ...]) -> None:
+    sent = payload(record(*votes)).without_id()
+    fields = {"text": "a text"} | ({"votes": "good: 1 of 1\nit shines"} if votes else {})
+    assert (sent.fields, sent.metadata) == (fields, payload(record(*votes)).metadata)
 
 
 NASTY = [

@@ -12,7 +12,7 @@ from shop import Shop
 
 from tutelage.core.records import Rank
 from tutelage.core.workspace import Workspace
-from tutelage.feedback.pull import _response
+from tutelage.feedback.argilla.pull import _response
 from tutelage.loaders.ledger import Ledger
 from tutelage.project.status import status
 

@@ -23,12 +23,14 @@ from shop import Shop
 from tutelage.core.errors import ServerError, SettingsError
 from tutelage.core.records import Rank, Record, Voter
 from tutelage.core.workspace import Workspace
-from tutelage.feedback import payload
-from tutelage.feedback.remote import Remote
+from tutelage.feedback.argilla import payload
+from tutelage.feedback.argilla.payload import PROPERTIES
+from tutelage.feedback.argilla.remote import Remote
 from tutelage.loaders import consensus
 from tutelage.loaders.consensus import suggest
 from tutelage.loaders.ledger import Answer, Ledger
 
+TIED = {"tie": "yes", "source": "teacher", "agreement": 0.5}
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -62,7 +64,10 @@ def test_a_push_makes_the_dataset_with_all_that_people_need(shop: Shop) -> None:
     assert {m["name"]: (m["title"], m["settings"]["type"], m["visible_for_annotators"]) for m in metadata} == {
         "suspect_rank": ("Suspect rank", "integer", True),
         "label_quality": ("Label quality", "float", True),
+        "agreement": ("Agreement of the votes", "float", True),
         "tie": ("Tie", "terms", True),
+        "source": ("Source of the suggestion", "terms", True),
+        "reviewer": ("Reviewer", "terms", True),
     }
     page = f"{shop.server.url}/dataset/{pushed.dataset}/annotation-mode"
     assert pushed.link == f"{page}?status=pending&sort=metadata.suspect_rank.asc~metadata.label_quality.asc"
@@ -74,11 +79,11 @@ def test_a_record_shows_text_votes_and_suggestion(shop: Shop) -> None:
     fields, metadata, suggestions, responses = state["r0"]
     assert fields == {
         "text": "text 0",
-        "votes": "positive: 2 of 3\npositive because 1\n\nnegative: 1 of 3\nnegative because 3",
+        "votes": "positive: 2 of 3\npositive because 1\n\nnegative: 1 of 3\nnegative because 3\n\nrecord r0",
     }
-    assert (metadata, responses) == ({}, [])
+    assert (metadata, responses) == ({"source": "teacher", "agreement": 0.6667}, [])
     assert suggestions == [("label", "positive", 2 / 3, "llm"), ("reason", "positive because 1", None, "llm")]
-    assert state["r1"][1] == {"tie": "yes"}
+    assert state["r1"][1] == TIED
     assert state["r1"][2] == [], "votes that tie: no label waits for a key, and nobody argues for one"
     assert state["r2"][2] == []
 
@@ -166,16 +171,20 @@ def test_ranks_are_sent_as_metadata_only_and_taken_away_again(shop: Shop) -> Non
         ledger.set_ranks([Rank("r1", 0.2, 1), Rank("r0", 0.7, 2)])
     assert shop.counts() == (0, 2, 1, 0)
     state = shop.state()
-    assert state["r1"][1] == {"tie": "yes", "suspect_rank": 1, "label_quality": 0.2}
-    assert state["r0"][1] == {"label_quality": 0.7}
+    voted = {"source": "teacher", "agreement": 0.6667}
+    assert state["r1"][1] == {**TIED, "suspect_rank": 1, "label_quality": 0.2}
+    assert state["r0"][1] == {**voted, "label_quality": 0.7}
     with Ledger(shop.workspace.db) as ledger:
         ledger.set_ranks([Rank("r1", 0.209, 1), Rank("r0", 0.69, 2)])
     assert shop.counts() == (0, 1, 2, 0)
-    assert (shop.state()["r1"][1]["label_quality"], shop.state()["r0"][1]) == (0.2, {"label_quality": 0.69})
+    assert (shop.state()["r1"][1]["label_quality"], shop.state()["r0"][1]) == (
+        0.2,
+        {**voted, "label_quality": 0.69},
+    )
     with Ledger(shop.workspace.db) as ledger:
         ledger.set_ranks([])
     assert shop.counts() == (0, 2, 1, 0)
-    assert [shop.state()[name][1] for name in ("r0", "r1", "r2")] == [{}, {"tie": "yes"}, {}]
+    assert [shop.state()[name][1] for name in ("r0", "r1", "r2")] == [voted, TIED, {}]
     assert {name: (item[0], item[2]) for name, item in shop.state().items()} == content
 
 
@@ -322,7 +331,8 @@ def test_a_record_deleted_on_the_server_comes_back_whole(shop: Shop) -> None:
     shop.push()
     shop.push()
     assert shop.suggestions("r0")["label"] == "positive"
-    assert shop.state()["r0"][1] == {"suspect_rank": 1, "label_quality": 0.1}
+    about = {"source": "teacher", "agreement": 0.6667}
+    assert shop.state()["r0"][1] == {**about, "suspect_rank": 1, "label_quality": 0.1}
 
 
 # The dataset and the task
@@ -405,12 +415,12 @@ def test_a_metadata_property_that_the_dataset_lacks_is_added_before_records_have
     shop.push()
     shop.owner.call("DELETE", f"/metadata-properties/{shop.properties()['tie']}")
     shop.vote("r0", "negative")
-    assert shop.properties().keys() == {"suspect_rank", "label_quality"}
+    assert shop.properties().keys() == PROPERTIES.keys() - {"tie"}
     with shop.loop() as loop:
         pushed = loop.push() if step == "push" else loop.rank().pushed
     assert pushed
     assert pushed.rejected == {}
-    assert shop.properties().keys() == {"suspect_rank", "label_quality", "tie"}
+    assert shop.properties().keys() == PROPERTIES.keys()
     assert [shop.on_server()[name]["metadata"].get("tie") for name in ("r0", "r1")] == ["yes", None]
     assert shop.owner.call("GET", f"/metadata-properties/{shop.properties()['tie']}/metrics")["values"] == [
         {"term": "yes", "count": 1}
@@ -478,7 +488,7 @@ _PUSH = """
 import sys
 from pathlib import Path
 from tutelage.core.workspace import Workspace
-from tutelage.feedback.client import ArgillaClient
+from tutelage.feedback.argilla.client import ArgillaClient
 from tutelage.loaders.ledger import Ledger
 from tutelage.project.loop import Loop
 import argilla
@@ -526,7 +536,7 @@ def copied(shop: Shop, name: str) -> Path:
 
 
 def test_an_annotator_may_not_push_and_is_told_so(shop: Shop) -> None:
-    from tutelage.feedback.client import ArgillaClient
+    from tutelage.feedback.argilla.client import ArgillaClient
     from tutelage.project.loop import Loop
 
     shop.annotator()

@@ -21,7 +21,7 @@ import pytest
 
 from tutelage.core.errors import ServerError
 from tutelage.core.locks import is_locked
-from tutelage.feedback.client import ArgillaClient
+from tutelage.feedback.argilla.client import ArgillaClient
 from tutelage.feedback.server import installation, lifecycle
 from tutelage.feedback.server.lifecycle import Server
 

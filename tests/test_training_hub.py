@@ -16,8 +16,8 @@ from training_data import fill, make_workspace, records, sentences, small_task
 
 from tutelage.core.records import Record, Response
 from tutelage.core.workspace import Workspace
+from tutelage.feedback.argilla.pull import Fetched
 from tutelage.feedback.curate import curate
-from tutelage.feedback.pull import Fetched
 from tutelage.feedback.snapshot import Snapshot, load_snapshot, write_snapshot
 from tutelage.loaders.holdout import held_out
 from tutelage.training.hub.upload import push_snapshot, push_student

@@ -11,12 +11,12 @@ from argilla_server.models import User, Workspace, WorkspaceUser
 
 
 async def ensure_users(credentials: dict[str, Any]) -> None:
-    """Make sure that the two accounts of `credentials` exist and share a workspace."""
+    """Make sure that the two accounts of `credentials` exist, and that somebody is in the workspace."""
     async with AsyncSessionLocal() as db:
         await _ensure_user(db, credentials["owner"], UserRole.owner)
         annotator = await _ensure_user(db, credentials["annotator"], UserRole.annotator)
         workspace = await _ensure_workspace(db, credentials["workspace"])
-        await _ensure_member(db, workspace, annotator)
+        await _ensure_a_member(db, workspace, annotator)
 
 
 async def _ensure_user(db: Any, account: dict[str, str], role: UserRole) -> Any:
@@ -38,7 +38,7 @@ async def _ensure_workspace(db: Any, name: str) -> Any:
     return await Workspace.get_by(db, name=name) or await accounts.create_workspace(db, {"name": name})
 
 
-async def _ensure_member(db: Any, workspace: Any, user: Any) -> None:
-    member = {"workspace_id": workspace.id, "user_id": user.id}
-    if await WorkspaceUser.get_by(db, **member) is None:
-        await accounts.create_workspace_user(db, member)
+async def _ensure_a_member(db: Any, workspace: Any, user: Any) -> None:
+    """Let the user in where nobody is in the workspace: one who was taken out while others are in it stays out."""
+    if not await WorkspaceUser.count_by(db, workspace_id=workspace.id):
+        await accounts.create_workspace_user(db, {"workspace_id": workspace.id, "user_id": user.id})

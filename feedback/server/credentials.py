@@ -45,6 +45,16 @@ def ensure_credentials(data_dir: Path) -> None:
         _write(data_dir / FILE, _new())
 
 
+def note_password(data_dir: Path, username: str, password: str) -> bool:
+    """Write down the new password of one of the two accounts; False where the name is neither's."""
+    credentials = read_credentials(data_dir)
+    accounts = [one for one in (credentials["owner"], credentials["annotator"]) if one["username"] == username]
+    for account in accounts:
+        account["password"] = password
+        _write(data_dir / FILE, credentials)
+    return bool(accounts)
+
+
 def _new() -> dict[str, Any]:
     return {
         "owner": _account("owner"),

@@ -21,6 +21,7 @@ COMMANDS = {
     "annotate": "teacher",
     "up": "argilla",
     "down": "argilla",
+    "annotators": "people",
     "push": "argilla",
     "rank": "argilla",
     "pull": "argilla",

@@ -102,6 +102,14 @@ class Rank:
 
 
 @dataclass(frozen=True, slots=True)
+class Deal:
+    """Among whom the queue is dealt, by name; ``overlap`` is the share of the records that go to several people."""
+
+    people: tuple[str, ...]
+    overlap: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far a step is.
 

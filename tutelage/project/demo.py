@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from tutelage.core.files import write_text
 from tutelage.core.workspace import Workspace
-from tutelage.feedback.client import ArgillaClient
-from tutelage.feedback.dataset import Dataset
-from tutelage.feedback.scripted_annotator import ScriptedAnnotator
+from tutelage.feedback.argilla.client import ArgillaClient
+from tutelage.feedback.argilla.dataset import Dataset
+from tutelage.feedback.argilla.scripted_annotator import ScriptedAnnotator
 from tutelage.feedback.snapshot import Snapshot, load_snapshot
 from tutelage.loaders.gold import read_gold
 from tutelage.loaders.ledger import Ledger

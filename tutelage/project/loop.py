@@ -13,15 +13,17 @@ from tutelage.core.rejects import Reject, Rejects
 from tutelage.core.settings import Settings
 from tutelage.core.workspace import Workspace
 from tutelage.feedback.answers import counting_answers
-from tutelage.feedback.client import ArgillaClient
+from tutelage.feedback.argilla.client import ArgillaClient
+from tutelage.feedback.argilla.dataset import Dataset
+from tutelage.feedback.argilla.people import People
+from tutelage.feedback.argilla.pull import Fetched, fetch
+from tutelage.feedback.argilla.push import Push, PushResult, Suggested
 from tutelage.feedback.curate import Curated, curate
-from tutelage.feedback.dataset import Dataset
-from tutelage.feedback.pull import Fetched, fetch
-from tutelage.feedback.push import Push, PushResult, Suggested
 from tutelage.feedback.snapshot import write_snapshot
 from tutelage.loaders.consensus import suggest
 from tutelage.loaders.holdout import HeldOut, held_out
 from tutelage.loaders.ledger import FILE, Ledger
+from tutelage.project.dealing import checked_deal, deal_queue
 from tutelage.project.results import Pulled, Pushed, Ranked
 
 
@@ -124,6 +126,16 @@ class Loop:
             )
         return dataset
 
+    @property
+    def people(self) -> People:
+        """Who answers in the task's workspace."""
+        return self._argilla.people(self.workspace.task)
+
+    @cached_property
+    def found(self) -> Dataset | None:
+        """The task's dataset on Argilla; None before the first push."""
+        return self._argilla.dataset(self.workspace.task)
+
     # Pull
 
     def pull(self) -> Pulled:
@@ -168,8 +180,28 @@ class Loop:
         curated = curate(records, counting_answers(self.ledger), self.ledger.ranks())
         ranks = self._rank(curated, student, seed)
         self.ledger.set_ranks(ranks)
+        if dataset:
+            deal_queue(self.ledger, self.workspace.task, curated, self._present())
         pushed = self._send_ranked(dataset, curated) if dataset else None
         return Ranked(ranked=len(ranks), queue=min(len(ranks), self.workspace.task.queue), pushed=pushed)
+
+    def _present(self) -> frozenset[str]:
+        """Who is in the workspace; asked only where the queue is dealt."""
+        return frozenset(self.people.members()) if self.ledger.deal() else frozenset()
+
+    # Deal
+
+    def deal(self, names: Sequence[str], overlap: float | None) -> Pushed:
+        """Deal the queue among these people, or all annotators of the workspace, and send whose each record is."""
+        dataset, task = self.dataset(), self.workspace.task
+        records, held = self._parted()
+        self._fetch(dataset, records, held)
+        curated = curate(records, counting_answers(self.ledger), self.ledger.ranks())
+        members = self.people.members()
+        deal = checked_deal(task, names, overlap, members, has_ranks=bool(self.ledger.ranks()))
+        self.ledger.add_deal(deal)
+        deal_queue(self.ledger, task, curated, members, level=True)
+        return self._send_ranked(dataset, curated)
 
     def _send_ranked(self, dataset: Dataset, curated: list[Curated]) -> Pushed:
         self._argilla.refresh(dataset, self.workspace.task)
@@ -181,7 +213,8 @@ class Loop:
 
         self._write_pred_probs(curated, student, seed)
         task = self.workspace.task
-        return rank_records(curated, task, read_pred_probs(self.workspace.pred_probs, task.label_names), seed=seed)
+        pred_probs = read_pred_probs(self.workspace.pred_probs, task.label_names)
+        return rank_records(curated, task, pred_probs, seed=seed, dealt=self.ledger.dealt())
 
     def _write_pred_probs(self, curated: list[Curated], student: str, seed: int) -> None:
         """What the student hands to the ranking, through a file."""

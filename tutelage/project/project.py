@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tutelage.loaders.sources import Source
     from tutelage.loaders.teacher.annotate import AnnotateResult
     from tutelage.loaders.undo import UndoneLoad
+    from tutelage.project.annotators import Annotators
     from tutelage.project.loop import Loop
     from tutelage.project.results import AnnotationPlan, ChampionChange, EvaluationReport, Pulled, Pushed, Ranked
     from tutelage.project.status import Status
@@ -215,6 +216,13 @@ class Project:
         from tutelage.feedback.server.lifecycle import down
 
         return down()
+
+    @property
+    def annotators(self) -> Annotators:
+        """The people who answer: ``add``, ``list``, ``remove``, ``password``, ``deal``."""
+        from tutelage.project.annotators import Annotators
+
+        return Annotators(self._loop)
 
     def push(self) -> Pushed:
         """Bring the dataset on Argilla up to date; only what changed is sent."""

@@ -11,9 +11,19 @@ import httpx
 from tutelage.core.errors import ServerError, SettingsError
 from tutelage.core.settings import split_userinfo, unprintable
 from tutelage.core.task import Task
-from tutelage.feedback.dataset import Dataset, check_dataset
-from tutelage.feedback.payload import LABEL, PROPERTIES, REASON, TEXT, VOTES, guidelines_of, questions_of
-from tutelage.feedback.remote import WAITS, RefusedError, Remote, is_passing
+from tutelage.feedback.argilla.dataset import Dataset, check_dataset
+from tutelage.feedback.argilla.payload import (
+    FIELD_TITLES,
+    LABEL,
+    PROPERTIES,
+    REASON,
+    TEXT,
+    VOTES,
+    guidelines_of,
+    questions_of,
+)
+from tutelage.feedback.argilla.people import People
+from tutelage.feedback.argilla.remote import WAITS, RefusedError, Remote, is_passing
 
 
 class ArgillaClient:
@@ -34,7 +44,7 @@ class ArgillaClient:
         Parameters
         ----------
         annotator
-            A user who is let into the workspace of each dataset that is pushed to.
+            A user who is let into the workspace of a dataset that is pushed to where no other annotator is in it.
         timeout, waits
             Seconds for an answer, and between attempts.
         say
@@ -97,9 +107,13 @@ class ArgillaClient:
                 f"Argilla at {self._url} made the dataset {task.dataset_name!r} but does not list it; push again"
             )
         self.refresh(dataset, task)
-        if self._annotator:
+        if self._annotator and not any(member.role == "annotator" for member in self.people(task).members().values()):
             self.add_annotator(task, self._annotator)
         return dataset, is_new
+
+    def people(self, task: Task) -> People:
+        """Who answers in the task's workspace."""
+        return People(self.remote, task.argilla.workspace, self.user["username"])
 
     def add_annotator(self, task: Task, username: str) -> None:
         """Let a user answer in the task's workspace."""
@@ -229,7 +243,8 @@ class ArgillaClient:
         """
         self._add_properties(dataset)
         self._update(dataset, task)
-        self._update_questions(dataset, task)
+        self._update_texts(dataset, "fields", {name: {"title": title} for name, title in FIELD_TITLES.items()})
+        self._update_texts(dataset, "questions", questions_of(task))
 
     def _add_properties(self, dataset: Dataset) -> None:
         """Add those that are missing: all to a new dataset, some to one that an earlier version made."""
@@ -260,12 +275,12 @@ class ArgillaClient:
                     f"{task.argilla.min_submitted} any more ({error}); set it back, or choose a new argilla.dataset"
                 ) from None
 
-    def _update_questions(self, dataset: Dataset, task: Task) -> None:
-        wanted = questions_of(task)
-        for found in self.remote.request("GET", f"datasets/{dataset.id}/questions")["items"]:
+    def _update_texts(self, dataset: Dataset, kind: str, wanted: Mapping[str, Mapping[str, str]]) -> None:
+        """Bring titles and descriptions of fields or questions up to date."""
+        for found in self.remote.request("GET", f"datasets/{dataset.id}/{kind}")["items"]:
             texts = wanted.get(found["name"], {})
             if any(found[key] != value for key, value in texts.items()):
-                self.remote.request("PATCH", f"questions/{found['id']}", json=texts)
+                self.remote.request("PATCH", f"{kind}/{found['id']}", json=texts)
 
 
 def _checked(url: str) -> str:
@@ -323,8 +338,8 @@ def _settings(task: Task) -> Any:
     return rg.Settings(
         guidelines=guidelines_of(task),
         fields=[
-            rg.TextField(name=TEXT, title="Text", use_markdown=False),
-            rg.TextField(name=VOTES, title="What the teacher said", use_markdown=False, required=False),
+            rg.TextField(name=TEXT, title=FIELD_TITLES[TEXT], use_markdown=False),
+            rg.TextField(name=VOTES, title=FIELD_TITLES[VOTES], use_markdown=False, required=False),
         ],
         questions=[
             rg.LabelQuestion(name=LABEL, labels=list(task.label_names), **texts[LABEL]),

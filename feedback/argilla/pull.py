@@ -10,9 +10,9 @@ from typing import Any
 
 from tutelage.core.records import Response
 from tutelage.feedback.answers import counting_answers, is_from_file
+from tutelage.feedback.argilla.dataset import Dataset
+from tutelage.feedback.argilla.payload import LABEL, REASON
 from tutelage.feedback.curate import is_final
-from tutelage.feedback.dataset import Dataset
-from tutelage.feedback.payload import LABEL, REASON
 from tutelage.loaders.ledger import QUEUE, Ledger
 
 

@@ -7,7 +7,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from html.entities import html5
 from typing import Any
@@ -15,15 +15,21 @@ from typing import Any
 from tutelage.core.errors import SettingsError
 from tutelage.core.records import Rank, Record, Shown, Suggestion, Vote
 from tutelage.core.task import Task
+from tutelage.feedback.curate import source_of
 from tutelage.loaders.consensus import agent_of, best_reason, shown
 
 TEXT, VOTES = "text", "votes"
 LABEL, REASON = "label", "reason"
 SUSPECT_RANK, LABEL_QUALITY, TIE = "suspect_rank", "label_quality", "tie"
+FIELD_TITLES = {TEXT: "Text", VOTES: "What the teacher said, and the record's id"}
+AGREEMENT, SOURCE, REVIEWER = "agreement", "source", "reviewer"
 PROPERTIES = {
     SUSPECT_RANK: ("Suspect rank", "integer"),
     LABEL_QUALITY: ("Label quality", "float"),
+    AGREEMENT: ("Agreement of the votes", "float"),
     TIE: ("Tie", "terms"),
+    SOURCE: ("Source of the suggestion", "terms"),
+    REVIEWER: ("Reviewer", "terms"),
 }
 """The metadata that a record may have: the title that people read, and Argilla's kind of value."""
 
@@ -47,6 +53,12 @@ class Payload:
         content = json.dumps([self.fields, self.suggestions], sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(content.encode()).hexdigest()
 
+    def without_id(self) -> Payload:
+        """The same as earlier versions sent it: they did not show the record's id."""
+        said = self.fields[VOTES].removesuffix(_id_line(self.id)).rstrip("\n")
+        others = {name: value for name, value in self.fields.items() if name != VOTES}
+        return replace(self, fields=others | ({VOTES: said} if said else {}))
+
     def shown(self, since: datetime) -> Shown:
         """What people see as suggestion from a moment on."""
         label, reason = self.suggestions.get(LABEL, {}), self.suggestions.get(REASON, {})
@@ -59,13 +71,28 @@ class Payload:
         )
 
 
-def payload_of(record: Record, suggestion: Suggestion | None, rank: Rank | None, task: Task) -> Payload:
-    """What people are to see of a record: its ``suggestion`` if there is one; ``rank`` only where it has one."""
+def payload_of(
+    record: Record, suggestion: Suggestion | None, rank: Rank | None, task: Task, reviewers: Sequence[str] = ()
+) -> Payload:
+    """What people are to see of a record.
+
+    Parameters
+    ----------
+    suggestion, rank
+        Only where the record has one.
+    reviewers
+        The names of those whose the record is, where the queue is dealt.
+    """
     reasons = _reasons(record.votes)
-    fields = {TEXT: inert(record.text)}
-    if record.votes:
-        fields[VOTES] = inert(votes_shown(record.votes, reasons))
-    return Payload(record.id, fields, _suggestions(record, suggestion, reasons), _metadata(suggestion, rank, task))
+    said = [inert(votes_shown(record.votes, reasons))] if record.votes else []
+    fields = {TEXT: inert(record.text), VOTES: "\n\n".join([*said, _id_line(record.id)])}
+    metadata = _about(suggestion) | _place(rank, task) | _dealt_to(reviewers)
+    return Payload(record.id, fields, _suggestions(record, suggestion, reasons), metadata)
+
+
+def _id_line(record_id: str) -> str:
+    """The record's own id, which people who talk about a record can read and search for."""
+    return inert(f"record {_one_line(record_id)}")
 
 
 def _reasons(votes: Sequence[Vote]) -> dict[str, str]:
@@ -87,15 +114,33 @@ def _suggestions(
     return {LABEL: label} | ({REASON: {"value": reason, "agent": agent_of(record.votes)}} if reason else {})
 
 
-def _metadata(suggestion: Suggestion | None, rank: Rank | None, task: Task) -> dict[str, Any]:
-    metadata: dict[str, Any] = {}
-    if suggestion and suggestion.tie:
-        metadata[TIE] = "yes"
-    if rank:
-        metadata[LABEL_QUALITY] = round(rank.label_quality, 4)
-        if rank.suspect_rank <= task.queue:
-            metadata[SUSPECT_RANK] = rank.suspect_rank
-    return metadata
+def _about(suggestion: Suggestion | None) -> dict[str, Any]:
+    """How the suggestion came about."""
+    if suggestion is None:
+        return {}
+    agreement = {} if suggestion.score is None else {AGREEMENT: round(float(suggestion.score), 4)}
+    return {SOURCE: source_of(suggestion)} | agreement | ({TIE: "yes"} if suggestion.tie else {})
+
+
+def _place(rank: Rank | None, task: Task) -> dict[str, Any]:
+    if rank is None:
+        return {}
+    queued = {SUSPECT_RANK: rank.suspect_rank} if rank.suspect_rank <= task.queue else {}
+    return {LABEL_QUALITY: round(rank.label_quality, 4)} | queued
+
+
+def _dealt_to(reviewers: Sequence[str]) -> dict[str, Any]:
+    terms = [reviewer_term(name) for name in reviewers]
+    return {REVIEWER: terms if len(terms) > 1 else terms[0]} if terms else {}
+
+
+def reviewer_term(name: str) -> str:
+    """The name as a link can hold it: the page takes a value apart at ``.`` and ``~``.
+
+    What is replaced is told apart by the end: ``a.b`` and ``a-b`` are two people.
+    """
+    term = re.sub(r"[^\w-]", "-", name)
+    return term if term == name else f"{term}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
 
 
 def settled_metadata(new: Mapping[str, Any], sent: Mapping[str, Any]) -> Mapping[str, Any]:

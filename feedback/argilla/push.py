@@ -11,9 +11,9 @@ from typing import Any
 
 from tutelage.core.records import Rank, Record, Shown, Suggestion
 from tutelage.core.task import Task
-from tutelage.feedback.dataset import Dataset
-from tutelage.feedback.payload import SUSPECT_RANK, Payload, payload_of, settled_metadata
-from tutelage.feedback.remote import BULK_LIMIT, RefusedError
+from tutelage.feedback.argilla.dataset import Dataset
+from tutelage.feedback.argilla.payload import SUSPECT_RANK, Payload, payload_of, settled_metadata
+from tutelage.feedback.argilla.remote import BULK_LIMIT, RefusedError
 from tutelage.loaders.ledger import QUEUE, Ledger
 from tutelage.loaders.rows import TEXT_MAX_LENGTH
 
@@ -51,10 +51,11 @@ class Push:
     def run(self, suggested: Iterable[Suggested], ranks: Mapping[str, Rank]) -> PushResult:
         """Send what is new or changed, 500 a request; each request is noted when the server has taken it."""
         self.ledger.use_dataset(self.dataset.id, QUEUE)
+        dealt = self.ledger.dealt()
         whole: list[Payload] = []
         metadata: list[Payload] = []
         for record, suggestion in suggested:
-            payload = payload_of(record, suggestion, ranks.get(record.id), self.task)
+            payload = payload_of(record, suggestion, ranks.get(record.id), self.task, dealt.get(record.id, ()))
             if problem := _problem(payload, self.task):
                 self._done.rejected[record.id] = problem
             else:
@@ -69,6 +70,8 @@ class Push:
         content, sent = self._known.get(payload.id, ("", "{}"))
         settled = settled_metadata(payload.metadata, json.loads(sent))
         payload = Payload(payload.id, payload.fields, payload.suggestions, settled)
+        if payload.content != content and payload.without_id().content == content:
+            payload = payload.without_id()  # nothing else has changed: not worth sending all of it
         if payload.content != content:
             whole.append(payload)
         elif _dumped(settled) != sent:

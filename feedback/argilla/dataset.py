@@ -6,13 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+from urllib.parse import quote
 
 from tutelage.core.errors import ServerError, SettingsError
 from tutelage.core.task import Task
-from tutelage.feedback.payload import LABEL, REASON, TEXT, VOTES, Payload
-from tutelage.feedback.remote import Remote
+from tutelage.feedback.argilla.payload import LABEL, REASON, REVIEWER, TEXT, VOTES, Payload, reviewer_term
+from tutelage.feedback.argilla.remote import Remote
 
 QUEUE_PATH = "/dataset/{id}/annotation-mode?status=pending&sort=metadata.suspect_rank.asc~metadata.label_quality.asc"
+MINE = "&metadata={reviewer}.{term}"
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,10 @@ class Dataset:
     def queue_link(self) -> str:
         """Opens the annotation page, the worst suggestion first."""
         return self.remote.url + QUEUE_PATH.format(id=self.id)
+
+    def queue_link_of(self, name: str) -> str:
+        """The same with only the records that are this person's."""
+        return self.queue_link + MINE.format(reviewer=REVIEWER, term=quote(reviewer_term(name)))
 
     def put(self, payloads: Sequence[Payload]) -> None:
         """Add records or replace their fields, suggestions and metadata; responses stay. At most 500."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tutelage.feedback.dataset import Dataset
-from tutelage.feedback.payload import LABEL, SUSPECT_RANK
-from tutelage.feedback.remote import BULK_LIMIT, Remote
+from tutelage.feedback.argilla.dataset import Dataset
+from tutelage.feedback.argilla.payload import LABEL, SUSPECT_RANK
+from tutelage.feedback.argilla.remote import BULK_LIMIT, Remote
 
 _WORST_FIRST = {
     "filters": {

@@ -1,0 +1,123 @@
+"""``annotators``: who answers, and which records are whose."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from tutelage.commands.console import Console, command
+
+if TYPE_CHECKING:
+    from tutelage.project.annotators import Annotator, SignIn
+
+
+@click.group("annotators")
+def annotators_command() -> None:
+    """Add and remove the people who answer, and deal the queue among them."""
+
+
+@command("add")
+@click.argument("name")
+@click.option(
+    "--role",
+    type=click.Choice(["annotator", "admin", "owner"]),
+    default="annotator",
+    show_default=True,
+    help="What a new account may do.",
+)
+def add_command(console: Console, *, name: str, role: str) -> None:
+    """Let a person answer; prints the link, and the password of a new account once."""
+    done = console.project.annotators.add(name, role=role)  # type: ignore[arg-type]
+    console.result(done, f"{_added(done, role)}\n{_sign_in(done)}")
+
+
+def _added(done: SignIn, role: str) -> str:
+    where = f"in the workspace {done.workspace!r}"
+    if done.created:
+        return f"{done.name} is {where} now, with a new account ({done.role})"
+    kept = f"; its role stays {done.role}" if done.role != role else ""
+    if done.joined:
+        return f"{done.name} had an account already ({done.role}) and is {where} now{kept}"
+    return f"{done.name} was {where} already ({done.role}); nothing was changed{kept}"
+
+
+def _sign_in(done: SignIn) -> str:
+    lines = f"  link: {done.link}\n"
+    if not done.has_share:
+        lines += "  The queue is dealt among others; to give this person a share: tutelage annotators deal\n"
+    if not done.password:
+        return f"{lines}  signs in as {done.name} with the password that the account has"
+    return (
+        f"{lines}  signs in as {done.name} with password {done.password}\n"
+        f"  The password is shown this once; a new one: tutelage annotators password {shlex.quote(done.name)}"
+    )
+
+
+@command("password")
+@click.argument("name")
+def password_command(console: Console, *, name: str) -> None:
+    """Give a person a new password, and print it once."""
+    done = console.project.annotators.password(name)
+    console.result(done, f"{done.name} has a new password; the old one does not work any more\n{_sign_in(done)}")
+
+
+@command("remove")
+@click.argument("name")
+def remove_command(console: Console, *, name: str) -> None:
+    """Take a person out of the task's workspace; what they answered stays."""
+    done = console.project.annotators.remove(name)
+    words = (
+        f"{done.name} is out of the workspace {done.workspace!r}. The account stays, and so do its "
+        f"{done.answers} answers to this task: on Argilla and, once pulled, in task.db."
+    )
+    if done.waiting:
+        words += (
+            f"\nThe {done.waiting} records that wait for an answer of {done.name} go to the others at the next "
+            "tutelage rank, or with tutelage annotators deal."
+        )
+    console.result(done, words)
+
+
+@command("list")
+def list_command(console: Console) -> None:
+    """Who may answer, how much they have answered, and their links."""
+    found = console.project.annotators.list()
+    words = _table(found) if found else "nobody is in the task's workspace; let people in with: tutelage annotators add"
+    console.result({"annotators": [asdict(one) for one in found]}, words)
+
+
+def _table(found: tuple[Annotator, ...]) -> str:
+    from tutelage.commands.tables import columns
+
+    rows: list[tuple[str, ...]] = [("name", "role", "submitted", "discarded", "drafts", "dealt", "waiting")]
+    rows += [
+        (one.name, one.role, *map(str, (one.submitted, one.discarded, one.drafts, one.dealt, one.waiting)))
+        for one in found
+    ]
+    return "\n".join([columns(rows), *(f"{one.name}: {one.link}" for one in found if one.link)])
+
+
+@command("deal")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option(
+    "--overlap",
+    type=click.FloatRange(0, 1),
+    default=None,
+    metavar="SHARE",
+    help="Share of the records that several people answer; takes argilla.min_submitted above 1 (then 1 by default).",
+)
+def deal_command(console: Console, *, names: tuple[str, ...], overlap: float | None) -> None:
+    """Deal the queue, so that nobody answers what somebody else answers; prints a link for each person.
+
+    Without names it is dealt among all annotators of the workspace.
+    """
+    dealt = console.project.annotators.deal(*names, overlap=overlap)
+    shared = f", {dealt.shared} of them to several people" if dealt.shared else ""
+    console.result(dealt, f"{dealt.queue} records are dealt{shared}\n{_table(dealt.annotators)}")
+
+
+for each in (add_command, list_command, remove_command, password_command, deal_command):
+    annotators_command.add_command(each)
