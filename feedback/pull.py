@@ -12,6 +12,7 @@ from tutelage.core.records import Response
 from tutelage.feedback.curate import is_final
 from tutelage.feedback.dataset import Dataset
 from tutelage.feedback.payload import LABEL, REASON
+from tutelage.feedback.remote import Remote
 from tutelage.loaders.ledger import Ledger
 
 
@@ -58,6 +59,15 @@ def fetch(ledger: Ledger, dataset: Dataset, users: Mapping[str, str], known_ids:
     ledger.set_responses(dataset.id, [*seen.values(), *gone])
     elsewhere = {uuid: count for uuid, count in ledger.response_counts().items() if uuid != dataset.id}
     return Fetched(by_record(ledger.responses(dataset.id)), unknown, elsewhere)
+
+
+def count_answers(remote: Remote, dataset: str) -> int:
+    """How many finished answers a dataset has, without reading them."""
+    users = remote.request("GET", f"datasets/{dataset}/users/progress")["users"]
+    return sum(int(user[of][kind]) for user in users for of in ("completed", "pending") for kind in _FINISHED)
+
+
+_FINISHED = ("submitted", "discarded")
 
 
 def by_record(responses: list[Response]) -> dict[str, list[Response]]:

@@ -117,6 +117,13 @@ class Push:
         self.ledger.set_pushed(self.dataset.id, {p.id: (p.content, _dumped(p.metadata)) for p in batch}, changed)
 
 
+def unsent(ledger: Ledger, dataset: str, suggested: Iterable[Suggested], task: Task) -> int:
+    """How many records a push to the dataset would send whole: new ones, and changed votes or suggestions."""
+    known = {record_id: content for record_id, (content, _) in ledger.pushed(dataset).items()}
+    payloads = (payload_of(record, suggestion, None, task) for record, suggestion in suggested)
+    return sum(1 for p in payloads if known.get(p.id) != p.content and not _problem(p, task))
+
+
 def _shows_the_same(new: Shown, old: Shown | None) -> bool:
     return old is not None and replace(new, since=old.since) == old
 
