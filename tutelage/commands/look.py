@@ -121,7 +121,8 @@ def _suspects_table(frame: pd.DataFrame) -> str:
 
     rows = [_suspect(row) for row in frame.to_dict("records")]
     head = ("rank", "id", "suggestion", "quality", "agreement", "status", "text")
-    return fitted([head, *rows], shutil.get_terminal_size().columns, most={1: 24, 2: 16}, right={0, 3, 4})
+    width = shutil.get_terminal_size().columns
+    return fitted([head, *rows], width, most={1: max(8, width // 5), 2: 16}, right={0, 3, 4})
 
 
 def _suspect(row: dict[Any, Any]) -> tuple[str, ...]:
