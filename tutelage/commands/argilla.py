@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 @command("up", example="tutelage up --open")
+@click.option("--open", "opens", is_flag=True, help="Open the page in the default browser.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=None, help="Port on 127.0.0.1 (default 6900; 0: a free one)."
 )
-@click.option("--open", "opens", is_flag=True, help="Open the page in the default browser.")
 def up_command(console: Console, *, port: int | None, opens: bool) -> None:
     """Start the embedded Argilla, or find the one that runs."""
     server = console.project.up(port=port)
@@ -75,17 +75,17 @@ def _push_words(console: Console, pushed: Pushed) -> str:
 
 @command("rank", example="tutelage rank --out ranked.csv")
 @click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write all records in order (CSV or Parquet)."
+)
+@click.option(
     "--student",
     default="linear",
     show_default=True,
     shell_complete=student_kinds,
     help="Whose out-of-sample probabilities: linear, a Hub name or path, MODEL:frozen.",
 )
-@click.option("--no-push", is_flag=True, help="Do not look at Argilla and send nothing to it.")
-@click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write all records in order (CSV or Parquet)."
-)
 @click.option("--seed", default=0, show_default=True, help="Settles ties and folds.")
+@click.option("--no-push", is_flag=True, help="Do not look at Argilla and send nothing to it.")
 def rank_command(console: Console, *, student: str, no_push: bool, out: Path | None, seed: int) -> None:
     """Rank the suggestions that look wrong, the worst first."""
     if out and out.suffix.lower() not in {".csv", ".parquet"}:
