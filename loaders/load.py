@@ -85,13 +85,13 @@ def load(
     """
     task, rejects = workspace.task, Rejects(workspace.rejects)
     source.require(columns.names())
-    rows = source.rows()
+    rows, total = source.rows(), source.row_count()
     with Ledger(workspace.db) as ledger:
         loading = _Loading(columns, ledger, task)
         while batch := list(islice(rows, _BATCH)):
             bad = loading.take(batch)
             rejects.add([_reject(source, row, why, columns) for row, why in bad])
-            progress(Progress("loading", loading.counts["rows"], unit="rows"))
+            progress(Progress("loading", loading.counts["rows"], total, "rows"))
     add_gold(workspace.gold, loading.gold)
     return LoadResult(**{field.name: loading.counts[field.name] for field in fields(LoadResult)})
 

@@ -93,7 +93,7 @@ def test_init_and_a_frame(tmp_path: Path) -> None:
     seen: list[Progress] = []
     loaded = Project(tmp_path / "news", progress=seen.append).import_votes(frame, id="key", votes=["v"])
     assert (loaded.rows, loaded.new, loaded.rejected, loaded.answers, loaded.abstentions) == (4, 3, 1, 3, 1)
-    assert seen == [Progress("loading", 4, unit="rows")]
+    assert seen == [Progress("loading", 4, 4, "rows")]
     records = project.records().set_index("id")
     assert records["suggestion"].tolist()[:2] == ["good", "bad"]
     assert records.loc["10", "suggestion"] is None or pd.isna(records.loc["10", "suggestion"])

@@ -11,7 +11,7 @@ from typing import Any
 
 from tutelage.core.arrays import Floats
 from tutelage.core.errors import StudentError
-from tutelage.core.records import Progress, ProgressCallback, unreported
+from tutelage.core.records import Progress, ProgressCallback, unreported, with_total
 from tutelage.core.rejects import Reject, Rejects
 from tutelage.core.workspace import Workspace
 from tutelage.training.prediction.engines.engine import Classifier
@@ -68,16 +68,17 @@ def _predict(job: PredictionJob, engine: str, say: Say, progress: ProgressCallba
     from tutelage.training.prediction.ray_cluster import predict_on_ray
 
     started, rejects = time.perf_counter(), RejectBuffer(job.workspace)
+    progress(Progress("loading the student and choosing an engine"))
     first, rows = peek(windows(job.source, job.text, job.id, rejects.add))
     out: Output
     if engine == RAY:
-        chosen, out, kept = predict_on_ray(job, first, rows, say, progress)
+        chosen, out, kept = predict_on_ray(job, first, rows, say, with_total(job.source.row_count(), progress))
     else:
         chosen, classifier = choose_engine(
             job.entry.load(), job.entry.manifest.kind, job.entry.path, first, engine, say
         )
         out = open_output(job.out, output_format(job.entry, chosen), part_key(job.entry, chosen))
-        kept = predict_windows(classifier, rows, out, progress)
+        kept = predict_windows(classifier, rows, out, with_total(job.source.row_count(), progress))
     counts = out.finish()
     rejects.write()
     labels = {name: counts[name] for name in job.workspace.task.label_names}

@@ -97,12 +97,6 @@ def _summary(trained: TrainResult) -> str:
 
 @command("evaluate", example="tutelage evaluate test.csv --text body --gold label")
 @click.argument("file", required=False)
-@click.option("--text", default="text", show_default=True, help="Column of the texts.")
-@click.option("--gold", default="gold", show_default=True, help="Column of the gold labels.")
-@click.option("--id", "id_", default="", help="Column of the record ids, to find votes in the ledger.")
-@click.option(
-    "--vote", "votes", multiple=True, metavar="LABELCOL", help="Column of one vote; give as many as there are."
-)
 @click.option(
     "--student",
     default="",
@@ -118,6 +112,12 @@ def _summary(trained: TrainResult) -> str:
     help="A second student on the same rows.",
 )
 @click.option("--teachers", is_flag=True, help="Measure the teachers instead: each prompt and number of votes.")
+@click.option("--text", default="text", show_default=True, help="Column of the texts.")
+@click.option("--gold", default="gold", show_default=True, help="Column of the gold labels.")
+@click.option("--id", "id_", default="", help="Column of the record ids, to find votes in the ledger.")
+@click.option(
+    "--vote", "votes", multiple=True, metavar="LABELCOL", help="Column of one vote; give as many as there are."
+)
 @click.option("--margin", type=float, default=0.02, show_default=True, help="Equivalence margin in accuracy.")
 @click.option("--curve", is_flag=True, help="Also measure the learning curve: train on parts of the snapshot.")
 @click.option("--split", default="test", show_default=True, help="Split of an hf:// dataset.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import islice
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +74,7 @@ def status(workspace: Workspace, settings: Settings) -> Status:
     TutelageError
         When the task file or the ledger cannot be used; never because of Argilla.
     """
-    held = _read(workspace)
+    held = _read(workspace, count=True)
     return _status(workspace, held, _ask(settings, held.dataset, count=True))
 
 
@@ -82,17 +83,18 @@ def step_after(workspace: Workspace, settings: Settings, words: Sequence[str]) -
     if not workspace.db.exists():  # reading would make it
         _ = workspace.task
         return NextStep(FIRST), None
-    held = _read(workspace)
+    held = _read(workspace, count=False)
     now = _status(workspace, held, _ask(settings, held.dataset, count=False))
     return find_next_step(now, words), now.link
 
 
-def _read(workspace: Workspace) -> _Held:
+def _read(workspace: Workspace, *, count: bool) -> _Held:
     task, holdout = workspace.task, held_out(workspace)
     with TeacherLedger(workspace.db) as ledger:
         dataset, ranks, records = ledger.latest_dataset(), ledger.ranks(), list(ledger.records(task))
         responses = ledger.responses(dataset) if dataset else []
         items = curate((record for record in records if record not in holdout), by_record(responses), ranks)
+        waiting = unsent(ledger, dataset or "", [(item.record, item.suggestion) for item in items], task)
         return _Held(
             records=records,
             items=items,
@@ -101,7 +103,7 @@ def _read(workspace: Workspace) -> _Held:
             shown=ledger.shown(dataset) if dataset else {},
             responses=responses,
             spent=tuple(ledger.spent()),
-            unsent=unsent(ledger, dataset or "", [(item.record, item.suggestion) for item in items], task),
+            unsent=sum(1 for _ in (waiting if count else islice(waiting, 1))),
         )
 
 
