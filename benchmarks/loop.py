@@ -24,8 +24,8 @@ import psutil
 from _data import recorded_votes
 
 from tutelage.core.workspace import Workspace
-from tutelage.feedback.client import ArgillaClient
-from tutelage.feedback.scripted_annotator import ScriptedAnnotator
+from tutelage.feedback.argilla.client import ArgillaClient
+from tutelage.feedback.argilla.scripted_annotator import ScriptedAnnotator
 from tutelage.feedback.server.lifecycle import Server, down, up
 from tutelage.loaders.gold import read_gold
 

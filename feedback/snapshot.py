@@ -49,6 +49,14 @@ class Snapshot:
 
         return pd.read_parquet(self.path / DATA)
 
+    def labels(self) -> dict[str, tuple[str | None, str]]:
+        """Each record's label, None where it is not to be trained on, and its status, by record id."""
+        import pyarrow.parquet as pq
+
+        table = pq.read_table(self.path / DATA, columns=["id", "label", "status"])
+        ids, labels, states = (table[name].to_pylist() for name in ("id", "label", "status"))
+        return dict(zip(ids, zip(labels, states, strict=True), strict=True))
+
     @property
     def public_manifest(self) -> dict[str, Any]:
         """The manifest without annotators' names and the server's address."""

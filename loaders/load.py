@@ -108,6 +108,7 @@ def load(
     """
     task, rejects = workspace.task, Rejects(workspace.rejects)
     source.require(columns.names())
+    total = source.row_count()
     with LoadLedger(workspace.db) as ledger:
         newest = ledger.index_texts()
         if columns.id and newest and source.can_be_read_again:
@@ -117,7 +118,7 @@ def load(
         for batch in _batches(source.rows()):
             bad = loading.take(batch)
             rejects.add([_reject(source, row, why, columns) for row, why in bad])
-            progress(Progress("loading", loading.counts["rows"], unit="rows"))
+            progress(Progress("loading", loading.counts["rows"], total, "rows"))
         ledger.end_load(loading.number, gold=add_gold(workspace.gold, loading.gold, loading.number))
     return loading.result()
 

@@ -34,6 +34,8 @@ from tutelage.loaders.encodings import (
 from tutelage.loaders.rows import Row
 
 _CSV_FIELD_LIMIT = 1 << 30
+_COUNTED = 1 << 28
+"""Bytes of the largest file whose lines are counted."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,14 @@ class Source:
     def can_be_read_again(self) -> bool:
         """Whether ``rows`` gives them a second time; standard input is gone."""
         return self.name != "-" or self.frame is not None
+
+    def row_count(self) -> int | None:
+        """How many rows there are, for progress; None where counting takes long.
+
+        In a text file these are its lines: rows of several lines make it too many.
+        """
+        with _readable(self.name):
+            return self._reader.row_count()
 
     @cached_property
     def _reader(self) -> _Reader:
@@ -132,6 +142,9 @@ def _check_names(columns: Sequence[str], where: str) -> None:
 class _Reader:
     columns: list[str]
 
+    def row_count(self) -> int | None:
+        return None
+
     def types(self) -> Any:
         import pyarrow as pa
 
@@ -150,6 +163,10 @@ class _Csv(_Reader):
         if not self.columns:
             raise SourceError(f"{path}: is empty; the first line must name the columns")
         _check_names(self.columns, f"{path}: line 1")
+
+    def row_count(self) -> int | None:
+        lines = _line_count(self._path)
+        return lines and max(0, lines - 1)
 
     def _open(self) -> IO[str]:
         return open_text(self._path, self._encoding, newline="")
@@ -209,6 +226,18 @@ class _Csv(_Reader):
         return Row(number, values, undecoded(cells, self._encoding))
 
 
+def _line_count(path: Path) -> int | None:
+    """How many lines a file has; None where reading it once more takes long."""
+    if path.stat().st_size > _COUNTED:
+        return None
+    with path.open("rb") as file:
+        blocks = iter(lambda: file.read(1 << 20), b"")
+        lines, last = 0, b"\n"
+        for block in blocks:
+            lines, last = lines + block.count(b"\n"), block[-1:]
+    return lines + (last != b"\n")
+
+
 def _lines(file: IO[str], replayed: deque[str]) -> Iterator[str]:
     """The lines of ``replayed``, which are parsed once more, then those of the file."""
     while line := replayed.popleft() if replayed else file.readline():
@@ -223,6 +252,9 @@ class _Jsonl(_Reader):
         self.columns = list(dict.fromkeys(key for row in islice(self.rows(), 1000) for key in row.values))
         if not self.columns:
             raise SourceError(f"{path}: {self._trouble()}")
+
+    def row_count(self) -> int | None:
+        return _line_count(self._path)
 
     def _trouble(self) -> str:
         """Why no row has a key."""
@@ -306,6 +338,9 @@ class _Parquet(_Reader):
             raise SourceError(f"{path}: cannot be read as Parquet: {_first_line(error)}") from None
         _check_names(self.columns, str(path))
 
+    def row_count(self) -> int | None:
+        return int(self._file.metadata.num_rows)
+
     def types(self) -> Any:
         return self._file.schema_arrow
 
@@ -346,6 +381,9 @@ class _Frame(_Reader):
         self._frame, self.columns = frame, [str(name) for name in frame.columns]
         _check_names(self.columns, "DataFrame")
 
+    def row_count(self) -> int | None:
+        return len(self._frame)
+
     def rows(self, _columns: Sequence[str] = (), _kept: Sequence[str] = ()) -> Iterator[Row]:
         for number, cells in enumerate(self._frame.itertuples(index=False, name=None), 1):
             texts = [_as_text(None if _is_missing(cell) else cell) for cell in cells]
@@ -377,6 +415,9 @@ class _Hub(_Reader):
 
         features = self._data.features.items()
         self._names = {key: feature.int2str for key, feature in features if hasattr(feature, "int2str")}
+
+    def row_count(self) -> int | None:
+        return len(self._data)
 
     def types(self) -> Any:
         import pyarrow as pa

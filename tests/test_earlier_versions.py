@@ -120,6 +120,7 @@ def test_the_snapshots_load_and_would_have_the_same_ids_today(left: Left) -> Non
 
 def test_status_says_the_same(left: Left) -> None:
     now, then = left.ask("status"), dict(left.expected["status"])
+    then["by_status"]["pending"] -= len(left.expected["held_out"])  # 0.1.0 counted them as pending
     students = zip(now.pop("students"), then.pop("students"), strict=True)
     for said, was in [(now, then), *students]:
         shared = said.keys() & was.keys()

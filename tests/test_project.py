@@ -24,7 +24,7 @@ from training_data import small_task
 import tutelage
 from tutelage.commands.cli import COMMANDS
 from tutelage.core.records import Progress
-from tutelage.project import results, status
+from tutelage.project import card, results, standing, status
 from tutelage.project.project import Project
 
 VOTES = ["vote_1:reason_1", "vote_2:reason_2"]
@@ -67,7 +67,11 @@ def test_every_command_is_a_call() -> None:
 def test_every_step_and_every_field_is_documented() -> None:
     public = [member for name, member in inspect.getmembers(Project) if not name.startswith("_")]
     assert [member for member in public if not inspect.getdoc(member)] == []
-    made = [kind for module in (results, status) for _, kind in inspect.getmembers(module, dataclasses.is_dataclass)]
+    made = [
+        kind
+        for module in (card, results, standing, status)
+        for _, kind in inspect.getmembers(module, dataclasses.is_dataclass)
+    ]
     own = [kind for kind in made if kind.__module__.startswith("tutelage.project")]
     assert len(own) >= 8
     for kind in own:
@@ -89,7 +93,7 @@ def test_init_and_a_frame(tmp_path: Path) -> None:
     seen: list[Progress] = []
     loaded = Project(tmp_path / "news", progress=seen.append).import_votes(frame, id="key", votes=["v"])
     assert (loaded.rows, loaded.new, loaded.rejected, loaded.answers, loaded.abstentions) == (4, 3, 1, 3, 1)
-    assert seen == [Progress("loading", 4, unit="rows")]
+    assert seen == [Progress("loading", 4, 4, "rows")]
     records = project.records().set_index("id")
     assert records["suggestion"].tolist()[:2] == ["good", "bad"]
     assert records.loc["10", "suggestion"] is None or pd.isna(records.loc["10", "suggestion"])

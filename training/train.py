@@ -109,7 +109,7 @@ def train(
     recipe = _recipe(student or workspace.task.student, options)
     if recipe and KINDS[recipe.kind].one_process and not is_main():
         return TrainResult(id="", path="", is_new=False, why="", rows=0, left_out={}, took=None)
-    plan = _plan(workspace, recipe, options, load_snapshot(workspace.snapshots, snapshot))
+    plan = _plan(workspace, recipe, options, load_snapshot(workspace.snapshots, snapshot), progress)
     with _alone(workspace.students, plan.name, progress):
         known = next((entry for entry in list_students(workspace.students) if entry.id == plan.name), None)
         entry = known or _train(workspace, plan, progress)
@@ -139,9 +139,15 @@ def _recipe(student: str | Recipe, options: Mapping[str, Any]) -> Recipe | None:
     return parse_student(student, **options) if isinstance(student, str) else student.with_options(**options)
 
 
-def _plan(workspace: Workspace, recipe: Recipe | None, options: Mapping[str, Any], snapshot: Snapshot) -> _Plan:
+def _plan(
+    workspace: Workspace,
+    recipe: Recipe | None,
+    options: Mapping[str, Any],
+    snapshot: Snapshot,
+    progress: ProgressCallback,
+) -> _Plan:
     task, holdout, why = workspace.task, held_out(workspace), ""
-    rows = SnapshotRows(snapshot.frame(), task.label_names, holdout)
+    rows = SnapshotRows(snapshot.frame(), task.label_names, holdout, progress)
     if recipe is None:
         labelled, _ = rows.select(parse_student(LINEAR, **options))
         recipe, why = choose_recipe(labelled.labels, task.student, options)
@@ -174,6 +180,7 @@ def _train(workspace: Workspace, plan: _Plan, progress: ProgressCallback) -> Ent
     work = workspace.students / f".work-{plan.name}"
     work.mkdir(parents=True, exist_ok=True)
     meter = Meter(work)
+    progress(Progress(f"training on {len(plan.training_set)} rows"))
 
     def step(state: Progress) -> None:
         meter.keep()
@@ -184,6 +191,7 @@ def _train(workspace: Workspace, plan: _Plan, progress: ProgressCallback) -> Ent
             fitted = fit_student(plan.recipe, plan.training_set, task.label_names, work, step)
     except ModuleNotFoundError as error:
         raise StudentError(f"{error.name} is not installed; install it with: pip install 'tutelage[train]'") from None
+    progress(Progress("saving the student"))
     temperature = _temperature(fitted)
 
     def fill(folder: Path) -> StudentManifest:

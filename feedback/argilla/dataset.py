@@ -28,7 +28,7 @@ class Dataset:
     @property
     def queue_link(self) -> str:
         """Opens the annotation page, the worst suggestion first."""
-        return self.remote.url + QUEUE_PATH.format(id=self.id)
+        return queue_link(self.remote.url, self.id)
 
     def queue_link_of(self, name: str) -> str:
         """The same with only the records that are this person's."""
@@ -84,6 +84,11 @@ class Dataset:
     def records(self) -> Iterable[dict[str, Any]]:
         """All records with their responses, as the server's JSON."""
         return self.remote.pages(f"datasets/{self.id}/records", include="responses")
+
+
+def queue_link(server: str, dataset: str) -> str:
+    """Opens the annotation page of a dataset on a server, the worst suggestion first."""
+    return server + QUEUE_PATH.format(id=dataset)
 
 
 def check_dataset(dataset: Dataset, task: Task) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from tutelage.core.records import Response
+from tutelage.core.records import ProgressCallback, Response, tracked, unreported
 from tutelage.feedback.answers import counting_answers, is_from_file
 from tutelage.feedback.argilla.dataset import Dataset
 from tutelage.feedback.argilla.payload import LABEL, REASON
+from tutelage.feedback.argilla.remote import Remote
 from tutelage.feedback.curate import is_final
 from tutelage.loaders.ledger import QUEUE, Ledger
 
@@ -49,13 +50,21 @@ class Fetched:
         }
 
 
-def fetch(ledger: Ledger, dataset: Dataset, users: Mapping[str, str], known_ids: frozenset[str]) -> Fetched:
+def fetch(
+    ledger: Ledger,
+    dataset: Dataset,
+    users: Mapping[str, str],
+    known_ids: frozenset[str],
+    *,
+    progress: ProgressCallback = unreported,
+) -> Fetched:
     """Read all responses of the dataset and store them in the ledger.
 
     A response that is no longer on the server stays in the ledger: its annotator's account was
     deleted (it still counts), or it was withdrawn (it no longer counts).
     """
-    seen, unknown = _read(dataset, users, known_ids)
+    records = tracked(dataset.records(), progress, "reading answers from Argilla", dataset.count(), "records")
+    seen, unknown = _read(records, users, known_ids)
     ledger.use_dataset(dataset.id, QUEUE)
     gone = [_gone(old, users) for old in ledger.responses(dataset.id) if _key(old) not in seen]
     ledger.set_responses(dataset.id, [*seen.values(), *gone])
@@ -63,16 +72,25 @@ def fetch(ledger: Ledger, dataset: Dataset, users: Mapping[str, str], known_ids:
     return Fetched(counting_answers(ledger), unknown, {uuid: counts[uuid] for uuid in former if uuid in counts})
 
 
+def count_answers(remote: Remote, dataset: str) -> int:
+    """How many finished answers a dataset has, without reading them."""
+    users = remote.request("GET", f"datasets/{dataset}/users/progress")["users"]
+    return sum(int(user[of][kind]) for user in users for of in ("completed", "pending") for kind in _FINISHED)
+
+
+_FINISHED = ("submitted", "discarded")
+
+
 def _key(response: Response) -> tuple[str, str]:
     return response.record_id, response.user_id
 
 
 def _read(
-    dataset: Dataset, users: Mapping[str, str], known_ids: frozenset[str]
+    records: Iterable[Mapping[str, Any]], users: Mapping[str, str], known_ids: frozenset[str]
 ) -> tuple[dict[tuple[str, str], Response], int]:
     seen: dict[tuple[str, str], Response] = {}
     unknown = 0
-    for record in dataset.records():
+    for record in records:
         if record["external_id"] in known_ids:
             responses = (_response(record["external_id"], item, users) for item in record["responses"])
             seen.update((_key(response), response) for response in responses)

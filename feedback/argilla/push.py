@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -31,6 +31,11 @@ class PushResult:
     metadata_only: int = 0
     unchanged: int = 0
     rejected: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def looked_at(self) -> int:
+        """How many records need nothing more."""
+        return self.sent + self.metadata_only + self.unchanged + len(self.rejected)
 
 
 @dataclass
@@ -85,7 +90,7 @@ class Push:
         while len(waiting) >= at:
             batch, waiting[:] = waiting[:BULK_LIMIT], waiting[BULK_LIMIT:]
             send(batch)
-            self.progress(self._done.sent + self._done.metadata_only)
+            self.progress(self._done.looked_at)
 
     def _send(self, batch: Sequence[Payload]) -> None:
         self._done.sent += self._halving(batch, self.dataset.put)
@@ -119,6 +124,13 @@ class Push:
         changed = {key: new for key, new in shown.items() if not _shows_the_same(new, self._shown.get(key))}
         self._shown |= changed
         self.ledger.set_pushed(self.dataset.id, {p.id: (p.content, _dumped(p.metadata)) for p in batch}, changed)
+
+
+def unsent(ledger: Ledger, dataset: str, suggested: Iterable[Suggested], task: Task) -> Iterator[str]:
+    """The ids of the records that a push to the dataset would send whole: new, or other votes or suggestions."""
+    known = {record_id: content for record_id, (content, _) in ledger.pushed(dataset).items()}
+    payloads = (payload_of(record, suggestion, None, task) for record, suggestion in suggested)
+    return (p.id for p in payloads if known.get(p.id) != p.content and not _problem(p, task))
 
 
 def _shows_the_same(new: Shown, old: Shown | None) -> bool:

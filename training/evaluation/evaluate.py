@@ -9,9 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tutelage.core.arrays import Floats, Ints, decide, indices
 from tutelage.core.errors import SnapshotError
 from tutelage.core.files import write_text
+from tutelage.core.records import Progress, ProgressCallback, unreported
 from tutelage.core.workspace import Workspace
 from tutelage.feedback.snapshot import load_snapshot
 from tutelage.loaders.rows import text_key
@@ -27,6 +30,8 @@ from tutelage.training.registry import Entry, find_student
 from tutelage.training.students.recipe import digest
 
 CONSENSUS = "teacher"
+AT_ONCE = 1000
+"""Texts that are predicted between two words on how far it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +72,13 @@ class Evaluation:
 
 
 def evaluate(
-    workspace: Workspace, entry: Entry, gold_set: GoldSet, *, against: Entry | None = None, margin: float = MARGIN
+    workspace: Workspace,
+    entry: Entry,
+    gold_set: GoldSet,
+    *,
+    against: Entry | None = None,
+    margin: float = MARGIN,
+    progress: ProgressCallback = unreported,
 ) -> Evaluation:
     """Evaluate a student, the teacher where there are votes, and another student if given.
 
@@ -79,12 +90,13 @@ def evaluate(
     names = workspace.task.label_names
     gold = gold_set.gold(names)
     entries = [entry, *([against] if against and against.id != entry.id else [])]
-    only_equal = tuple(student.id for student in entries if not _check(workspace, student, gold_set))
-    probs = {student.id: student.load().predict_proba(gold_set.texts) for student in entries}
+    only_equal = tuple(student.id for student in entries if not _check(workspace, student, gold_set, progress))
+    probs = {student.id: _predicted(student, gold_set.texts, progress) for student in entries}
     predictions = {name: decide(prob) for name, prob in probs.items()}
     voted = gold_set.with_votes()
     teachers = _teachers([gold_set.items[i] for i in voted], names) if voted else {}
     on_voted = {name: labels[voted] for name, labels in predictions.items()} | teachers
+    progress(Progress("intervals and comparisons"))
     by_slice = slices((predictions[entry.id] == gold).tolist(), _parts(gold_set))
     return Evaluation(
         student=entry.id,
@@ -105,12 +117,22 @@ def evaluate(
     )
 
 
-def _check(workspace: Workspace, entry: Entry, gold_set: GoldSet) -> bool:
+def _predicted(entry: Entry, texts: Sequence[str], progress: ProgressCallback) -> Floats:
+    """The student's probabilities, in parts, so that one sees how far it is."""
+    progress(Progress(f"loading {entry.id}"))
+    student, parts = entry.load(), []
+    for start in range(0, len(texts), AT_ONCE):
+        progress(Progress(f"predicting with {entry.id}", start, len(texts), "texts"))
+        parts.append(student.predict_proba(texts[start : start + AT_ONCE]))
+    return np.concatenate(parts)
+
+
+def _check(workspace: Workspace, entry: Entry, gold_set: GoldSet, progress: ProgressCallback) -> bool:
     """Whether the training texts are available; an error where the student must not be evaluated on these rows."""
     entry.manifest.check_labels(workspace.task.label_names)
     keys = entry.seen()
     texts = _training_texts(workspace, entry, keys)
-    check_unseen(gold_set, keys, texts or [], entry.id)
+    check_unseen(gold_set, keys, texts or [], entry.id, progress)
     return texts is not None
 
 

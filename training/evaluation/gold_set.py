@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from tutelage.core.arrays import Ints, indices
 from tutelage.core.errors import SourceError, StudentError
-from tutelage.core.records import Vote
+from tutelage.core.records import ProgressCallback, Vote, unreported
 from tutelage.core.rejects import Reject, Rejects
 from tutelage.core.task import Task
 from tutelage.core.workspace import Workspace
@@ -165,7 +165,13 @@ def _checked(name: str, items: Sequence[GoldRow], task: Task) -> GoldSet:
     return GoldSet(name=name, items=good, unusable=len(items) - len(good))
 
 
-def check_unseen(gold_set: GoldSet, seen: Collection[str], texts: Sequence[str], student: str) -> None:
+def check_unseen(
+    gold_set: GoldSet,
+    seen: Collection[str],
+    texts: Sequence[str],
+    student: str,
+    progress: ProgressCallback = unreported,
+) -> None:
     """Refuse a gold set with training texts of the student, or near-duplicates of them.
 
     ``seen`` are the keys of all training texts, ``texts`` those that are available.
@@ -175,7 +181,7 @@ def check_unseen(gold_set: GoldSet, seen: Collection[str], texts: Sequence[str],
     StudentError
         With the number of such rows, and the first one.
     """
-    near = near_duplicates(gold_set.texts, texts)
+    near = near_duplicates(gold_set.texts, texts, progress=progress)
     equal = [text_key(text) in seen for text in gold_set.texts]
     trained_on = [item.id for item, same, i in zip(gold_set.items, equal, near, strict=True) if same or i >= 0]
     if trained_on:

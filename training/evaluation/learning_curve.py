@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tutelage.core.arrays import Ints, decide
-from tutelage.core.records import Progress, ProgressCallback, unreported
+from tutelage.core.records import Progress, ProgressCallback, named, unreported
 from tutelage.core.workspace import Workspace
 from tutelage.feedback.snapshot import load_snapshot
 from tutelage.loaders.holdout import held_out
@@ -50,8 +50,8 @@ def learning_curve(
     names = workspace.task.label_names
     recipe = entry.manifest.recipe
     frame = load_snapshot(workspace.snapshots, entry.manifest.snapshot).frame()
-    training_set, _ = SnapshotRows(frame, names, held_out(workspace)).select(recipe)
-    check_unseen(gold_set, {text_key(text) for text in training_set.texts}, training_set.texts, entry.id)
+    training_set, _ = SnapshotRows(frame, names, held_out(workspace), progress).select(recipe)
+    check_unseen(gold_set, {text_key(text) for text in training_set.texts}, training_set.texts, entry.id, progress)
     order = stratified_order(training_set.labels, recipe.seed)
     gold, points = gold_set.gold(names), []
     for number, share in enumerate(shares):
@@ -60,9 +60,10 @@ def learning_curve(
             skipped = f"learning curve: skipped {len(part)} rows, which do not have every label"
             progress(Progress(skipped, number, len(shares)))
             continue
-        progress(Progress(f"learning curve, {len(part)} rows", number, len(shares), "students"))
+        said = f"learning curve, student {number + 1} of {len(shares)} on {len(part)} rows"
+        progress(Progress(said))
         with tempfile.TemporaryDirectory() as work:
-            student = fit_student(recipe, part, names, Path(work), progress).student
+            student = fit_student(recipe, part, names, Path(work), named(progress, said)).student
         scores = score(gold, decide(student.predict_proba(gold_set.texts)), names)
         points.append(
             CurvePoint(

@@ -10,13 +10,22 @@ from typing import Any
 import numpy as np
 
 from tutelage.core.arrays import Ints
+from tutelage.core.records import Progress, ProgressCallback, tracked, unreported
 from tutelage.loaders.rows import normalised
 
 SIMILAR = 0.8
 """Jaccard similarity of two sets of character 5-grams, 0 to 1, from which two texts are near-duplicates."""
 
+PAIRS_AT_ONCE = 10_000
 
-def near_duplicates(texts: Sequence[str], others: Sequence[str], *, similar: float = SIMILAR) -> Ints:
+
+def near_duplicates(
+    texts: Sequence[str],
+    others: Sequence[str],
+    *,
+    similar: float = SIMILAR,
+    progress: ProgressCallback = unreported,
+) -> Ints:
     """The index of each text's most similar one among ``others``, shape (N,); -1 where none is similar enough.
 
     Exact, and fast: two sets can only be that similar when they share one of their rarest n-grams
@@ -26,12 +35,13 @@ def near_duplicates(texts: Sequence[str], others: Sequence[str], *, similar: flo
     matches = np.full(len(texts), -1, dtype=np.int64)
     if not texts or not others:
         return matches
+    progress(Progress("looking for near-duplicates"))
     grams = _grams([*texts, *others])
     sizes = np.diff(grams.indptr)
     prefixes = _prefixes(grams, sizes, similar)
     pairs = (prefixes[: len(texts)] @ prefixes[len(texts) :].T).tocoo()
     left, right = pairs.row, pairs.col
-    scores = _jaccard(grams, sizes, left, right + len(texts))
+    scores = _jaccard(grams, sizes, left, right + len(texts), progress)
     order = np.argsort(scores, kind="stable")  # the best of each text is written last
     close = order[scores[order] >= similar]
     matches[left[close]] = right[close]
@@ -68,11 +78,14 @@ def _prefixes(grams: Any, sizes: Ints, similar: float) -> Any:
     return csr_matrix((np.ones(len(rows), dtype=np.int32), (rows, columns)), shape=grams.shape)
 
 
-def _jaccard(grams: Any, sizes: Ints, left: Ints, right: Ints, chunk: int = 10_000) -> Any:
+def _jaccard(grams: Any, sizes: Ints, left: Ints, right: Ints, progress: ProgressCallback) -> Any:
     """Jaccard similarities, shape (P,), of P pairs of rows."""
+    starts = range(0, len(left), PAIRS_AT_ONCE)
+    steps = tracked(starts, progress, "looking for near-duplicates", len(starts), "parts")
     shared = [
-        np.asarray(grams[left[at : at + chunk]].multiply(grams[right[at : at + chunk]]).sum(axis=1)).ravel()
-        for at in range(0, len(left), chunk)
+        np.asarray(grams[left[at:to]].multiply(grams[right[at:to]]).sum(axis=1)).ravel()
+        for at in steps
+        for to in [at + PAIRS_AT_ONCE]
     ]
     both = np.concatenate(shared) if shared else np.empty(0)
     return both / (sizes[left] + sizes[right] - both)

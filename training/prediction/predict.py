@@ -11,7 +11,7 @@ from typing import Any
 
 from tutelage.core.arrays import Floats
 from tutelage.core.errors import StudentError
-from tutelage.core.records import Progress, ProgressCallback, unreported
+from tutelage.core.records import Progress, ProgressCallback, unreported, with_total
 from tutelage.core.rejects import Reject, Rejects
 from tutelage.core.workspace import Workspace
 from tutelage.training.prediction.engines.engine import Classifier
@@ -69,17 +69,19 @@ def _predict(job: PredictionJob, engine: str, say: Say, progress: ProgressCallba
     from tutelage.training.prediction.ray_cluster import predict_on_ray
 
     started, rejects = time.perf_counter(), RejectBuffer(job.workspace)
+    progress(Progress("loading the student and choosing an engine"))
     kept = kept_of(job.source, job.columns, added_columns(job.entry.manifest.labels))
     first, rows = peek(windows(job.source, job.text, kept, rejects.add))
+    counted = with_total(job.source.row_count(), progress)
     out: Output
     if engine == RAY:
-        chosen, out, done_before = predict_on_ray(job, kept, (first, rows), say, progress)
+        chosen, out, done_before = predict_on_ray(job, kept, (first, rows), say, counted)
     else:
         chosen, classifier = choose_engine(
             job.entry.load(), job.entry.manifest.kind, job.entry.path, first, engine, say
         )
         out = open_output(job.out, output_format(job.entry, chosen, kept), part_key(job.entry, chosen))
-        done_before = predict_windows(classifier, rows, out, progress)
+        done_before = predict_windows(classifier, rows, out, counted)
     counts = out.finish()
     rejects.write()
     labels = {name: counts[name] for name in job.workspace.task.label_names}

@@ -90,6 +90,7 @@ def _finetune(
     from transformers import TrainerState, set_seed
 
     set_seed(recipe.seed)
+    progress(Progress(f"loading {recipe.model}"))
     student = new_encoder(recipe.model, label_names, recipe.max_length)
     trainer = _trainer(student, training_set, validation, recipe, work)
     trainer.add_callback(_epochs_callback(progress))

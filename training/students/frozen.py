@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from tutelage.core.arrays import Floats
-from tutelage.core.records import ProgressCallback
+from tutelage.core.records import Progress, ProgressCallback, unreported
 from tutelage.training.students.encoder import cannot_load, silence_transformers
 from tutelage.training.students.head import Head, fit_head
 from tutelage.training.students.recipe import Recipe
 from tutelage.training.students.training_set import Fitted, TrainingSet
+
+EMBEDDED_AT_ONCE = 1000
 
 
 class FrozenStudent:
@@ -41,7 +43,7 @@ class FrozenStudent:
 
 
 def fit(
-    recipe: Recipe, training_set: TrainingSet, label_names: tuple[str, ...], _work: Path, _progress: ProgressCallback
+    recipe: Recipe, training_set: TrainingSet, label_names: tuple[str, ...], _work: Path, progress: ProgressCallback
 ) -> Fitted:
     """Fit a head on the embeddings of a pretrained encoder.
 
@@ -50,7 +52,8 @@ def fit(
     StudentError
         When the model cannot be loaded.
     """
-    return Fitted(with_head(new_body(recipe), recipe, training_set, label_names))
+    progress(Progress(f"loading {recipe.model}"))
+    return Fitted(with_head(new_body(recipe), recipe, training_set, label_names, progress))
 
 
 load = FrozenStudent.load
@@ -66,9 +69,14 @@ def new_body(recipe: Recipe) -> Any:
     return body
 
 
-def embed(body: Any, texts: Sequence[str]) -> Floats:
+def embed(body: Any, texts: Sequence[str], progress: ProgressCallback = unreported) -> Floats:
     """Normalised embeddings, shape (N, D), in the order of ``texts``."""
-    return np.asarray(body.encode(list(texts), normalize_embeddings=True, show_progress_bar=False), dtype=np.float64)
+    parts = []
+    for start in range(0, len(texts), EMBEDDED_AT_ONCE):
+        progress(Progress("embedding", start, len(texts), "texts"))
+        part = list(texts[start : start + EMBEDDED_AT_ONCE])
+        parts.append(body.encode(part, normalize_embeddings=True, show_progress_bar=False))
+    return np.asarray(np.concatenate(parts), dtype=np.float64)
 
 
 def _body(name: str, *, local_files_only: bool) -> Any:
@@ -79,10 +87,16 @@ def _body(name: str, *, local_files_only: bool) -> Any:
     return SentenceTransformer(name, model_kwargs=safe, trust_remote_code=False, local_files_only=local_files_only)
 
 
-def with_head(body: Any, recipe: Recipe, training_set: TrainingSet, label_names: tuple[str, ...]) -> FrozenStudent:
+def with_head(
+    body: Any,
+    recipe: Recipe,
+    training_set: TrainingSet,
+    label_names: tuple[str, ...],
+    progress: ProgressCallback = unreported,
+) -> FrozenStudent:
     """Fit a head on the embeddings of this encoder."""
     rows = training_set
     head = fit_head(
-        embed(body, rows.texts), rows.labels, len(label_names), weights=rows.weights, balanced=recipe.balanced
+        embed(body, rows.texts, progress), rows.labels, len(label_names), weights=rows.weights, balanced=recipe.balanced
     )
     return FrozenStudent(body, head, label_names)

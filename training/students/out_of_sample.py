@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from tutelage.core.arrays import NO_LABEL, Floats, Ints, one_hot
-from tutelage.core.records import ProgressCallback
+from tutelage.core.records import ProgressCallback, tracked, unreported
 from tutelage.loaders.rows import normalised
 from tutelage.training.students.fit import fit_student
 from tutelage.training.students.recipe import parse_student
@@ -29,6 +29,7 @@ def out_of_sample(
     folds: int = 5,
     seed: int = 0,
     fit: Fit | None = None,
+    progress: ProgressCallback = unreported,
 ) -> Floats:
     """Out-of-sample probabilities of shape (N, K), by cross-validation.
 
@@ -49,7 +50,8 @@ def out_of_sample(
     labelled = np.flatnonzero(labels != NO_LABEL)
     fit = fit or _default_fit(n_labels)
     total, count = np.zeros((len(texts), n_labels)), np.zeros(len(texts))
-    for train, test in _splits(labels[labelled], groups[labelled], folds, seed):
+    splits = list(_splits(labels[labelled], groups[labelled], folds, seed))
+    for train, test in tracked(splits, progress, "out-of-sample probabilities", len(splits), "folds"):
         rows = _rows_of_fold(labelled[train], labelled[test], groups, labels)
         model = fit([texts[i] for i in labelled[train]], labels[labelled[train]])
         total[rows] += model.predict_proba([texts[i] for i in rows])

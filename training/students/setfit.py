@@ -32,10 +32,21 @@ def fit(
         progress(Progress("all rows have the same label: the encoder is not fine-tuned"))
         return frozen.fit(recipe, training_set, label_names, work, progress)
     body = tuned_body(recipe, training_set, work, progress)
-    return Fitted(frozen.with_head(body, recipe, training_set, label_names))
+    return Fitted(frozen.with_head(body, recipe, training_set, label_names, progress))
 
 
 load = frozen.load
+
+
+def steps_callback(progress: ProgressCallback) -> Any:
+    """Tells after each step how many are done."""
+    from transformers import TrainerCallback
+
+    class Steps(TrainerCallback):  # type: ignore[misc]  # transformers ships no types
+        def on_step_end(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
+            progress(Progress("fine-tuning the encoder", state.global_step, state.max_steps, "steps"))
+
+    return Steps()
 
 
 def tuned_body(recipe: Recipe, training_set: TrainingSet, work: Path, progress: ProgressCallback) -> Any:
@@ -61,6 +72,7 @@ def tuned_body(recipe: Recipe, training_set: TrainingSet, work: Path, progress: 
     trainer.st_trainer.remove_callback(PrinterCallback)  # standard output is the command's
     trainer.st_trainer.args.dataloader_pin_memory = has_gpu()
     trainer.st_trainer.args._n_gpu = min(1, trainer.st_trainer.args.n_gpu)  # noqa: SLF001  # as in finetune
+    trainer.st_trainer.add_callback(steps_callback(progress))
     progress(Progress(f"fine-tuning the encoder on {2 * PAIRS_A_ROW * len(training_set)} pairs"))
     trainer.train_embeddings(list(training_set.texts), training_set.labels.tolist(), args=arguments)
     return body

@@ -10,6 +10,7 @@ import numpy as np
 
 from tutelage.core.arrays import Floats, Ints, indices, one_hot
 from tutelage.core.errors import SnapshotError, StudentError
+from tutelage.core.records import ProgressCallback, unreported
 from tutelage.loaders.holdout import HeldOut
 from tutelage.loaders.rows import normalised, text_key
 from tutelage.training.measures.near_duplicates import near_duplicates
@@ -74,11 +75,19 @@ class SnapshotRows:
         As of ``Snapshot.frame``.
     held_out
         What must not be trained on, near-duplicates included.
+    progress
+        Told how far the search for near-duplicates is.
     """
 
-    def __init__(self, frame: pd.DataFrame, label_names: Sequence[str], held_out: HeldOut) -> None:
+    def __init__(
+        self,
+        frame: pd.DataFrame,
+        label_names: Sequence[str],
+        held_out: HeldOut,
+        progress: ProgressCallback = unreported,
+    ) -> None:
         self._frame, self._label_names = frame, tuple(label_names)
-        self._held, self._similar = _overlap(frame, held_out)
+        self._held, self._similar = _overlap(frame, held_out, progress)
 
     def select(self, recipe: Recipe) -> tuple[TrainingSet, LeftOut]:
         """The training set of a recipe, and the records left out.
@@ -119,12 +128,12 @@ def _suspects(frame: pd.DataFrame, recipe: Recipe) -> Any:
     return (quality.rank(method="first") <= recipe.suspects_out * quality.notna().sum()).to_numpy()
 
 
-def _overlap(frame: pd.DataFrame, held_out: HeldOut) -> tuple[Any, list[str]]:
+def _overlap(frame: pd.DataFrame, held_out: HeldOut, progress: ProgressCallback) -> tuple[Any, list[str]]:
     """Which rows are of the holdout, by id or text, and the similar text of the holdout ('' for none)."""
     texts = frame["text"].tolist()
     keys = {text_key(text) for text in held_out.texts}
     held = np.array([i in held_out.ids or text_key(t) in keys for i, t in zip(frame["id"], texts, strict=True)], bool)
-    near = near_duplicates(texts, held_out.texts)
+    near = near_duplicates(texts, held_out.texts, progress=progress)
     return held, [held_out.texts[i] if i >= 0 else "" for i in near]
 
 

@@ -9,21 +9,35 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tutelage.commands.console import Console, command
+from tutelage.commands.help import student_kinds
 
 if TYPE_CHECKING:
     from tutelage.feedback.server.lifecycle import Server
     from tutelage.project.project import Project
-    from tutelage.project.results import Pulled, Pushed
+    from tutelage.project.results import Pulled, Pushed, Ranked
 
 
-@command("up")
+@command("up", example="tutelage up --open")
+@click.option("--open", "opens", is_flag=True, help="Open the page in the default browser.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=None, help="Port on 127.0.0.1 (default 6900; 0: a free one)."
 )
-def up_command(console: Console, *, port: int | None) -> None:
+def up_command(console: Console, *, port: int | None, opens: bool) -> None:
     """Start the embedded Argilla, or find the one that runs."""
     server = console.project.up(port=port)
     console.result({"url": server.url, "annotator": server.annotator, "owner": server.owner}, sign_in_words(server))
+    if opens and not open_page(server.url):
+        console.say(f"There is no browser to open here; open this page in one: {server.url}")
+
+
+def open_page(url: str) -> bool:
+    """Open a page in the default browser; False where there is none."""
+    import webbrowser
+
+    try:
+        return webbrowser.open(url)
+    except webbrowser.Error:
+        return False
 
 
 def sign_in_words(server: Server) -> str:
@@ -35,14 +49,14 @@ def sign_in_words(server: Server) -> str:
     )
 
 
-@command("down")
+@command("down", example="tutelage down")
 def down_command(console: Console) -> None:
     """Stop the embedded Argilla; all that is in it stays."""
     stopped = console.project.down()
     console.result({"stopped": stopped}, "Argilla is stopped" if stopped else "no Argilla was running")
 
 
-@command("push")
+@command("push", example="tutelage push --task news")
 def push_command(console: Console) -> None:
     """Bring the dataset on Argilla up to date; only what changed is sent."""
     pushed = console.project.push()
@@ -59,18 +73,19 @@ def _push_words(console: Console, pushed: Pushed) -> str:
     return f"{pushed.sent} sent, {pushed.metadata_only} metadata only, {pushed.unchanged} unchanged{rejected}"
 
 
-@command("rank")
+@command("rank", example="tutelage rank --out ranked.csv")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write all records in order (CSV or Parquet)."
+)
 @click.option(
     "--student",
     default="linear",
     show_default=True,
+    shell_complete=student_kinds,
     help="Whose out-of-sample probabilities: linear, a Hub name or path, MODEL:frozen.",
 )
-@click.option("--no-push", is_flag=True, help="Do not look at Argilla and send nothing to it.")
-@click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write all records in order (CSV or Parquet)."
-)
 @click.option("--seed", default=0, show_default=True, help="Settles ties and folds.")
+@click.option("--no-push", is_flag=True, help="Do not look at Argilla and send nothing to it.")
 def rank_command(console: Console, *, student: str, no_push: bool, out: Path | None, seed: int) -> None:
     """Rank the suggestions that look wrong, the worst first."""
     if out and out.suffix.lower() not in {".csv", ".parquet"}:
@@ -80,11 +95,19 @@ def rank_command(console: Console, *, student: str, no_push: bool, out: Path | N
     if out:
         _write_ranks(project, out)
     data: dict[str, Any] = {"ranked": ranked.ranked, "queue": ranked.queue}
-    words = f"{ranked.ranked} records ranked"
+    words = _rank_words(ranked)
     if ranked.pushed:
         data |= _push_data(ranked.pushed)
-        words += f"; {_push_words(console, ranked.pushed)}\nthe worst first: {ranked.pushed.link}"
+        words += f"\n{_push_words(console, ranked.pushed)}\nthe worst first: {ranked.pushed.link}"
     console.result(data, words)
+
+
+def _rank_words(ranked: Ranked) -> str:
+    words = f"{ranked.ranked} records ranked"
+    if ranked.queue == ranked.ranked:
+        return f"{words}: each has a place in the queue" if ranked.ranked else f"{words}: all are settled"
+    left = f"the other {ranked.ranked - ranked.queue} follow by label quality"
+    return f"{words}: the worst {ranked.queue} have a place in the queue, {left}"
 
 
 def _write_ranks(project: Project, out: Path) -> None:
@@ -98,7 +121,7 @@ def _write_ranks(project: Project, out: Path) -> None:
             frame.to_csv(temporary, index=False)
 
 
-@command("pull")
+@command("pull", example="tutelage pull --task news")
 @click.option("--push-to-hub", default="", metavar="OWNER/NAME", help="Upload the snapshot to the Hub, private.")
 @click.option("--public", is_flag=True, help="With --push-to-hub: a repository that is made now is public.")
 def pull_command(console: Console, *, push_to_hub: str, public: bool) -> None:

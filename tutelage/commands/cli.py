@@ -7,11 +7,11 @@ so that ``tutelage --help`` answers at once.
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 
 import click
 
 from tutelage import __version__
+from tutelage.commands.help import WIDEST, Commands
 from tutelage.core.errors import TutelageError
 
 COMMANDS = {
@@ -24,6 +24,8 @@ COMMANDS = {
     "annotators": "people",
     "push": "argilla",
     "rank": "argilla",
+    "suspects": "look",
+    "show": "look",
     "pull": "argilla",
     "train": "students",
     "evaluate": "students",
@@ -31,27 +33,18 @@ COMMANDS = {
     "rollback": "students",
     "predict": "predict",
     "serve-student": "predict",
-    "status": "loop",
+    "status": "look",
     "demo": "loop",
 }
 """The commands in the order of the loop, and the file in ``tutelage/commands`` that holds each."""
 
 
-class _Commands(click.Group):
-    """Imports a command's file when the command is asked for."""
-
-    def list_commands(self, _ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
-        if name not in COMMANDS:
-            return None
-        module = import_module(f"tutelage.commands.{COMMANDS[name]}")
-        command: click.Command = getattr(module, f"{name.replace('-', '_')}_command")
-        return command
-
-
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Commands,
+    files=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST},
+    epilog="tutelage COMMAND --help says what a command takes, with an example.",
+)
 @click.version_option(__version__, prog_name="tutelage")
 def cli() -> None:
     """Turn an LLM's labels into a small model that people can trust."""

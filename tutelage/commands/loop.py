@@ -1,4 +1,4 @@
-"""``status`` and ``demo``: the loop as a whole."""
+"""``demo``: the loop as a whole."""
 
 from __future__ import annotations
 
@@ -11,19 +11,10 @@ import click
 from tutelage.commands.console import Console, command
 
 if TYPE_CHECKING:
-    from tutelage.loaders.teacher.teacher_ledger import Spent
     from tutelage.project.demo import DemoResult, Measured
-    from tutelage.project.status import Status, StudentSummary
 
 
-@command("status")
-def status_command(console: Console) -> None:
-    """Say where the task stands."""
-    status = console.project.status()
-    console.result(status, _status_words(status))
-
-
-@command("demo")
+@command("demo", example="tutelage demo --dir try")
 @click.option(
     "--dir",
     "folder",
@@ -54,35 +45,6 @@ def demo_command(console: Console, *, folder: Path) -> None:
     console.result(
         demo, f"\n{_demo_table(demo)}\n\nGo on in {demo.directory}; the worst records first:\n{demo.link}\n{end}"
     )
-
-
-def _status_words(status: Status) -> str:
-    """The status for people."""
-    reviewed = ", ".join(f"{count} {name}" for name, count in status.by_status.items()) or "none"
-    lines = [
-        f"{status.task}: {status.records} records ({reviewed})",
-        f"votes: {status.votes}, {status.abstentions} of them abstentions",
-        f"suggestions: {status.without_suggestion} records without one, {status.ties} ties",
-        f"ranked: {status.ranked}",
-        f"newest snapshot: {status.snapshot or 'none'}",
-        f"students: {len(status.students) or 'none'}; champion: {status.champion or 'none'}",
-    ]
-    lines += [_student_line(student, status.champion) for student in status.students]
-    lines += [_spending_line(spending) for spending in status.spent]
-    return "\n".join(lines)
-
-
-def _student_line(student: StudentSummary, champion: str | None) -> str:
-    mark = "*" if student.id == champion else " "
-    of = f" of {student.model}" if student.model else ""
-    at = student.created_at[:16]
-    return f"{mark} {student.id}{of}, {student.rows} rows of snapshot {student.snapshot}, {at}"
-
-
-def _spending_line(spent: Spent) -> str:
-    words = f"asked: {spent.teacher} {spent.prompt} vote {spent.vote}: {spent.calls} records"
-    words += f", {spent.tokens_in} tokens in, {spent.tokens_out} out"
-    return words + (f", {spent.cost:.4f} USD, {spent.cost / spent.priced:.6f} a record" if spent.priced else "")
 
 
 def _demo_table(demo: DemoResult) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tutelage.commands.console import Console, command
+from tutelage.commands.help import student_ids
 from tutelage.training.prediction.engines.engine_table import CHOICES, RAY
 
 if TYPE_CHECKING:
@@ -17,11 +18,15 @@ if TYPE_CHECKING:
     from tutelage.training.prediction.serve import Address
 
 _WHICH = click.option(
-    "--student", default="", metavar="ID|champion", help="Which one (default: the champion, else the newest)."
+    "--student",
+    default="",
+    metavar="ID|champion",
+    shell_complete=student_ids,
+    help="Which one (default: the champion, else the newest).",
 )
 
 
-@command("predict")
+@command("predict", example="tutelage predict texts.csv labelled.parquet --text body")
 @click.argument("source", metavar="IN")
 @click.argument("out")
 @_WHICH
@@ -98,7 +103,7 @@ def _summary(done: PredictResult, rejects: Path) -> str:
     return words + (f"\n{done.out}" if done.out != "-" else "")
 
 
-@command("serve-student")
+@command("serve-student", example="tutelage serve-student --port 8080")
 @_WHICH
 @click.option(
     "--engine",

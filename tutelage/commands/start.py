@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tutelage.commands.console import Console, command
+from tutelage.commands.console import Console, as_epilog, command
 
 if TYPE_CHECKING:
     from tutelage.loaders.load import LoadResult
     from tutelage.loaders.undo import UndoneLoad
 
 
-@click.command("init")
+@click.command("init", epilog=as_epilog("tutelage init news --labels positive,neutral,negative"))
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--label", "one", multiple=True, metavar="NAME", help="A label; give as many as there are.")
 @click.option("--labels", "several", default="", metavar="A,B,C", help="The labels, separated by commas.")
@@ -39,11 +39,13 @@ def init_command(
     if len(labels) < 2:
         raise click.UsageError("name at least two labels: --labels a,b,c or --label 'a, b' --label c")
     written = init(directory, labels, question=question, guidelines=guidelines, holdout=holdout)
-    words = f"{', '.join(map(str, written))} written; next: edit {written[0]}, then tutelage load or import"
-    Console(directory, as_json=as_json).result({"written": list(map(str, written))}, words)
+    console = Console(directory, as_json=as_json)
+    words = f"{', '.join(map(str, written))} written; edit {written[0]}: what the labels mean, and the guidelines"
+    console.result({"written": list(map(str, written))}, words)
+    console.say_next("init")
 
 
-@command("load")
+@command("load", example="tutelage load texts.csv --text body --id key")
 @click.argument("source", required=False)
 @click.option("--text", default="text", show_default=True, help="Column of the texts.")
 @click.option("--id", "id_", default="", help="Column of the record ids (default: a hash of the text).")
@@ -73,7 +75,7 @@ def load_command(
     _say(console, loaded, id_)
 
 
-@command("import")
+@command("import", example="tutelage import texts.csv --text body --vote vote_1:reason_1 --vote vote_2:reason_2")
 @click.argument("file")
 @click.option("--text", required=True, help="Column of the texts.")
 @click.option("--id", "id_", default="", help="Column of the record ids (default: a hash of the text).")

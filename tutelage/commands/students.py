@@ -9,19 +9,23 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tutelage.commands.console import Console, command
+from tutelage.commands.help import snapshot_ids, student_ids, student_kinds
 
 if TYPE_CHECKING:
     from tutelage.training.evaluation.evaluate import Evaluation
     from tutelage.training.train import TrainResult
 
 
-@command("train")
+@command("train", example="tutelage train --student linear")
 @click.option(
     "--student",
     default="",
+    shell_complete=student_kinds,
     help="linear, setfit, auto, a Hub name or a path, MODEL:frozen, MODEL:setfit (default: the task's).",
 )
-@click.option("--snapshot", default=None, metavar="ID", help="Which snapshot (default: the newest).")
+@click.option(
+    "--snapshot", default=None, metavar="ID", shell_complete=snapshot_ids, help="Which snapshot (default: the newest)."
+)
 @click.option("--seed", type=int, default=None, help="Seed of everything random (default: 42).")
 @click.option("--learning-rate", type=float, default=None, help="Peak learning rate (default: 2e-5).")
 @click.option("--epochs", type=int, default=None, help="Maximum number of epochs (default: 10).")
@@ -91,19 +95,29 @@ def _summary(trained: TrainResult) -> str:
     return words + (f"; left out: {left_out}{listed}" if left_out else "")
 
 
-@command("evaluate")
+@command("evaluate", example="tutelage evaluate test.csv --text body --gold label")
 @click.argument("file", required=False)
+@click.option(
+    "--student",
+    default="",
+    metavar="ID|champion",
+    shell_complete=student_ids,
+    help="Which one (default: the champion, else the newest).",
+)
+@click.option(
+    "--against",
+    default="",
+    metavar="ID|champion",
+    shell_complete=student_ids,
+    help="A second student on the same rows.",
+)
+@click.option("--teachers", is_flag=True, help="Measure the teachers instead: each prompt and number of votes.")
 @click.option("--text", default="text", show_default=True, help="Column of the texts.")
 @click.option("--gold", default="gold", show_default=True, help="Column of the gold labels.")
 @click.option("--id", "id_", default="", help="Column of the record ids, to find votes in the ledger.")
 @click.option(
     "--vote", "votes", multiple=True, metavar="LABELCOL", help="Column of one vote; give as many as there are."
 )
-@click.option(
-    "--student", default="", metavar="ID|champion", help="Which one (default: the champion, else the newest)."
-)
-@click.option("--against", default="", metavar="ID|champion", help="A second student on the same rows.")
-@click.option("--teachers", is_flag=True, help="Measure the teachers instead: each prompt and number of votes.")
 @click.option("--margin", type=float, default=0.02, show_default=True, help="Equivalence margin in accuracy.")
 @click.option("--curve", is_flag=True, help="Also measure the learning curve: train on parts of the snapshot.")
 @click.option("--split", default="test", show_default=True, help="Split of an hf:// dataset.")
@@ -154,8 +168,8 @@ def _warnings(evaluation: Evaluation, *, curve: bool) -> Iterator[str]:
         yield f"learning curve: {len(SHARES) - len(evaluation.curve)} parts lack a label and are left out"
 
 
-@command("promote")
-@click.argument("student")
+@command("promote", example="tutelage promote linear-0123456789ab")
+@click.argument("student", metavar="ID", shell_complete=student_ids)
 def promote_command(console: Console, *, student: str) -> None:
     """Make a student the champion: the one that predict and serve-student use."""
     change = console.project.promote(student)
@@ -163,7 +177,7 @@ def promote_command(console: Console, *, student: str) -> None:
     console.result({"champion": change.champion}, f"the champion is{already} {change.champion}")
 
 
-@command("rollback")
+@command("rollback", example="tutelage rollback --task news")
 def rollback_command(console: Console) -> None:
     """Make the champion before this one the champion again."""
     change = console.project.rollback()

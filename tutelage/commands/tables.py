@@ -1,8 +1,9 @@
-"""Evaluations as text: tables and sentences."""
+"""Tables and sentences: evaluations, and what fits a terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import unicodedata
+from collections.abc import Container, Iterator, Mapping, Sequence
 
 from tutelage.training.evaluation.evaluate import CONSENSUS, Evaluation
 from tutelage.training.evaluation.teacher_comparison import TeacherScore, TeacherTable
@@ -120,3 +121,85 @@ def columns(rows: Sequence[Sequence[str]]) -> str:
         for row in rows
     )
     return "\n".join(line.rstrip() for line in lines)
+
+
+# For a terminal
+
+_TURNS_TEXT = {*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C}
+"""Characters that turn the direction of what follows them."""
+
+_LEAST = 12
+"""Columns that the last cell of a row keeps."""
+
+
+def harmless(text: str, *, lines: bool = False) -> str:
+    """The text so that a terminal shows it and does nothing else: control characters become visible ones.
+
+    Line ends and tabs become spaces; with ``lines`` line ends stay.
+    """
+    return "".join(_harmless(character, lines=lines) for character in text)
+
+
+def _harmless(character: str, *, lines: bool) -> str:
+    number = ord(character)
+    if character == "\n" and lines:
+        return character
+    if character in "\t\n\r\x0b\x0c\x85\u2028\u2029":
+        return " "
+    if number < 0x20:
+        return chr(0x2400 + number)  # the sign that stands for it
+    return "\ufffd" if 0x7F <= number < 0xA0 or 0xD800 <= number < 0xE000 or number in _TURNS_TEXT else character
+
+
+def indented(text: str, by: int = 2) -> str:
+    """The text's lines, harmless and indented."""
+    return "\n".join(" " * by + line for line in harmless("\n".join(text.splitlines()), lines=True).split("\n"))
+
+
+def shown_width(text: str) -> int:
+    """How many columns of a terminal the text takes: two for a wide character, none for a mark on another one."""
+    return sum(_columns_of(character) for character in text)
+
+
+def _columns_of(character: str) -> int:
+    if unicodedata.category(character) in {"Mn", "Me", "Cf"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1
+
+
+def cut(text: str, width: int) -> str:
+    """The text in so many columns, with … where it is longer."""
+    if shown_width(text) <= width:
+        return text
+    kept, used = [], 1
+    for character in text:
+        used += _columns_of(character)
+        if used > width:
+            break
+        kept.append(character)
+    return "".join(kept).rstrip() + "…"
+
+
+def fitted(rows: Sequence[Sequence[str]], width: int, *, most: Mapping[int, int], right: Container[int]) -> str:
+    """Rows as a table of ``width`` columns at most; the last column takes what is left.
+
+    Parameters
+    ----------
+    most
+        Columns of the terminal that a column of the table takes at most, by its number.
+    right
+        The columns of the table that are aligned to the right.
+    """
+    cells = [[harmless(cell) for cell in row] for row in rows]
+    widths = [max(map(shown_width, column)) for column in zip(*cells, strict=True)][:-1]
+    widths = [min(wide, most.get(number, wide)) for number, wide in enumerate(widths)]
+    left = width - sum(widths) - 2 * len(widths)
+    lines = ("  ".join([*_aligned(row, widths, right), cut(row[-1], max(left, _LEAST))]) for row in cells)
+    return "\n".join(cut(line, width).rstrip() for line in lines)
+
+
+def _aligned(row: Sequence[str], widths: Sequence[int], right: Container[int]) -> Iterator[str]:
+    for number, (cell, width) in enumerate(zip(row, widths, strict=False)):
+        words = cut(cell, width)
+        space = " " * (width - shown_width(words))
+        yield space + words if number in right else words + space

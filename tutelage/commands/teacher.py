@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tutelage.loaders.teacher.plan import PlannedPanel
 
 
-@command("annotate")
+@command("annotate", example="tutelage annotate --budget 5")
 @click.option("--plan", "only_plan", is_flag=True, help="Print calls, tokens and cost; ask nothing.")
 @click.option("--budget", type=click.FloatRange(min=0), metavar="USD", help="Stop before this run spends more.")
 @click.option("--votes", type=click.IntRange(1, 99), metavar="N", help="Votes of each prompt (default: the task's).")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Literal
+from typing import Literal, TypeVar
+
+T = TypeVar("T")
 
 Source = Literal["human", "given", "teacher"]
 ResponseStatus = Literal["draft", "submitted", "discarded"]
@@ -130,6 +132,26 @@ class Progress:
 
 
 ProgressCallback = Callable[[Progress], None]
+
+
+def tracked(items: Iterable[T], progress: ProgressCallback, step: str, total: int, unit: str) -> Iterator[T]:
+    """The items, of which there are ``total``; before each of them, and after the last, is said how many are done."""
+    done = 0
+    for item in items:
+        progress(Progress(step, done, total, unit))
+        yield item
+        done += 1
+    progress(Progress(step, done, total, unit))
+
+
+def with_total(total: int | None, progress: ProgressCallback) -> ProgressCallback:
+    """Says of each step how many there are, where the step does not know it."""
+    return lambda state: progress(state if state.total else replace(state, total=total))
+
+
+def named(progress: ProgressCallback, prefix: str) -> ProgressCallback:
+    """Says of each step what it is part of."""
+    return lambda state: progress(replace(state, step=f"{prefix}: {state.step}"))
 
 
 def unreported(_progress: Progress) -> None:

@@ -10,7 +10,7 @@ from tutelage.core.errors import TutelageError
 from tutelage.core.records import Rank, Record, Response, Shown
 from tutelage.core.workspace import Workspace
 from tutelage.feedback.answers import counting_answers
-from tutelage.feedback.curate import Curated, curate, shown_at, with_reason_source
+from tutelage.feedback.curate import Curated, curate, is_settled, shown_at, with_reason_source
 from tutelage.feedback.snapshot import load_snapshot
 from tutelage.loaders.consensus import best_reason, suggest
 from tutelage.loaders.holdout import held_out
@@ -95,8 +95,8 @@ def _response(response: Response, dataset: str, shown: Mapping[str, Sequence[Sho
     return {**values, "id": values.pop("record_id"), "dataset": dataset, "shown": seen and seen.label}
 
 
-def suspects(workspace: Workspace, most: int | None = None, *, server: str = "") -> pd.DataFrame:
-    """The ranked records, the most suspect first; ``most`` of them, or all.
+def suspects(workspace: Workspace, most: int | None = None, *, pending: bool = False, server: str = "") -> pd.DataFrame:
+    """The ranked records, the most suspect first; ``most`` of them, or all; with ``pending`` without settled ones.
 
     Columns: id, text, suggestion, label_quality (0 to 1), suspect_rank (1: look first), agreement, reasons
     (the best one for each label that was voted, by label), status (pending, reviewed, discarded, tied),
@@ -105,16 +105,26 @@ def suspects(workspace: Workspace, most: int | None = None, *, server: str = "")
     with Ledger(workspace.db) as ledger:
         ranks, dataset, answers = ledger.ranks(), ledger.current_dataset(QUEUE), counting_answers(ledger)
         ranked = [record for record in ledger.records(workspace.task) if record.id in ranks]
-    items = sorted(curate(ranked, answers, ranks), key=lambda item: ranks[item.record.id].suspect_rank)[:most]
-    link = f"{server}/dataset/{dataset}/annotation-mode" if server and dataset else ""
-    rows = (_suspect(item, ranks[item.record.id], link, workspace.task.queue) for item in items)
-    return _frame(rows, _SUSPECT)
+    items = sorted(curate(ranked, answers, ranks), key=lambda item: ranks[item.record.id].suspect_rank)
+    if pending:
+        items = [item for item in items if not is_settled(item.responses, workspace.task.argilla.min_submitted)]
+    rows = []
+    for item in items[:most]:
+        rank = ranks[item.record.id]
+        link = record_link(server, dataset, rank) if rank.suspect_rank <= workspace.task.queue else None
+        rows.append(_suspect(item, rank, link))
+    return _frame(iter(rows), _SUSPECT)
 
 
-def _suspect(item: Curated, rank: Rank, link: str, queue: int) -> dict[str, Any]:
+def record_link(server: str, dataset: str | None, rank: Rank) -> str | None:
+    """Opens the record of a rank that is in the queue; None where no server or no dataset is known."""
+    query = f"metadata=suspect_rank.ge{rank.suspect_rank}.le{rank.suspect_rank}"
+    return f"{server}/dataset/{dataset}/annotation-mode?{query}" if server and dataset else None
+
+
+def _suspect(item: Curated, rank: Rank, link: str | None) -> dict[str, Any]:
     record, suggestion = item.record, item.suggestion
     labels = dict.fromkeys(vote.label for vote in record.votes if vote.label is not None)
-    shown = link and rank.suspect_rank <= queue
     return {
         "id": record.id,
         "text": record.text,
@@ -124,7 +134,7 @@ def _suspect(item: Curated, rank: Rank, link: str, queue: int) -> dict[str, Any]
         "agreement": suggestion.score if suggestion else None,
         "reasons": {label: reason for label in labels if (reason := best_reason(record.votes, label))},
         "status": item.status,
-        "link": f"{link}?metadata=suspect_rank.ge{rank.suspect_rank}.le{rank.suspect_rank}" if shown else None,
+        "link": link,
     }
 
 

@@ -149,6 +149,7 @@ class Loop:
         on_held_out = sum(len(fetched.responses[record_id]) for record_id in held & fetched.responses.keys())
         summary = {**fetched.summary, "on_held_out": on_held_out}
         curated = curate(records, fetched.responses, self.ledger.ranks())
+        self.progress(Progress("writing the snapshot"))
         server, name = (dataset.remote.url, dataset.id) if dataset else ("", FILE)
         origin = {"server": server, "dataset": name, "name": task.dataset_name, **summary}
         snapshot, is_new = write_snapshot(self.workspace.snapshots, task, curated, origin)
@@ -167,7 +168,8 @@ class Loop:
     def _fetch(self, dataset: Dataset, records: list[Record], held: frozenset[str]) -> Fetched:
         self.progress(Progress("reading answers from Argilla"))
         known = held | {record.id for record in records}
-        return fetch(self.ledger, dataset, self._argilla.users(self.workspace.task), known)
+        users = self._argilla.users(self.workspace.task)
+        return fetch(self.ledger, dataset, users, known, progress=self.progress)
 
     # Rank
 
@@ -212,6 +214,7 @@ class Loop:
         from tutelage.feedback.ranking import rank_records
 
         self._write_pred_probs(curated, student, seed)
+        self.progress(Progress("label quality"))
         task = self.workspace.task
         pred_probs = read_pred_probs(self.workspace.pred_probs, task.label_names)
         return rank_records(curated, task, pred_probs, seed=seed, dealt=self.ledger.dealt())
@@ -223,7 +226,8 @@ class Loop:
 
         names = self.workspace.task.label_names
         labels = self.workspace.task.indices(item.label for item in curated)
+        texts = [item.record.text for item in curated]
         self.progress(Progress("out-of-sample probabilities"))
         fit = fit_of(student, names, seed=seed, progress=self.progress)
-        probs = out_of_sample([item.record.text for item in curated], labels, len(names), seed=seed, fit=fit)
+        probs = out_of_sample(texts, labels, len(names), seed=seed, fit=fit, progress=self.progress)
         write_pred_probs(self.workspace.pred_probs, [item.record.id for item in curated], names, probs)

@@ -29,7 +29,7 @@ def evaluate_student(
     second = find_student(workspace.students, against) if against else None
     if second and second.id == entry.id:
         raise StudentError(f"against {against}: is the same student, {entry.id}; name another")
-    evaluation = evaluate(workspace, entry, rows, against=second, margin=margin)
+    evaluation = evaluate(workspace, entry, rows, against=second, margin=margin, progress=progress)
     report, figure = write_report(workspace, evaluation)
     if curve:
         points = learning_curve(workspace, entry, rows, progress=progress)

@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from tutelage.loaders.teacher.annotate import AnnotateResult
     from tutelage.loaders.undo import UndoneLoad
     from tutelage.project.annotators import Annotators
+    from tutelage.project.card import RecordCard
     from tutelage.project.loop import Loop
     from tutelage.project.results import AnnotationPlan, ChampionChange, EvaluationReport, Pulled, Pushed, Ranked
-    from tutelage.project.status import Status
+    from tutelage.project.standing import NextStep, Status
     from tutelage.training.evaluation.gold_set import GoldSet
     from tutelage.training.evaluation.teacher_comparison import TeacherTable
     from tutelage.training.prediction.predict import PredictResult
@@ -472,10 +473,19 @@ class Project:
     # What there is
 
     def status(self) -> Status:
-        """Where the task stands, from its own files."""
+        """Where the task stands, and what comes next.
+
+        Read from the task's own files; Argilla is asked, briefly, how many answers it has where it is up.
+        """
         from tutelage.project.status import status
 
-        return status(self.workspace)
+        return status(self.workspace, self.settings)
+
+    def step_after(self, *words: str) -> tuple[NextStep, str | None]:
+        """The step that comes after a command, such as ``"push"``, and the link of the queue where there is one."""
+        from tutelage.project.status import step_after
+
+        return step_after(self.workspace, self.settings, words)
 
     def records(self) -> pd.DataFrame:
         """One row a record: id, text, given, suggestion, agreement, tie, held_out."""
@@ -489,14 +499,20 @@ class Project:
 
         return votes(self.workspace)
 
-    def suspects(self, most: int | None = None) -> pd.DataFrame:
-        """The ranked records, the most suspect first.
+    def suspects(self, most: int | None = None, *, pending: bool = False) -> pd.DataFrame:
+        """The ranked records, the most suspect first; with ``pending`` only those that people have not settled.
 
         Columns: id, text, suggestion, label_quality, suspect_rank, agreement, reasons, status, link.
         """
         from tutelage.project.frames import suspects
 
-        return suspects(self.workspace, most, server=self._server_url())
+        return suspects(self.workspace, most, pending=pending, server=self._server_url())
+
+    def show(self, id: str) -> RecordCard:
+        """All that is known about one record, but for its gold label."""
+        from tutelage.project.card import show
+
+        return show(self.workspace, id, server=self._server_url())
 
     def _server_url(self) -> str:
         """Where the task's Argilla is; empty where none is known. Nothing is asked of it."""

@@ -1,112 +1,251 @@
-"""Where a task stands, from its own files; nothing is asked of a server."""
+"""Reads where a task stands: from its own files, and briefly from Argilla where that is up."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import islice
+from threading import Thread
+from typing import TYPE_CHECKING, Any
 
 from tutelage.core.errors import SnapshotError
+from tutelage.core.records import Rank, Record, Response, Shown
+from tutelage.core.settings import Settings
 from tutelage.core.workspace import Workspace
 from tutelage.feedback.answers import counting_answers
-from tutelage.feedback.curate import curate
-from tutelage.feedback.snapshot import load_snapshot
+from tutelage.feedback.argilla.dataset import queue_link
+from tutelage.feedback.argilla.push import unsent
+from tutelage.feedback.curate import Curated, curate, is_final, is_settled, shown_at
+from tutelage.feedback.snapshot import Snapshot, load_snapshot
+from tutelage.loaders.consensus import suggest
+from tutelage.loaders.holdout import held_out
+from tutelage.loaders.ledger import QUEUE
 from tutelage.loaders.teacher.teacher_ledger import Spent, TeacherLedger
+from tutelage.project.standing import (
+    FIRST,
+    ArgillaState,
+    Behind,
+    LabelChange,
+    NextStep,
+    Status,
+    StudentSummary,
+    find_next_step,
+)
 
 if TYPE_CHECKING:
     from tutelage.training.registry import Entry
 
-
-@dataclass(frozen=True, kw_only=True)
-class StudentSummary:
-    """A student.
-
-    Parameters
-    ----------
-    id, kind, model
-        Its name, the kind of student, and the model that it started from.
-    rows, snapshot
-        On how many texts of which snapshot it was trained.
-    created_at
-        When, in ISO 8601.
-    """
-
-    id: str
-    kind: str
-    model: str
-    rows: int
-    snapshot: str
-    created_at: str
+PATIENCE = 3.0
+"""Seconds that a status waits for Argilla, whatever it does."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Status:
-    """Where a task stands.
+class _Held:
+    """What the ledger holds.
 
-    Parameters
-    ----------
-    task
-        Its name.
-    records, votes, abstentions
-        How many there are; abstentions are votes that name no label.
-    without_suggestion, ties
-        Records that nothing is suggested for, and those whose suggestion is one of several equals.
-    ranked
-        Records that have a suspect rank.
-    by_status
-        Records that are pending, reviewed, discarded or tied.
-    snapshot
-        The newest one's id; None before the first.
-    students, champion
-        The newest last; the champion's id.
-    spent
-        What each vote of each teacher's prompt cost so far.
+    ``records`` are all of them, ``items`` those that are not held out; ``ranks``, ``shown`` and ``responses`` are
+    those of the ``dataset`` on Argilla, ``unsent`` counts what it was not sent; ``spent`` is the teachers' cost.
     """
 
-    task: str
-    records: int
-    votes: int
-    abstentions: int
-    without_suggestion: int
-    ties: int
-    ranked: int
-    by_status: dict[str, int]
-    snapshot: str | None
-    students: tuple[StudentSummary, ...]
-    champion: str | None
+    records: Sequence[Record]
+    items: Sequence[Curated]
+    ranks: Mapping[str, Rank]
+    dataset: str | None
+    shown: Mapping[str, Sequence[Shown]]
+    responses: Sequence[Response]
     spent: tuple[Spent, ...]
+    unsent: int
 
 
-def status(workspace: Workspace) -> Status:
-    """Read the ledger, the snapshots and the registry.
+@dataclass(frozen=True)
+class _Argilla:
+    """Whether it is up, its address, and how many finished answers it has; None where it was not asked."""
+
+    state: ArgillaState
+    url: str = ""
+    answers: int | None = None
+
+
+def status(workspace: Workspace, settings: Settings) -> Status:
+    """Read the ledger, the snapshots and the registry, and ask Argilla for the number of answers.
 
     Raises
     ------
     TutelageError
-        When the task file or the ledger cannot be used.
+        When the task file or the ledger cannot be used; never because of Argilla.
     """
+    held = _read(workspace, count=True)
+    return _status(workspace, held, _ask(settings, held.dataset, count=True))
+
+
+def step_after(workspace: Workspace, settings: Settings, words: Sequence[str]) -> tuple[NextStep, str | None]:
+    """The step that comes after the command of these words, and the queue's link; no answers are counted."""
+    if not workspace.db.exists():  # reading would make it
+        _ = workspace.task
+        return NextStep(FIRST), None
+    held = _read(workspace, count=False)
+    now = _status(workspace, held, _ask(settings, held.dataset, count=False))
+    return find_next_step(now, words), now.link
+
+
+def _read(workspace: Workspace, *, count: bool) -> _Held:
+    task, holdout = workspace.task, held_out(workspace)
+    with TeacherLedger(workspace.db) as ledger:
+        dataset, ranks, records = ledger.current_dataset(QUEUE), ledger.ranks(), list(ledger.records(task))
+        responses = ledger.responses(dataset) if dataset else []
+        items = curate((record for record in records if record not in holdout), counting_answers(ledger), ranks)
+        waiting = unsent(ledger, dataset or "", [(item.record, item.suggestion) for item in items], task)
+        return _Held(
+            records=records,
+            items=items,
+            ranks=ranks,
+            dataset=dataset,
+            shown=ledger.shown(dataset) if dataset else {},
+            responses=responses,
+            spent=tuple(ledger.spent()),
+            unsent=sum(1 for _ in (waiting if count else islice(waiting, 1))),
+        )
+
+
+def _status(workspace: Workspace, held: _Held, argilla: _Argilla) -> Status:
     from tutelage.training.registry import champion_id, list_students
 
-    task = workspace.task
-    with TeacherLedger(workspace.db) as ledger:
-        spent = tuple(ledger.spent())
-        ranks = ledger.ranks()
-        curated = curate(ledger.records(task), counting_answers(ledger), ranks)
-    votes = [vote for item in curated for vote in item.record.votes]
-    return Status(
-        task=task.name,
-        records=len(curated),
-        votes=len(votes),
-        abstentions=sum(1 for vote in votes if vote.label is None),
-        without_suggestion=sum(1 for item in curated if item.suggestion is None),
-        ties=sum(1 for item in curated if item.suggestion and item.suggestion.tie),
-        ranked=len(ranks),
-        by_status=dict(Counter(item.status for item in curated)),
-        snapshot=_newest_snapshot(workspace),
-        students=tuple(_summary(entry) for entry in list_students(workspace.students)),
+    students, snapshot = list_students(workspace.students), _newest_snapshot(workspace)
+    link = queue_link(argilla.url, held.dataset) if argilla.url and held.dataset else None
+    found = Status(
+        task=workspace.task.name,
+        ranked=len(held.ranks),
+        by_status=dict(Counter(item.status for item in held.items)),
+        snapshot=snapshot.id if snapshot else None,
+        students=tuple(_summary(entry) for entry in students),
         champion=champion_id(workspace.students),
-        spent=spent,
+        spent=held.spent,
+        teachers=sum(1 for teacher in workspace.task.teachers if teacher.model),
+        has_gold=workspace.gold.exists() and len(held.records) > len(held.items),
+        argilla=argilla.state,
+        link=link,
+        behind=_behind(workspace, held, snapshot, students, argilla),
+        beats_champion=_beats_champion(workspace, students),
+        **_of_records(held.records, held.items),
+        **_of_people(held, workspace.task.argilla.min_submitted),
     )
+    return replace(found, next=find_next_step(found).command(workspace.root))
+
+
+def _of_records(records: Sequence[Record], items: Sequence[Curated]) -> dict[str, Any]:
+    votes = [vote for record in records for vote in record.votes]
+    suggestions = [suggest(record) for record in records]
+    return {
+        "records": len(records),
+        "votes": len(votes),
+        "abstentions": sum(1 for vote in votes if vote.label is None),
+        "without_suggestion": suggestions.count(None),
+        "ties": sum(1 for suggestion in suggestions if suggestion and suggestion.tie),
+        "without_vote": sum(1 for record in records if not record.votes and record.given is None),
+        "held_out": len(records) - len(items),
+    }
+
+
+def _of_people(held: _Held, min_submitted: int) -> dict[str, Any]:
+    settled = sum(1 for item in held.items if is_settled(item.responses, min_submitted))
+    pairs = Counter(pair for item in held.items if (pair := _suggested_and_given(item, held.shown)))
+    changes = [LabelChange(*pair, count) for pair, count in pairs.most_common() if pair[0] != pair[1]]
+    return {
+        "settled": settled,
+        "pending": len(held.items) - settled,
+        "answers": sum(1 for item in held.items for response in item.responses if is_final(response)),
+        "kept": sum(count for (suggested, label), count in pairs.items() if suggested == label),
+        "changes": tuple(changes),
+    }
+
+
+def _suggested_and_given(item: Curated, shown: Mapping[str, Sequence[Shown]]) -> tuple[str, str] | None:
+    """Of a reviewed record: the label that was suggested when it was last answered, and the one that people gave."""
+    if item.status != "reviewed" or item.label is None:
+        return None
+    last = max(response.updated_at for response in item.responses if is_final(response))
+    seen = shown_at(shown.get(item.record.id, ()), last)
+    return (seen.label, item.label) if seen and seen.label is not None else None
+
+
+def _behind(
+    workspace: Workspace, held: _Held, snapshot: Snapshot | None, students: Sequence[Entry], argilla: _Argilla
+) -> Behind:
+    here = sum(1 for response in held.responses if response.state == "present" and response.status != "draft")
+    minimum = workspace.task.argilla.min_submitted
+    open_ = {item.record.id for item in held.items if not is_settled(item.responses, minimum)}
+    newest = students[-1] if students else None
+    return Behind(
+        unsent=held.unsent,
+        unpulled=None if argilla.answers is None else max(0, argilla.answers - here),
+        ranks=len(open_ ^ held.ranks.keys()) if held.ranks else 0,
+        snapshot=_outdated(snapshot, held.items) if snapshot else 0,
+        student=bool(newest and snapshot and newest.manifest.snapshot != snapshot.id),
+        evaluation=bool(newest and not _reports(workspace, newest.id)),
+    )
+
+
+def _outdated(snapshot: Snapshot, items: Sequence[Curated]) -> int:
+    """How many records have another label or status now than in the snapshot, or are in one of the two only."""
+    then, now = snapshot.labels(), {item.record.id: (item.label, item.status) for item in items}
+    return sum(1 for name in then.keys() | now.keys() if then.get(name) != now.get(name))
+
+
+def _reports(workspace: Workspace, student: str) -> list[dict[str, Any]]:
+    """The evaluations of a student, the newest last."""
+    from tutelage.training.evaluation.evaluate import read_report
+
+    found = [read_report(path) for path in workspace.reports.glob(f"evaluate-{student}-*.json")]
+    return sorted(found, key=lambda report: str(report.get("at", "")))
+
+
+def _beats_champion(workspace: Workspace, students: Sequence[Entry]) -> bool:
+    from tutelage.training.registry import champion_history, champion_id
+
+    champion = champion_id(workspace.students)
+    reports = _reports(workspace, students[-1].id) if students and champion else []
+    if not reports or students[-1].id in {move["champion"] for move in champion_history(workspace.students)}:
+        return False
+    compared = [report["comparisons"].get(champion) for report in reports]
+    return next((one["verdict"] == "better" for one in reversed(compared) if one), False)
+
+
+def _ask(settings: Settings, dataset: str | None, *, count: bool) -> _Argilla:
+    """What Argilla says, waited for ``PATIENCE`` seconds at most; whatever fails there, the status does not."""
+    found: list[_Argilla] = []
+    thread = Thread(target=lambda: found.append(_asked(settings, dataset, count=count)), daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    return found[0] if found else _Argilla("silent")
+
+
+def _asked(settings: Settings, dataset: str | None, *, count: bool) -> _Argilla:
+    from tutelage.core.settings import split_userinfo
+    from tutelage.feedback.server.lifecycle import find_server
+
+    try:
+        if settings.argilla_api_url:
+            url, key = split_userinfo(settings.argilla_api_url)[0].rstrip("/"), settings.argilla_api_key
+            asked = settings.argilla_api_url, key.get_secret_value() if key else ""
+        elif server := find_server():
+            url, asked = server.url, (server.url, server.api_key)
+        else:
+            return _Argilla("down")
+    except Exception:  # its files may be damaged; `tutelage up` says so
+        return _Argilla("silent")
+    try:
+        return _Argilla("up", url, _count(*asked, dataset) if count and dataset else None)
+    except Exception:
+        return _Argilla("silent", url)
+
+
+def _count(url: str, api_key: str, dataset: str) -> int:
+    from tutelage.feedback.argilla.client import ArgillaClient
+    from tutelage.feedback.argilla.pull import count_answers
+
+    with ArgillaClient(url, api_key, timeout=PATIENCE / 2, waits=()) as argilla:
+        return count_answers(argilla.remote, dataset)
 
 
 def _summary(entry: Entry) -> StudentSummary:
@@ -114,8 +253,8 @@ def _summary(entry: Entry) -> StudentSummary:
     return StudentSummary(**{name: getattr(entry.manifest, name) for name in names})
 
 
-def _newest_snapshot(workspace: Workspace) -> str | None:
+def _newest_snapshot(workspace: Workspace) -> Snapshot | None:
     try:
-        return load_snapshot(workspace.snapshots).id
+        return load_snapshot(workspace.snapshots)
     except SnapshotError:
         return None
