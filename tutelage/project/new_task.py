@@ -9,19 +9,24 @@ import yaml
 
 from tutelage.core.errors import TaskError
 from tutelage.core.files import write_text
-from tutelage.core.task import ARGILLA_NAME, DEFAULT_STUDENT, FILE_NAME, parse_task
+from tutelage.core.task import ARGILLA_NAME, DEFAULT_STUDENT, FILE_NAME, line_of, parse_task
+from tutelage.core.workspace import Workspace
+
+_QUESTION = "Which label fits the text?"
+_GUIDELINES = """\
+  Say here in a few sentences what the labels are for and how to decide the hard cases.
+  Teachers and annotators read the same words.
+"""
 
 _TASK = """\
 # A tutelage task. Every key is explained in the README under "The task file".
 name: {name}
-question: Which label fits the text?
+question: {question}
 
 labels:
 {labels}
 guidelines: |
-  Say here in a few sentences what the labels are for and how to decide the hard cases.
-  Teachers and annotators read the same words.
-
+{guidelines}
 # Solved cases, shown to annotators and to the teacher.
 examples: []
 
@@ -72,13 +77,43 @@ def init(directory: Path, labels: Sequence[str]) -> list[Path]:
     if (directory / FILE_NAME).exists():
         raise TaskError(f"{directory / FILE_NAME}: is there already; edit it, or name another directory")
     text = _TASK.format(
-        name=_quoted(_name_for(directory)), labels="".join(map(_label_item, labels)), student=DEFAULT_STUDENT
+        name=_quoted(_name_for(directory)),
+        question=_QUESTION,
+        labels="".join(map(_label_item, labels)),
+        guidelines=_GUIDELINES,
+        student=DEFAULT_STUDENT,
     )
     parse_task(text, FILE_NAME)
     files = {FILE_NAME: text, ".env.example": _ENV, ".gitignore": _GITIGNORE}
     for name, content in files.items():
         write_text(directory / name, content)
     return [directory / name for name in files]
+
+
+def check_written(workspace: Workspace) -> None:
+    """Refuse a task whose question or guidelines are still the words that ``init`` wrote.
+
+    Raises
+    ------
+    TaskError
+        With the lines to edit.
+    """
+    task, problems = workspace.task, []
+    if _same(task.question, _QUESTION):
+        line = line_of(workspace.root, "question")
+        problems.append(f"{FILE_NAME} line {line}: question is still the one that init wrote; ask there what to decide")
+    if _same(task.guidelines, _GUIDELINES):
+        line = line_of(workspace.root, "guidelines")
+        problems.append(
+            f"{FILE_NAME} line {line}: guidelines are still the ones that init wrote; say there how to decide the hard "
+            "cases"
+        )
+    if problems:
+        raise TaskError("\n".join(problems) + "\nAnnotators would read these words; edit them, or push --anyway")
+
+
+def _same(words: str, others: str) -> bool:
+    return words.split() == others.split()
 
 
 def _name_for(directory: Path) -> str:
