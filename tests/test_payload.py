@@ -13,7 +13,14 @@ import pytest
 from tutelage.core.errors import SettingsError
 from tutelage.core.records import Rank, Record, Vote, Voter
 from tutelage.core.task import parse_task
-from tutelage.feedback.argilla.payload import Payload, guidelines_of, inert, payload_of, settled_metadata
+from tutelage.feedback.argilla.payload import (
+    Payload,
+    guidelines_of,
+    inert,
+    payload_of,
+    questions_of,
+    settled_metadata,
+)
 from tutelage.loaders.consensus import suggest
 
 TASK = parse_task("name: n\nlabels: [good, bad, so so]\nqueue: 10\n")
@@ -241,3 +248,18 @@ def test_the_guidelines_hold_definitions_and_examples_and_fit() -> None:
         assert part in words
     with pytest.raises(SettingsError, match="shorten them in task"):
         guidelines_of(parse_task(f"name: n\nlabels: [a, b]\nguidelines: {'long ' * 5000}\n"))
+
+
+def test_people_read_paragraphs_where_the_task_file_has_wrapped_lines() -> None:
+    task = parse_task(
+        "name: n\nquestion: |\n  Is it\n  good?\nguidelines: |\n  Read the whole\n  text.\n\n  - a list\n  - stays\n"
+        "labels:\n  - name: good\n    definition: |\n      All is\n      well.\n\n      Even\n      so.\n  - bad\n"
+        'examples:\n  - {text: "one\\n\\ntwo", label: good, reason: "joy\\nall over"}\n'
+    )
+    words = guidelines_of(task)
+    assert words.startswith("Read the whole text.\n\n- a list\n- stays\n")
+    assert "- **good**: All is well.\n\n  Even so.\n- **bad**" in words
+    assert "- “one two”: **good**. joy all over" in words
+    label = questions_of(task)["label"]
+    assert label["title"] == "Is it good?"
+    assert label["description"].startswith("good: All is well.\n\nEven so.\n\n")

@@ -16,15 +16,17 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from click import Context, Group
 from conftest import ROOT
 from data_home import own_data_home
 from shop import Shop
 from training_data import small_task
 
 import tutelage
-from tutelage.commands.cli import COMMANDS
+from tutelage.commands.cli import COMMANDS, cli
 from tutelage.core.records import Progress
-from tutelage.project import card, results, standing, status
+from tutelage.project import annotators, card, results, standing, status
+from tutelage.project.annotators import Annotators
 from tutelage.project.project import Project
 
 VOTES = ["vote_1:reason_1", "vote_2:reason_2"]
@@ -58,20 +60,26 @@ def test_its_names_are_those_it_lists() -> None:
 
 
 def test_every_command_is_a_call() -> None:
-    calls = {"import": "import_votes", "predict": "predict_file", "serve-student": "serve", "demo": "", "annotators": ""}
+    calls = {"import": "import_votes", "predict": "predict_file", "serve-student": "serve", "demo": ""}
+    calls["annotators"] = ""  # several, see below
     for command in COMMANDS:
         name = calls.get(command, command)
         assert not name or callable(getattr(Project, name)), command
 
 
+def test_every_command_of_annotators_is_a_call_of_its_own() -> None:
+    group = cli.get_command(Context(cli), "annotators")
+    assert isinstance(group, Group)
+    assert {*group.commands} == {name for name in vars(Annotators) if not name.startswith("_")}
+    assert isinstance(Project("nowhere").annotators, Annotators)
+
+
 def test_every_step_and_every_field_is_documented() -> None:
-    public = [member for name, member in inspect.getmembers(Project) if not name.startswith("_")]
+    kinds = (Project, Annotators)
+    public = [member for kind in kinds for name, member in inspect.getmembers(kind) if not name.startswith("_")]
     assert [member for member in public if not inspect.getdoc(member)] == []
-    made = [
-        kind
-        for module in (card, results, standing, status)
-        for _, kind in inspect.getmembers(module, dataclasses.is_dataclass)
-    ]
+    modules = (annotators, card, results, standing, status)
+    made = [kind for module in modules for _, kind in inspect.getmembers(module, dataclasses.is_dataclass)]
     own = [kind for kind in made if kind.__module__.startswith("tutelage.project")]
     assert len(own) >= 8
     for kind in own:
@@ -108,7 +116,7 @@ def test_a_frame_without_the_column_says_so(tmp_path: Path) -> None:
 
 
 def test_the_loop_and_what_it_leaves(project: Project, shop: Shop) -> None:
-    pushed = project.push()
+    pushed = project.push(anyway=True)
     assert (pushed.sent, pushed.created, pushed.rejected) == (3, True, {})
     ranked = project.rank()
     assert (ranked.ranked, ranked.queue) == (3, 3)

@@ -157,7 +157,7 @@ def test_the_installed_command_goes_round_the_loop_among_strangers(installed: In
     ask = installed.ask
     assert ask("import", sample, "--text", "text", "--id", "id", "--gold", "gold", *VOTES)["new"] == 360
     assert ask("up", "--port", "0")["url"].startswith("http://127.0.0.1:")
-    pushed = ask("push")
+    pushed = ask("push", "--anyway")
     assert (pushed["created"], pushed["rejected"]) == (True, 0)
     assert ask("rank")["ranked"] == pushed["sent"]
     assert ask("pull")["records"] == pushed["sent"]

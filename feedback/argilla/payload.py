@@ -13,8 +13,9 @@ from html.entities import html5
 from typing import Any
 
 from tutelage.core.errors import SettingsError
+from tutelage.core.formats.paragraphs import unwrapped
 from tutelage.core.records import Rank, Record, Shown, Suggestion, Vote
-from tutelage.core.task import Task
+from tutelage.core.task import Example, Task
 from tutelage.feedback.curate import source_of
 from tutelage.loaders.consensus import agent_of, best_reason, shown
 
@@ -184,10 +185,10 @@ def _one_line(words: str) -> str:
 def questions_of(task: Task) -> dict[str, dict[str, str]]:
     """What stands above each question on the card: its title, and a description with what deciding needs."""
     keys = "Enter submits the chosen label, a digit chooses (that of the chosen one takes it back), Backspace discards."
-    definitions = [f"{label.name}: {label.definition}" for label in task.labels if label.definition]
+    definitions = [f"{label.name}: {unwrapped(label.definition.strip())}" for label in task.labels if label.definition]
     return {
         LABEL: {
-            "title": task.question or "Which label fits the text?",
+            "title": _one_line(task.question) or "Which label fits the text?",
             "description": _fitting([*definitions, keys]),
         },
         REASON: {
@@ -206,12 +207,14 @@ def _fitting(lines: Sequence[str]) -> str:
 
 
 def guidelines_of(task: Task) -> str:
-    """The guidelines that annotators read, as Markdown: how to answer, the labels, the examples."""
-    parts = [task.guidelines.strip() or f"Choose the label that fits the text ({task.name})."]
+    """The guidelines that annotators read, as Markdown: how to answer, the labels, the examples.
+
+    The page breaks the line wherever the text does, so a paragraph is one line.
+    """
+    parts = [unwrapped(task.guidelines).strip() or f"Choose the label that fits the text ({task.name})."]
     parts += ["## Labels\n" + "\n".join(_label_item(label.name, label.definition) for label in task.labels)]
     if task.examples:
-        examples = (f"- “{e.text}”: **{e.label}**" + (f". {e.reason}" if e.reason else "") for e in task.examples)
-        parts += ["## Examples\n" + "\n".join(examples)]
+        parts += ["## Examples\n" + "\n".join(map(_example_item, task.examples))]
     guidelines = inert("\n\n".join(parts))  # the page would run its HTML
     if len(guidelines) > GUIDELINES_MAX_LENGTH:
         raise SettingsError(
@@ -222,4 +225,14 @@ def guidelines_of(task: Task) -> str:
 
 
 def _label_item(name: str, definition: str) -> str:
-    return f"- **{name}**" + (f": {definition}" if definition else "")
+    return _item(f"**{name}**" + (f": {unwrapped(definition.strip())}" if definition else ""))
+
+
+def _example_item(example: Example) -> str:
+    reason = f". {unwrapped(example.reason.strip())}" if example.reason else ""
+    return _item(f"“{_one_line(example.text)}”: **{example.label}**{reason}")
+
+
+def _item(text: str) -> str:
+    """A list item; further paragraphs belong to it."""
+    return "- " + re.sub(r"\n(?=[^\n])", "\n  ", text)

@@ -57,9 +57,10 @@ def down_command(console: Console) -> None:
 
 
 @command("push", example="tutelage push --task news")
-def push_command(console: Console) -> None:
+@click.option("--anyway", is_flag=True, help="Even with the question and guidelines that init wrote.")
+def push_command(console: Console, *, anyway: bool) -> None:
     """Bring the dataset on Argilla up to date; only what changed is sent."""
-    pushed = console.project.push()
+    pushed = console.project.push(anyway=anyway)
     console.result(_push_data(pushed), f"{_push_words(console, pushed)}\n{pushed.link}")
 
 

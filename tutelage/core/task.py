@@ -201,6 +201,12 @@ def load_task(directory: Path) -> Task:
         raise TaskError(f"{path}: cannot be read: {error}. Save it as a UTF-8 text file.") from None
 
 
+def line_of(directory: Path, key: str) -> int:
+    """The line, from 1, of a key of the task file; 1 where it has none."""
+    _, root = read_yaml((directory / FILE_NAME).read_text("utf-8"))
+    return _locate(root, [key])[0]
+
+
 def parse_task(text: str, where: str = FILE_NAME) -> Task:
     """The task that a YAML text describes; ``where`` names the text in errors."""
     try:

@@ -77,6 +77,8 @@ class Removed:
 
     Parameters
     ----------
+    name, workspace
+        Of the account, and of the workspace.
     answers
         How many of this person's answers to the task there are; they stay.
     waiting

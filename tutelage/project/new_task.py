@@ -11,7 +11,14 @@ import yaml
 
 from tutelage.core.errors import TaskError
 from tutelage.core.files import write_text
-from tutelage.core.task import ARGILLA_NAME, DEFAULT_STUDENT, FILE_NAME, parse_task
+from tutelage.core.task import ARGILLA_NAME, DEFAULT_STUDENT, FILE_NAME, line_of, parse_task
+from tutelage.core.workspace import Workspace
+
+_QUESTION = "Which label fits the text?"
+_GUIDELINES = """\
+Say here in a few sentences what the labels are for and how to decide the hard cases.
+Teachers and annotators read the same words.
+"""
 
 _TASK = """\
 # A tutelage task. docs/task.md of tutelage explains every key.
@@ -62,13 +69,6 @@ reports/
 """
 
 
-QUESTION = "Which label fits the text?"
-GUIDELINES = """\
-Say here in a few sentences what the labels are for and how to decide the hard cases.
-Teachers and annotators read the same words."""
-"""What stands in a new task until somebody writes the question and the guidelines."""
-
-
 def init(
     directory: Path, labels: Sequence[str], *, question: str = "", guidelines: str = "", holdout: float = 0.0
 ) -> list[Path]:
@@ -83,9 +83,9 @@ def init(
         raise TaskError(f"{directory / FILE_NAME}: is there already; edit it, or name another directory")
     text = _TASK.format(
         name=_quoted(_name_for(directory)),
-        question=_quoted(question.strip() or QUESTION),
+        question=_quoted(question.strip() or _QUESTION),
         labels="".join(map(_label_item, labels)),
-        guidelines=indent(guidelines.strip() or GUIDELINES, "  "),
+        guidelines=indent(guidelines.strip() or _GUIDELINES.strip(), "  "),
         student=_student(),
         holdout=holdout,
     )
@@ -101,6 +101,32 @@ def _student() -> str:
     if all(map(find_spec, ("torch", "transformers"))):
         return DEFAULT_STUDENT
     return f"linear       # trains in seconds; {DEFAULT_STUDENT} is better and needs: pip install 'tutelage[train]'"
+
+
+def check_written(workspace: Workspace) -> None:
+    """Refuse a task whose question or guidelines are still the words that ``init`` wrote.
+
+    Raises
+    ------
+    TaskError
+        With the lines to edit.
+    """
+    task, problems = workspace.task, []
+    if _same(task.question, _QUESTION):
+        line = line_of(workspace.root, "question")
+        problems.append(f"{FILE_NAME} line {line}: question is still the one that init wrote; ask there what to decide")
+    if _same(task.guidelines, _GUIDELINES):
+        line = line_of(workspace.root, "guidelines")
+        problems.append(
+            f"{FILE_NAME} line {line}: guidelines are still the ones that init wrote; say there how to decide the hard "
+            "cases"
+        )
+    if problems:
+        raise TaskError("\n".join(problems) + "\nAnnotators would read these words; edit them, or push --anyway")
+
+
+def _same(words: str, others: str) -> bool:
+    return words.split() == others.split()
 
 
 def _name_for(directory: Path) -> str:

@@ -225,8 +225,15 @@ class Project:
 
         return Annotators(self._loop)
 
-    def push(self) -> Pushed:
-        """Bring the dataset on Argilla up to date; only what changed is sent."""
+    def push(self, *, anyway: bool = False) -> Pushed:
+        """Bring the dataset on Argilla up to date; only what changed is sent.
+
+        ``anyway``: with the question and guidelines that ``init`` wrote, too; without it they are refused.
+        """
+        from tutelage.project.new_task import check_written
+
+        if not anyway:
+            check_written(self.workspace)
         with self._loop() as loop:
             return loop.push()
 
