@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import re
-import shutil
 import sys
 import threading
 import time
@@ -139,8 +139,7 @@ class ProgressLine:
                 return
             self._shown_at = time.monotonic()
             line = progress_line(*self._state, seconds=self._shown_at - self._began)
-            width = shutil.get_terminal_size().columns - 1  # a full line would wrap and stay
-            click.echo(f"\r\x1b[K{line[:width]}", err=True, nl=False)
+            click.echo(f"\r\x1b[K{line[: _columns() - 1]}", err=True, nl=False)  # a full line would wrap and stay
             self._is_there = True
 
     def wait(self) -> None:
@@ -172,6 +171,14 @@ def progress_line(step: str, done: int = 0, total: int | None = None, unit: str 
     if not (total and done):
         return f"{line}, {_clock(seconds)}"
     return f"{line}, {_clock(seconds * max(0, total - done) / done)} left"
+
+
+def _columns() -> int:
+    """Of the terminal that standard error is; standard output may go elsewhere."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except OSError:
+        return 80
 
 
 def _clock(seconds: float) -> str:
