@@ -47,7 +47,7 @@ def population(gain: float) -> tuple[Ints, Floats]:
 
 
 def promotes(gold: Ints, champion: Ints, challenger: Ints) -> tuple[bool, bool, bool]:
-    """What three rules say: not lower, with the interval above -2 points; the gate; the gate at 1.64 standard errors."""
+    """What the three rules say: two points of interval alone, the gate, and a gate of 1.64 standard errors."""
     differences = resampled_f1_differences(gold, challenger, champion, 3)
     gate = decide_promotion(gold, champion, challenger, 3, {})
     naive = bool(differences[0] >= 0 and np.percentile(differences[1:], 2.5) >= -MARGIN)

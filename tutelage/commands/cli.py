@@ -31,6 +31,8 @@ COMMANDS = {
     "predict": "predict",
     "serve-student": "predict",
     "status": "loop",
+    "backup": "safety",
+    "restore": "safety",
     "demo": "loop",
 }
 """The commands in the order of the loop, and the file in ``tutelage/commands`` that holds each."""

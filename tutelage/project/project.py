@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tutelage.loaders.load import LoadResult
     from tutelage.loaders.sources import Source
     from tutelage.loaders.teacher.annotate import AnnotateResult
+    from tutelage.project.backup import Backup, Restored
     from tutelage.project.loop import Loop
     from tutelage.project.results import AnnotationPlan, ChampionChange, EvaluationReport, Pulled, Pushed, Ranked
     from tutelage.project.status import Status
@@ -441,6 +442,34 @@ class Project:
 
         found = load_snapshot(self.workspace.snapshots, snapshot)
         return push_snapshot(found, self.task, repository, private=private)
+
+    # Safety copies
+
+    def backup(self, file: str | PathLike[str], *, force: bool = False) -> Backup:
+        """Write the task directory and the embedded Argilla's data to one archive, while people work.
+
+        Parameters
+        ----------
+        file
+            Ends in .tar.gz. It holds passwords and keys; only its owner can read it.
+        force
+            Replace a file that is there.
+        """
+        from tutelage.feedback.server.installation import data_home
+        from tutelage.project.backup import backup
+
+        argilla = None if self.settings.argilla_api_url else data_home() / "argilla"
+        return backup(self.workspace, Path(file), argilla, force=force)
+
+    def restore(self, file: str | PathLike[str]) -> Restored:
+        """Write this task directory, which must be empty, from a backup.
+
+        The embedded Argilla's data are restored too where there are none.
+        """
+        from tutelage.feedback.server.installation import data_home
+        from tutelage.project.backup import restore
+
+        return restore(Path(file), self.workspace.root, data_home() / "argilla")
 
     # What there is
 
