@@ -31,8 +31,9 @@ COMMANDS = {
     "predict": "predict",
     "serve-student": "predict",
     "status": "loop",
-    "backup": "safety",
-    "restore": "safety",
+    "retrain": "upkeep",
+    "backup": "upkeep",
+    "restore": "upkeep",
     "demo": "loop",
 }
 """The commands in the order of the loop, and the file in ``tutelage/commands`` that holds each."""

@@ -25,11 +25,13 @@ if TYPE_CHECKING:
     from tutelage.project.backup import Backup, Restored
     from tutelage.project.loop import Loop
     from tutelage.project.results import AnnotationPlan, ChampionChange, EvaluationReport, Pulled, Pushed, Ranked
+    from tutelage.project.retrain import Retrained
     from tutelage.project.status import Status
     from tutelage.training.evaluation.gold_set import GoldSet
     from tutelage.training.evaluation.teacher_comparison import TeacherTable
     from tutelage.training.prediction.predict import PredictResult
     from tutelage.training.prediction.serve import Address
+    from tutelage.training.students.recipe import Recipe
     from tutelage.training.train import TrainResult
 
     Data: TypeAlias = str | PathLike[str] | pd.DataFrame
@@ -248,7 +250,7 @@ class Project:
 
     # Students
 
-    def train(self, student: str = "", *, snapshot: str | None = None, **options: Any) -> TrainResult:
+    def train(self, student: str | Recipe = "", *, snapshot: str | None = None, **options: Any) -> TrainResult:
         """Train a student on a snapshot, without the holdout.
 
         Parameters
@@ -443,7 +445,29 @@ class Project:
         found = load_snapshot(self.workspace.snapshots, snapshot)
         return push_snapshot(found, self.task, repository, private=private)
 
-    # Safety copies
+    # The periodic job, and safety copies
+
+    def retrain(self, *, another_argilla: bool = False) -> Retrained:
+        """One run of the periodic job: new texts and answers in, a challenger trained, the better one champion.
+
+        Loads the task's ``sources``, pulls, and where at least ``retrain.min_new`` answers are new, trains a student
+        with the champion's recipe and compares the two on the holdout. Whatever came of it is a line of
+        ``history.jsonl``; an expected failure is an outcome and no exception.
+
+        Parameters
+        ----------
+        another_argilla
+            Go on although people answer in another dataset than last time.
+        """
+        from tutelage.project.retrain import retrain
+
+        return retrain(self, another_argilla=another_argilla)
+
+    def activity(self) -> tuple[str, str, str]:
+        """Where people answer (the server's address, the dataset's id), and what changes with each answer."""
+        with self._loop() as loop:
+            dataset = loop.dataset()
+            return dataset.remote.url, dataset.id, dataset.activity()
 
     def backup(self, file: str | PathLike[str], *, force: bool = False) -> Backup:
         """Write the task directory and the embedded Argilla's data to one archive, while people work.

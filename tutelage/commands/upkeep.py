@@ -1,4 +1,4 @@
-"""``backup`` and ``restore``."""
+"""``retrain``, ``backup``, ``restore``: what keeps a task going for months."""
 
 from __future__ import annotations
 
@@ -7,6 +7,21 @@ from pathlib import Path
 import click
 
 from tutelage.commands.console import Console, command
+
+
+@command("retrain")
+@click.option("--another-argilla", is_flag=True, help="Go on though people answer in another dataset than last time.")
+def retrain_command(console: Console, *, another_argilla: bool) -> None:
+    """Take in new texts and answers, train a challenger, and promote it if it is better on the holdout.
+
+    For cron: a second call while one runs ends at once, and what a killed one did not finish the next one does.
+    """
+    done = console.project.retrain(another_argilla=another_argilla)
+    for problem in done.problems:
+        console.say(f"tutelage: {problem}")
+    console.result(done, f"{done.outcome}: {done.message}")
+    if done.outcome == "failed":
+        raise SystemExit(1)
 
 
 @command("backup")
