@@ -15,8 +15,8 @@ from shop import Shop
 from tutelage.core.errors import ServerError, TutelageError
 from tutelage.feedback.argilla.people import check_name, new_password
 from tutelage.feedback.server.lifecycle import down, up
-from tutelage.project.annotators import SignIn
-from tutelage.project.project import Project
+from tutelage.project import Project
+from tutelage.steps.annotators import SignIn
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

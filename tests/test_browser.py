@@ -17,7 +17,7 @@ from tutelage.feedback.argilla.dataset import Dataset
 from tutelage.feedback.server.lifecycle import Server
 from tutelage.feedback.snapshot import load_snapshot
 from tutelage.loaders.ledger import Ledger
-from tutelage.project.loop import Loop
+from tutelage.steps.loop import Loop
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 ARGUMENTS = [

@@ -19,8 +19,8 @@ from tutelage.core.records import Deal, Rank
 from tutelage.core.workspace import Workspace
 from tutelage.feedback.argilla.payload import reviewer_term
 from tutelage.loaders.ledger import Ledger
-from tutelage.project.dealing import Answers, deal_out
-from tutelage.project.project import Project
+from tutelage.project import Project
+from tutelage.steps.dealing import Answers, deal_out
 
 QUEUE = [f"r{number}" for number in range(20)]
 THREE = ("anna", "ben", "carl")

@@ -38,7 +38,7 @@ def test_the_demo_goes_round_the_loop_and_stops_its_server(
 
 
 def test_a_second_demo_leaves_the_first_alone(tmp_path: Path) -> None:
-    from tutelage.project.demo import make_workspace
+    from tutelage.steps.demo import make_workspace
 
     first = make_workspace(tmp_path / "demo")
     second = make_workspace(tmp_path / "demo")

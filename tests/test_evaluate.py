@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from training_data import WORDS, fill, freeze, make_workspace, records, sentences, small_task
 
 from tutelage.commands.students import evaluate_command
-from tutelage.commands.tables import describe_evaluation
+from tutelage.commands.terminal.tables import describe_evaluation
 from tutelage.core.errors import SourceError, StudentError
 from tutelage.core.records import Rank
 from tutelage.core.workspace import Workspace
@@ -285,7 +285,7 @@ def test_the_report_is_there_when_the_curve_fails(workspace: Workspace, monkeypa
     def fail(*_: Any, **__: Any) -> None:
         raise StudentError("no curve")
 
-    monkeypatch.setattr("tutelage.project.measure.learning_curve", fail)
+    monkeypatch.setattr("tutelage.steps.measure.learning_curve", fail)
     done = CliRunner().invoke(evaluate_command, ["--task", str(workspace.root), "--curve"])
     assert "no curve" in str(done.exception)
     assert {path.suffix for path in workspace.reports.iterdir()} == {".json", ".png"}

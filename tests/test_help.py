@@ -16,7 +16,7 @@ import pytest
 from conftest import ROOT
 
 from tutelage.commands.cli import COMMANDS, cli
-from tutelage.commands.help import OTHERS, STAGES, summary
+from tutelage.commands.terminal.help import OTHERS, STAGES, summary
 
 Run = Callable[..., CompletedProcess[str]]
 PAGE = (ROOT / "docs" / "commands.md").read_text("utf-8")

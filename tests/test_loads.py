@@ -22,7 +22,7 @@ from tutelage.loaders.gold import read_gold
 from tutelage.loaders.ledger import Ledger
 from tutelage.loaders.load import SuggestionChange
 from tutelage.loaders.migrations import STEPS
-from tutelage.project.project import Project
+from tutelage.project import Project
 
 Rows = Sequence[Mapping[str, Any]]
 TEXTS = [f"text {n}" for n in range(6)]

@@ -15,12 +15,12 @@ from shop import Shop
 from training_data import small_task
 
 import tutelage as package
-from tutelage.commands.tables import cut, fitted, harmless, shown_width
+from tutelage.commands.terminal.tables import cut, fitted, harmless, shown_width
 from tutelage.core.records import Record, Voter
 from tutelage.core.workspace import Workspace
 from tutelage.loaders.gold import read_gold
 from tutelage.loaders.ledger import Answer, Ledger
-from tutelage.project.project import Project
+from tutelage.project import Project
 
 Run = Callable[..., CompletedProcess[str]]
 NASTY = "\x1b[2J\x1b]0;owned\x07wipe\x9b31m\u202eback\r\nnext\tcell"

@@ -14,7 +14,7 @@ from shop import Shop
 
 from tutelage.commands.cli import cli
 from tutelage.core.workspace import Workspace
-from tutelage.project.standing import Behind, NextStep, Status, StudentSummary, find_next_step
+from tutelage.views.standing import Behind, NextStep, Status, StudentSummary, find_next_step
 
 Run = Callable[..., CompletedProcess[str]]
 

@@ -10,7 +10,7 @@ import pytest
 
 from tutelage.core.errors import TaskError
 from tutelage.feedback.server.lifecycle import Server
-from tutelage.project.project import Project
+from tutelage.project import Project
 
 QUESTION, GUIDELINES = "question: Which label fits the text?\n", "  Say here in a few sentences"
 

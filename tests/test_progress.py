@@ -19,10 +19,10 @@ from conftest import ROOT
 from shop import Shop
 from training_data import small_task
 
-from tutelage.commands.console import progress_line
+from tutelage.commands.terminal.console import progress_line
 from tutelage.core.records import Progress
 from tutelage.loaders.sources import Source
-from tutelage.project.project import Project
+from tutelage.project import Project
 
 Run = Callable[..., CompletedProcess[str]]
 CLEAR = "\r\x1b[K"
@@ -156,7 +156,7 @@ def test_a_terminal_sees_how_far_a_command_is_and_a_pipe_does_not(tmp_path: Path
 SCRIPT = """
 import sys, time
 from pathlib import Path
-from tutelage.commands import console
+from tutelage.commands.terminal import console
 from tutelage.core.records import Progress
 console.TICK = 0.02
 line = console.Console(Path("."), as_json=False)

@@ -25,9 +25,10 @@ from training_data import small_task
 import tutelage
 from tutelage.commands.cli import COMMANDS, cli
 from tutelage.core.records import Progress
-from tutelage.project import annotators, card, results, standing, status
-from tutelage.project.annotators import Annotators
-from tutelage.project.project import Project
+from tutelage.project import Project
+from tutelage.steps import annotators, results
+from tutelage.steps.annotators import Annotators
+from tutelage.views import card, standing, status
 
 VOTES = ["vote_1:reason_1", "vote_2:reason_2"]
 NOTEBOOK = ROOT / "docs" / "notebook.ipynb"
@@ -80,7 +81,7 @@ def test_every_step_and_every_field_is_documented() -> None:
     assert [member for member in public if not inspect.getdoc(member)] == []
     modules = (annotators, card, results, standing, status)
     made = [kind for module in modules for _, kind in inspect.getmembers(module, dataclasses.is_dataclass)]
-    own = [kind for kind in made if kind.__module__.startswith("tutelage.project")]
+    own = [kind for kind in made if kind.__module__.startswith(("tutelage.steps", "tutelage.views"))]
     assert len(own) >= 8
     for kind in own:
         assert kind.__dataclass_params__.frozen, kind

@@ -14,7 +14,7 @@ from tutelage.core.records import Rank
 from tutelage.core.workspace import Workspace
 from tutelage.feedback.argilla.pull import _response
 from tutelage.loaders.ledger import Ledger
-from tutelage.project.status import status
+from tutelage.views.status import status
 
 
 def test_pull_returns_exactly_the_answers_given(shops: Callable[..., Shop]) -> None:

@@ -18,9 +18,9 @@ from training_data import fill, make_workspace, records, sentences, small_task
 
 from tutelage.core.workspace import Workspace
 from tutelage.loaders.ledger import Ledger
-from tutelage.project.project import Project
-from tutelage.project.standing import LabelChange, Status
-from tutelage.project.status import PATIENCE
+from tutelage.project import Project
+from tutelage.views.standing import LabelChange, Status
+from tutelage.views.status import PATIENCE
 
 Run = Callable[..., CompletedProcess[str]]
 

@@ -10,7 +10,7 @@ import pytest
 
 from tutelage.core.errors import TaskError
 from tutelage.core.task import load_task, parse_task
-from tutelage.project.new_task import init
+from tutelage.steps.new_task import init
 
 GOOD = "name: news\nlabels: [good, bad]\n"
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, precision_recall_fscore_support
 
-from tutelage.commands.tables import compared
+from tutelage.commands.terminal.tables import compared
 from tutelage.training.evaluation.slices import by_length, slices, worst
 from tutelage.training.measures.calibration import expected_calibration_error, fit_temperature, with_temperature
 from tutelage.training.measures.comparison import bootstrap_f1_difference, compare, mcnemar_exact, paired_interval

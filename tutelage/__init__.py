@@ -28,7 +28,7 @@ from tutelage.core.errors import (
 
 if TYPE_CHECKING:
     from tutelage.core.records import Progress
-    from tutelage.project.project import Project
+    from tutelage.project import Project
 
 __all__ = [
     "LedgerError",
@@ -45,7 +45,7 @@ __all__ = [
     "__version__",
 ]
 
-_LAZY = {"Progress": "tutelage.core.records", "Project": "tutelage.project.project"}
+_LAZY = {"Progress": "tutelage.core.records", "Project": "tutelage.project"}
 
 
 def __getattr__(name: str) -> Any:

@@ -81,6 +81,11 @@ class Dataset:
         """How many records the dataset holds."""
         return int(self.remote.request("GET", f"datasets/{self.id}/progress")["total"])
 
+    def activity(self) -> str:
+        """A text that is another one after each answer: when Argilla saw the last one, and how many records it has."""
+        about = self.remote.request("GET", f"datasets/{self.id}")
+        return f"{about['last_activity_at']} {self.count()}"
+
     def records(self) -> Iterable[dict[str, Any]]:
         """All records with their responses, as the server's JSON."""
         return self.remote.pages(f"datasets/{self.id}/records", include="responses")

@@ -21,13 +21,12 @@ from tutelage.loaders.rows import text_key
 from tutelage.training.evaluation.figure import draw_evaluation
 from tutelage.training.evaluation.gold_set import GoldRow, GoldSet, check_unseen
 from tutelage.training.evaluation.learning_curve import CurvePoint
-from tutelage.training.evaluation.slices import Slice, by_agreement, by_length, slices, worst
+from tutelage.training.evaluation.slices import Slice, parts_of, slices, worst
 from tutelage.training.hub.model_card import write_card
 from tutelage.training.measures.calibration import expected_calibration_error, with_temperature
 from tutelage.training.measures.comparison import MARGIN, Comparison, compare
 from tutelage.training.measures.metrics import Scores, score
 from tutelage.training.registry import Entry, find_student
-from tutelage.training.students.recipe import digest
 
 CONSENSUS = "teacher"
 AT_ONCE = 1000
@@ -90,18 +89,18 @@ def evaluate(
     names = workspace.task.label_names
     gold = gold_set.gold(names)
     entries = [entry, *([against] if against and against.id != entry.id else [])]
-    only_equal = tuple(student.id for student in entries if not _check(workspace, student, gold_set, progress))
-    probs = {student.id: _predicted(student, gold_set.texts, progress) for student in entries}
+    only_equal = tuple(one.id for one in entries if not check_student(workspace, one, gold_set, progress))
+    probs = {student.id: predicted(student, gold_set.texts, progress) for student in entries}
     predictions = {name: decide(prob) for name, prob in probs.items()}
     voted = gold_set.with_votes()
     teachers = _teachers([gold_set.items[i] for i in voted], names) if voted else {}
     on_voted = {name: labels[voted] for name, labels in predictions.items()} | teachers
     progress(Progress("intervals and comparisons"))
-    by_slice = slices((predictions[entry.id] == gold).tolist(), _parts(gold_set))
+    by_slice = slices((predictions[entry.id] == gold).tolist(), parts_of(gold_set))
     return Evaluation(
         student=entry.id,
         gold_set=gold_set.name,
-        gold_set_digest=digest([[item.text, item.gold] for item in gold_set.items]),
+        gold_set_digest=gold_set.digest,
         rows=len(gold_set.items),
         unusable=gold_set.unusable,
         without_votes=len(gold_set.items) - len(voted),
@@ -117,7 +116,7 @@ def evaluate(
     )
 
 
-def _predicted(entry: Entry, texts: Sequence[str], progress: ProgressCallback) -> Floats:
+def predicted(entry: Entry, texts: Sequence[str], progress: ProgressCallback = unreported) -> Floats:
     """The student's probabilities, in parts, so that one sees how far it is."""
     progress(Progress(f"loading {entry.id}"))
     student, parts = entry.load(), []
@@ -127,8 +126,16 @@ def _predicted(entry: Entry, texts: Sequence[str], progress: ProgressCallback) -
     return np.concatenate(parts)
 
 
-def _check(workspace: Workspace, entry: Entry, gold_set: GoldSet, progress: ProgressCallback) -> bool:
-    """Whether the training texts are available; an error where the student must not be evaluated on these rows."""
+def check_student(
+    workspace: Workspace, entry: Entry, gold_set: GoldSet, progress: ProgressCallback = unreported
+) -> bool:
+    """Whether the training texts are available.
+
+    Raises
+    ------
+    StudentError
+        Where the student must not be evaluated on these rows: it was trained on some, or on other labels.
+    """
     entry.manifest.check_labels(workspace.task.label_names)
     keys = entry.seen()
     texts = _training_texts(workspace, entry, keys)
@@ -175,19 +182,6 @@ def _comparisons(
     if CONSENSUS in on_voted:
         comparisons[CONSENSUS] = compare(gold_voted, on_voted[student], on_voted[CONSENSUS], n_labels, margin=margin)
     return comparisons
-
-
-def _parts(gold_set: GoldSet) -> dict[str, list[str]]:
-    sources = [
-        ", ".join(dict.fromkeys(vote.voter.teacher for vote in item.votes)) if item.votes else "no votes"
-        for item in gold_set.items
-    ]
-    return {
-        "length": by_length(gold_set.texts),
-        "source": sources,
-        "agreement": by_agreement([item.agreement for item in gold_set.items]),
-        "label": [item.gold for item in gold_set.items],
-    }
 
 
 def _calibration(entry: Entry, probs: Floats, gold: Ints) -> Calibration:

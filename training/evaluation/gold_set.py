@@ -19,6 +19,7 @@ from tutelage.loaders.load import VoteColumn, vote_columns
 from tutelage.loaders.rows import Row, normalised, problem_of, text_key
 from tutelage.loaders.sources import Source
 from tutelage.training.measures.near_duplicates import near_duplicates
+from tutelage.training.students.recipe import digest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +60,11 @@ class GoldSet:
     def texts(self) -> list[str]:
         """The texts, in order."""
         return [item.text for item in self.items]
+
+    @property
+    def digest(self) -> str:
+        """A hash of texts and gold labels."""
+        return digest([[item.text, item.gold] for item in self.items])
 
     def gold(self, label_names: Sequence[str]) -> Ints:
         """Shape (N,): the index of each gold label."""
@@ -128,6 +134,13 @@ def _with_ledger_votes(workspace: Workspace, items: Sequence[GoldRow]) -> list[G
     texts = [normalised(item.text) for item in items]
     matches = [by_both.get((item.id, text)) or by_text.get(text) for item, text in zip(items, texts, strict=True)]
     return [replace(item, votes=record.votes) if record else item for item, record in zip(items, matches, strict=True)]
+
+
+def find_holdout(workspace: Workspace) -> GoldSet | None:
+    """The task's holdout rows as ``load_holdout`` gives them; None where none has a gold label."""
+    if not workspace.gold.exists() or not held_out(workspace).ids & read_gold(workspace.gold).keys():
+        return None
+    return load_holdout(workspace)
 
 
 def load_holdout(workspace: Workspace) -> GoldSet:

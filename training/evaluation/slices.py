@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tutelage.core.arrays import Ints
+from tutelage.training.evaluation.gold_set import GoldSet
 from tutelage.training.measures.metrics import Interval, wilson
 
 SMALLEST = 10
@@ -62,3 +63,17 @@ def by_length(texts: Sequence[str]) -> list[str]:
 def by_agreement(agreements: Sequence[float | None]) -> list[str]:
     """Whether the votes on each row all agree, or some do not; '' without votes."""
     return ["" if a is None else "all votes equal" if a == 1 else "votes differ" for a in agreements]
+
+
+def parts_of(gold_set: GoldSet) -> dict[str, list[str]]:
+    """The slicings of a gold set: for each its name, and the value of each row ('' for none)."""
+    sources = [
+        ", ".join(dict.fromkeys(vote.voter.teacher for vote in item.votes)) if item.votes else "no votes"
+        for item in gold_set.items
+    ]
+    return {
+        "length": by_length(gold_set.texts),
+        "source": sources,
+        "agreement": by_agreement([item.agreement for item in gold_set.items]),
+        "label": [item.gold for item in gold_set.items],
+    }

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from tutelage.core.arrays import Ints
+from tutelage.core.arrays import Floats, Ints
 from tutelage.training.measures.metrics import RESAMPLES, Z95, Interval, macro_f1_of_counts, percentiles
 
 MARGIN = 0.02
@@ -101,12 +101,19 @@ def bootstrap_f1_difference(
     gold: Ints, first: Ints, second: Ints, n_labels: int, *, seed: int = 0, resamples: int = RESAMPLES
 ) -> tuple[float, Interval]:
     """Difference in macro-F1 and its 95 % percentile bootstrap interval."""
+    differences = resampled_f1_differences(gold, first, second, n_labels, seed=seed, resamples=resamples)
+    return float(differences[0]), percentiles(differences[1:])
+
+
+def resampled_f1_differences(
+    gold: Ints, first: Ints, second: Ints, n_labels: int, *, seed: int = 0, resamples: int = RESAMPLES
+) -> Floats:
+    """The difference in macro-F1, first minus second, and then that of each resample; shape (1 + resamples,)."""
     cells, counts = np.unique(np.stack([gold, first, second], axis=1), axis=0, return_counts=True)
     resampled = np.random.default_rng(seed).multinomial(len(gold), counts / len(gold), size=resamples)
     all_counts = np.vstack([counts[None, :], resampled])
     first_f1, second_f1 = (macro_f1_of_counts(cells[:, 0], cells[:, i], all_counts, n_labels) for i in (1, 2))
-    differences = first_f1 - second_f1
-    return float(differences[0]), percentiles(differences[1:])
+    return first_f1 - second_f1
 
 
 def verdict_of(difference: float, interval: Interval, p_value: float, margin: float) -> Verdict:

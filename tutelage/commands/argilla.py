@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tutelage.commands.console import Console, command
-from tutelage.commands.help import student_kinds
+from tutelage.commands.terminal.console import Console, command
+from tutelage.commands.terminal.help import student_kinds
 
 if TYPE_CHECKING:
     from tutelage.feedback.server.lifecycle import Server
-    from tutelage.project.project import Project
-    from tutelage.project.results import Pulled, Pushed, Ranked
+    from tutelage.project import Project
+    from tutelage.steps.results import Pulled, Pushed, Ranked
 
 
 @command("up", example="tutelage up --open")

@@ -11,7 +11,7 @@ import sys
 import click
 
 from tutelage import __version__
-from tutelage.commands.help import WIDEST, Commands
+from tutelage.commands.terminal.help import WIDEST, Commands
 from tutelage.core.errors import TutelageError
 
 COMMANDS = {
@@ -34,6 +34,9 @@ COMMANDS = {
     "predict": "predict",
     "serve-student": "predict",
     "status": "look",
+    "retrain": "upkeep",
+    "backup": "upkeep",
+    "restore": "upkeep",
     "demo": "loop",
 }
 """The commands in the order of the loop, and the file in ``tutelage/commands`` that holds each."""

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tutelage.commands.console import Console, command
+from tutelage.commands.terminal.console import Console, command
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from tutelage.core.records import Vote
     from tutelage.loaders.teacher.teacher_ledger import Spent
-    from tutelage.project.card import GivenAnswer, RecordCard
-    from tutelage.project.standing import Behind, Status, StudentSummary
+    from tutelage.views.card import GivenAnswer, RecordCard
+    from tutelage.views.standing import Behind, Status, StudentSummary
 
 
 @command("status", example="tutelage status --task news")
@@ -117,7 +117,7 @@ def suspects_command(console: Console, *, most: int, settled_too: bool) -> None:
 
 
 def _suspects_table(frame: pd.DataFrame) -> str:
-    from tutelage.commands.tables import fitted
+    from tutelage.commands.terminal.tables import fitted
 
     rows = [_suspect(row) for row in frame.to_dict("records")]
     head = ("rank", "id", "suggestion", "quality", "agreement", "status", "text")
@@ -147,7 +147,7 @@ def show_command(console: Console, *, record: str) -> None:
 
 
 def _card_lines(card: RecordCard) -> Iterator[str]:
-    from tutelage.commands.tables import harmless, indented
+    from tutelage.commands.terminal.tables import harmless, indented
 
     yield harmless(card.id) + (", held out: not ranked, shown to people or trained on" if card.held_out else "")
     yield indented(card.text)
@@ -166,7 +166,7 @@ def _card_lines(card: RecordCard) -> Iterator[str]:
 
 
 def _suggestion(card: RecordCard) -> Iterator[str]:
-    from tutelage.commands.tables import harmless
+    from tutelage.commands.terminal.tables import harmless
 
     if card.suggestion is None:
         yield "suggestion: none"
@@ -176,14 +176,14 @@ def _suggestion(card: RecordCard) -> Iterator[str]:
 
 
 def _vote(vote: Vote) -> str:
-    from tutelage.commands.tables import harmless, indented
+    from tutelage.commands.terminal.tables import harmless, indented
 
     said = vote.label if vote.label is not None else f"no label, said {harmless(vote.raw)!r}"
     return f"  {harmless(str(vote.voter))}: {said}" + (f"\n{indented(vote.reason, 4)}" if vote.reason else "")
 
 
 def _answer(answer: GivenAnswer) -> str:
-    from tutelage.commands.tables import harmless, indented
+    from tutelage.commands.terminal.tables import harmless, indented
 
     said = answer.label if answer.label is not None else "no label"
     line = f"  {harmless(answer.annotator)}, {answer.at:%Y-%m-%d %H:%M}: {answer.status}, {said}"

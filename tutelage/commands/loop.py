@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tutelage.commands.console import Console, command
+from tutelage.commands.terminal.console import Console, command
 
 if TYPE_CHECKING:
-    from tutelage.project.demo import DemoResult, Measured
+    from tutelage.steps.demo import DemoResult, Measured
 
 
 @command("demo", example="tutelage demo --dir try")
@@ -27,7 +27,7 @@ def demo_command(console: Console, *, folder: Path) -> None:
     """Show the whole loop on the shipped sample; a person goes on at the printed link."""
     from tutelage.commands.argilla import sign_in_words
     from tutelage.feedback.server.lifecycle import down, find_server, free_port, up
-    from tutelage.project.demo import import_libraries, make_workspace, run_demo
+    from tutelage.steps.demo import import_libraries, make_workspace, run_demo
 
     console.say("This is a sample: sentences about companies that do not exist, with made-up votes and reasons.")
     found = find_server()
@@ -49,7 +49,7 @@ def demo_command(console: Console, *, folder: Path) -> None:
 
 def _demo_table(demo: DemoResult) -> str:
     """Before and after, for people."""
-    from tutelage.commands.tables import columns
+    from tutelage.commands.terminal.tables import columns
 
     head = ("", f"right labels of {demo.records}", "student's accuracy", "95 %", "student's macro-F1", "95 %")
     rows = [head, _row("teacher's labels", demo.before), _row(f"after {demo.reviewed} reviews", demo.after)]

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tutelage.commands.console import Console, command
+from tutelage.commands.terminal.console import Console, command
 
 if TYPE_CHECKING:
-    from tutelage.project.annotators import Annotator, SignIn
+    from tutelage.steps.annotators import Annotator, SignIn
 
 
 @click.group("annotators")
@@ -90,7 +90,7 @@ def list_command(console: Console) -> None:
 
 
 def _table(found: tuple[Annotator, ...]) -> str:
-    from tutelage.commands.tables import columns
+    from tutelage.commands.terminal.tables import columns
 
     rows: list[tuple[str, ...]] = [("name", "role", "submitted", "discarded", "drafts", "dealt", "waiting")]
     rows += [

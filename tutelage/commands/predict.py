@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tutelage.commands.console import Console, command
-from tutelage.commands.help import student_ids
+from tutelage.commands.terminal.console import Console, command
+from tutelage.commands.terminal.help import student_ids
 from tutelage.training.prediction.engines.engine_table import CHOICES, RAY
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tutelage.commands.console import Console, as_epilog, command
+from tutelage.commands.terminal.console import Console, as_epilog, command
 
 if TYPE_CHECKING:
     from tutelage.loaders.load import LoadResult
@@ -33,7 +33,7 @@ def init_command(
     as_json: bool,
 ) -> None:
     """Make a task directory: task.yaml, .env.example, .gitignore."""
-    from tutelage.project.new_task import init
+    from tutelage.steps.new_task import init
 
     labels = [*one, *(name.strip() for name in several.split(",") if name.strip())]
     if len(labels) < 2:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tutelage.commands.console import Console, command
-from tutelage.commands.help import snapshot_ids, student_ids, student_kinds
+from tutelage.commands.terminal.console import Console, command
+from tutelage.commands.terminal.help import snapshot_ids, student_ids, student_kinds
 
 if TYPE_CHECKING:
     from tutelage.training.evaluation.evaluate import Evaluation
@@ -142,7 +142,7 @@ def evaluate_command(
 
     FILE is CSV, JSONL, Parquet or hf://owner/name; without one, the task's own holdout.
     """
-    from tutelage.commands.tables import describe_evaluation, describe_teachers
+    from tutelage.commands.terminal.tables import describe_evaluation, describe_teachers
 
     project, source = console.project, {"text": text, "gold": gold, "id": id_, "split": split, "encoding": encoding}
     if teachers:

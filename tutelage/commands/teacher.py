@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tutelage.commands.console import Console, command
+from tutelage.commands.terminal.console import Console, command
 
 if TYPE_CHECKING:
     from tutelage.loaders.teacher.annotate import AnnotateResult

@@ -88,6 +88,26 @@ class Holdout(Strict):
         return self
 
 
+class TextFile(Strict):
+    """Where new texts come from: a file, a pattern such as ``incoming/*.csv``, or ``hf://owner/name``."""
+
+    file: NonEmpty
+    text: NonEmpty = "text"
+    id: str = ""
+    split: NonEmpty = "train"
+    encoding: NonEmpty = "utf-8"
+
+
+class Retraining(Strict):
+    """When ``retrain`` trains a challenger, what makes it champion, and who is told."""
+
+    min_new: Annotated[int, Field(ge=1)] = 20
+    margin: Annotated[float, Field(ge=0, le=1)] = 0.02
+    new_texts: Literal["teacher", "none"] = "none"
+    budget: Annotated[float, Field(gt=0)] | None = None
+    notify: str = ""
+
+
 class Task(Strict):
     """A question about texts, and everything needed to get it answered."""
 
@@ -102,6 +122,8 @@ class Task(Strict):
     queue: Annotated[int, Field(ge=1)] = 500
     student: NonEmpty = DEFAULT_STUDENT
     holdout: Holdout = Holdout()
+    sources: tuple[TextFile, ...] = ()
+    retrain: Retraining = Retraining()
 
     @field_validator("labels", mode="before")
     @classmethod

@@ -23,7 +23,7 @@ from tutelage.loaders.gold import read_gold
 from tutelage.loaders.ledger import Ledger
 from tutelage.loaders.load import Columns, load, vote_columns
 from tutelage.loaders.sources import Source
-from tutelage.project.loop import Loop
+from tutelage.steps.loop import Loop
 
 if TYPE_CHECKING:
     from tutelage.feedback.server.lifecycle import Server

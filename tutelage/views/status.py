@@ -22,7 +22,7 @@ from tutelage.loaders.consensus import suggest
 from tutelage.loaders.holdout import held_out
 from tutelage.loaders.ledger import QUEUE
 from tutelage.loaders.teacher.teacher_ledger import Spent, TeacherLedger
-from tutelage.project.standing import (
+from tutelage.views.standing import (
     FIRST,
     ArgillaState,
     Behind,

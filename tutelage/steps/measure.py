@@ -7,7 +7,7 @@ from dataclasses import replace
 from tutelage.core.errors import StudentError
 from tutelage.core.records import ProgressCallback
 from tutelage.core.workspace import Workspace
-from tutelage.project.results import EvaluationReport
+from tutelage.steps.results import EvaluationReport
 from tutelage.training.evaluation.evaluate import evaluate, write_report
 from tutelage.training.evaluation.gold_set import GoldSet
 from tutelage.training.evaluation.learning_curve import learning_curve

@@ -23,8 +23,8 @@ from tutelage.feedback.snapshot import write_snapshot
 from tutelage.loaders.consensus import suggest
 from tutelage.loaders.holdout import HeldOut, held_out
 from tutelage.loaders.ledger import FILE, Ledger
-from tutelage.project.dealing import checked_deal, deal_queue
-from tutelage.project.results import Pulled, Pushed, Ranked
+from tutelage.steps.dealing import checked_deal, deal_queue
+from tutelage.steps.results import Pulled, Pushed, Ranked
 
 
 def sign_in(

@@ -21,7 +21,7 @@ from tutelage.core.compute import is_main
 
 if TYPE_CHECKING:
     from tutelage.core.records import Progress
-    from tutelage.project.project import Project
+    from tutelage.project import Project
 
 
 TICK = 1.0
@@ -42,7 +42,7 @@ class Console:
     @functools.cached_property
     def project(self) -> Project:
         """The task directory and the steps on it."""
-        from tutelage.project.project import Project
+        from tutelage.project import Project
 
         return Project(self.directory, progress=self.progress, say=self.say)
 

@@ -14,7 +14,7 @@ from tutelage.feedback.answers import counting_answers
 from tutelage.feedback.curate import Curated, Status, curate, shown_at
 from tutelage.loaders.holdout import held_out
 from tutelage.loaders.ledger import QUEUE, Ledger
-from tutelage.project.frames import record_link
+from tutelage.views.frames import record_link
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,16 +23,19 @@ if TYPE_CHECKING:
     from tutelage.loaders.sources import Source
     from tutelage.loaders.teacher.annotate import AnnotateResult
     from tutelage.loaders.undo import UndoneLoad
-    from tutelage.project.annotators import Annotators
-    from tutelage.project.card import RecordCard
-    from tutelage.project.loop import Loop
-    from tutelage.project.results import AnnotationPlan, ChampionChange, EvaluationReport, Pulled, Pushed, Ranked
-    from tutelage.project.standing import NextStep, Status
+    from tutelage.steps.annotators import Annotators
+    from tutelage.steps.backup import Backup, Restored
+    from tutelage.steps.loop import Loop
+    from tutelage.steps.results import AnnotationPlan, ChampionChange, EvaluationReport, Pulled, Pushed, Ranked
+    from tutelage.steps.retrain import Retrained
     from tutelage.training.evaluation.gold_set import GoldSet
     from tutelage.training.evaluation.teacher_comparison import TeacherTable
     from tutelage.training.prediction.predict import PredictResult
     from tutelage.training.prediction.serve import Address
+    from tutelage.training.students.recipe import Recipe
     from tutelage.training.train import TrainResult
+    from tutelage.views.card import RecordCard
+    from tutelage.views.standing import NextStep, Status
 
     Data: TypeAlias = str | PathLike[str] | pd.DataFrame
     """What texts are read from: a file, ``hf://owner/name`` or a frame."""
@@ -98,7 +101,7 @@ class Project:
         TaskError
             When there is a task already, or the labels or the share cannot serve.
         """
-        from tutelage.project.new_task import init
+        from tutelage.steps.new_task import init
 
         init(Path(directory), labels, question=question, guidelines=guidelines, holdout=holdout)
         return cls(directory, **options)
@@ -180,7 +183,7 @@ class Project:
     def plan_annotation(self, *, votes: int | None = None) -> AnnotationPlan:
         """What ``annotate`` would ask and cost, at most; asks nothing."""
         from tutelage.loaders.teacher.session import Session
-        from tutelage.project.results import AnnotationPlan
+        from tutelage.steps.results import AnnotationPlan
 
         panels = Session.of(self.workspace, votes=votes).plan()
         costs = [panel.cost for panel in panels if panel.calls]
@@ -221,7 +224,7 @@ class Project:
     @property
     def annotators(self) -> Annotators:
         """The people who answer: ``add``, ``list``, ``remove``, ``password``, ``deal``."""
-        from tutelage.project.annotators import Annotators
+        from tutelage.steps.annotators import Annotators
 
         return Annotators(self._loop)
 
@@ -230,7 +233,7 @@ class Project:
 
         ``anyway``: with the question and guidelines that ``init`` wrote, too; without it they are refused.
         """
-        from tutelage.project.new_task import check_written
+        from tutelage.steps.new_task import check_written
 
         if not anyway:
             check_written(self.workspace)
@@ -266,7 +269,7 @@ class Project:
     @contextmanager
     def _loop(self, *, with_argilla: bool = True) -> Iterator[Loop]:
         from tutelage.loaders.ledger import Ledger
-        from tutelage.project.loop import Loop, sign_in
+        from tutelage.steps.loop import Loop, sign_in
 
         _ = self.task  # a wrong task file is said before anything is opened
         with ExitStack() as stack:
@@ -276,7 +279,7 @@ class Project:
 
     # Students
 
-    def train(self, student: str = "", *, snapshot: str | None = None, **options: Any) -> TrainResult:
+    def train(self, student: str | Recipe = "", *, snapshot: str | None = None, **options: Any) -> TrainResult:
         """Train a student on a snapshot, without the holdout.
 
         Parameters
@@ -323,7 +326,7 @@ class Project:
         curve
             Also train on parts of the snapshot: the learning curve.
         """
-        from tutelage.project.measure import evaluate_student
+        from tutelage.steps.measure import evaluate_student
 
         rows = self._gold_set(data, text, gold, id, votes, split, encoding)
         return evaluate_student(
@@ -361,7 +364,7 @@ class Project:
 
     def promote(self, student: str) -> ChampionChange:
         """Make a student the champion: the one that ``predict`` takes."""
-        from tutelage.project.results import ChampionChange
+        from tutelage.steps.results import ChampionChange
         from tutelage.training.registry import champion_id, promote_student
 
         before = champion_id(self.workspace.students)
@@ -370,7 +373,7 @@ class Project:
 
     def rollback(self) -> ChampionChange:
         """Make the champion before this one the champion again."""
-        from tutelage.project.results import ChampionChange
+        from tutelage.steps.results import ChampionChange
         from tutelage.training.registry import champion_id, rollback_champion
 
         before = champion_id(self.workspace.students)
@@ -477,6 +480,50 @@ class Project:
         found = load_snapshot(self.workspace.snapshots, snapshot)
         return push_snapshot(found, self.task, repository, private=private)
 
+    # The periodic job, and safety copies
+
+    def retrain(self, *, another_argilla: bool = False) -> Retrained:
+        """One run of the periodic job: new texts and answers in, a challenger trained, the better one champion.
+
+        Loads the task's ``sources``, pulls, and where at least ``retrain.min_new`` answers are new, trains a student
+        with the champion's recipe and compares the two on the holdout. Whatever came of it is a line of
+        ``history.jsonl``; an expected failure is an outcome and no exception.
+
+        Parameters
+        ----------
+        another_argilla
+            Go on although people answer in another dataset than last time.
+        """
+        from tutelage.steps.retrain import retrain
+
+        return retrain(self.workspace, self._loop, another_argilla=another_argilla, progress=self._progress)
+
+    def backup(self, file: str | PathLike[str], *, force: bool = False) -> Backup:
+        """Write the task directory and the embedded Argilla's data to one archive, while people work.
+
+        Parameters
+        ----------
+        file
+            Ends in .tar.gz. It holds passwords and keys; only its owner can read it.
+        force
+            Replace a file that is there.
+        """
+        from tutelage.feedback.server.installation import data_home
+        from tutelage.steps.backup import backup
+
+        argilla = None if self.settings.argilla_api_url else data_home() / "argilla"
+        return backup(self.workspace, Path(file), argilla, force=force)
+
+    def restore(self, file: str | PathLike[str]) -> Restored:
+        """Write this task directory, which must be empty, from a backup.
+
+        The embedded Argilla's data are restored too where there are none.
+        """
+        from tutelage.feedback.server.installation import data_home
+        from tutelage.steps.backup import restore
+
+        return restore(Path(file), self.workspace.root, data_home() / "argilla")
+
     # What there is
 
     def status(self) -> Status:
@@ -484,25 +531,25 @@ class Project:
 
         Read from the task's own files; Argilla is asked, briefly, how many answers it has where it is up.
         """
-        from tutelage.project.status import status
+        from tutelage.views.status import status
 
         return status(self.workspace, self.settings)
 
     def step_after(self, *words: str) -> tuple[NextStep, str | None]:
         """The step that comes after a command, such as ``"push"``, and the link of the queue where there is one."""
-        from tutelage.project.status import step_after
+        from tutelage.views.status import step_after
 
         return step_after(self.workspace, self.settings, words)
 
     def records(self) -> pd.DataFrame:
         """One row a record: id, text, given, suggestion, agreement, tie, held_out."""
-        from tutelage.project.frames import records
+        from tutelage.views.frames import records
 
         return records(self.workspace)
 
     def votes(self) -> pd.DataFrame:
         """One row a vote: id, teacher, prompt, vote, label, reason, answer."""
-        from tutelage.project.frames import votes
+        from tutelage.views.frames import votes
 
         return votes(self.workspace)
 
@@ -511,13 +558,13 @@ class Project:
 
         Columns: id, text, suggestion, label_quality, suspect_rank, agreement, reasons, status, link.
         """
-        from tutelage.project.frames import suspects
+        from tutelage.views.frames import suspects
 
         return suspects(self.workspace, most, pending=pending, server=self._server_url())
 
     def show(self, id: str) -> RecordCard:
         """All that is known about one record, but for its gold label."""
-        from tutelage.project.card import show
+        from tutelage.views.card import show
 
         return show(self.workspace, id, server=self._server_url())
 
@@ -536,24 +583,24 @@ class Project:
 
         Columns: id, annotator, status, label, reason, reason_by, shown, updated_at, state, user_id, dataset.
         """
-        from tutelage.project.frames import responses
+        from tutelage.views.frames import responses
 
         return responses(self.workspace)
 
     def curated(self, snapshot: str | None = None) -> pd.DataFrame:
         """The records of a snapshot with the labels to train on: id, text, label, source, status and more."""
-        from tutelage.project.frames import curated
+        from tutelage.views.frames import curated
 
         return curated(self.workspace, snapshot)
 
     def curated_dataset(self, snapshot: str | None = None) -> datasets.Dataset:
         """The labelled records of a snapshot as a ``datasets.Dataset``: id, text, label (ClassLabel), source."""
-        from tutelage.project.frames import curated_dataset
+        from tutelage.views.frames import curated_dataset
 
         return curated_dataset(self.workspace, snapshot)
 
     def students(self) -> pd.DataFrame:
         """One row a student: id, kind, model, rows, snapshot, created_at, champion."""
-        from tutelage.project.frames import students
+        from tutelage.views.frames import students
 
         return students(self.workspace)

@@ -1,0 +1,186 @@
+"""The periodic job: nights through a real Argilla; no answer is lost and no worse student promoted."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+from uuid import uuid4
+
+import pytest
+from test_kill import started
+from training_data import VOTERS, fill, make_workspace, sentences
+
+from tutelage.core.locks import locked
+from tutelage.core.records import Record, Vote
+from tutelage.feedback.argilla.client import ArgillaClient
+from tutelage.feedback.argilla.scripted_annotator import ScriptedAnnotator
+from tutelage.feedback.server.lifecycle import Server
+from tutelage.project import Project
+from tutelage.steps.retrain import HISTORY, LOCK, read_history
+from tutelage.training.registry import champion_history
+
+Run = Callable[..., CompletedProcess[str]]
+MISREAD = ("climbed", "doubled", "dropped", "halved")
+"""Words that the teacher takes for no news."""
+
+
+class Nights:
+    """A task on a real Argilla, whose teacher errs on some words, and somebody who answers."""
+
+    def __init__(self, root: Path, server: Server, **keys: object) -> None:
+        rows = sentences(700, seed=3)
+        self.gold = {f"r{number}": label for number, (_, label) in enumerate(rows)}
+        name = f"nights-{uuid4().hex[:8]}"
+        self.workspace = make_workspace(root / name, name=name, holdout={"share": 0.5}, **keys)
+        fill(self.workspace, [_record(f"r{n}", *row) for n, row in enumerate(rows)], self.gold)
+        self.server, self.project = server, Project(self.workspace.root)
+        self.project.push()
+        self.project.rank()
+
+    def answer(self, count: int, *, wrongly: bool = False) -> None:
+        """The first of the queue: right, or all alike."""
+        with ArgillaClient(self.server.url, self.server.api_key) as signed_in:
+            dataset = signed_in.dataset(self.workspace.task)
+            assert dataset
+            annotator = ScriptedAnnotator(signed_in.remote, dataset)
+            for record in annotator.queue(count):
+                annotator.submit(record, "flat" if wrongly else self.gold[record["external_id"]])
+
+
+def _record(name: str, text: str, label: str) -> Record:
+    misread = set(MISREAD) & set(text.split())
+    said = ["flat", "flat", label] if misread else [label] * 3
+    votes = zip(VOTERS, said, strict=True)
+    return Record(name, text, None, tuple(Vote(voter=v, raw=s, label=s, reason="because") for v, s in votes))
+
+
+@pytest.fixture
+def nights(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Nights]:
+    monkeypatch.setenv("ARGILLA_API_URL", server.url)
+    monkeypatch.setenv("ARGILLA_API_KEY", server.api_key)
+    return lambda **keys: Nights(tmp_path, server, **keys)
+
+
+def test_four_nights(nights: Callable[..., Nights]) -> None:
+    """A first champion; nothing new; answers that make a better one; poisoned answers, whose student stays out."""
+    task = nights()
+    task.answer(20)
+    first = task.project.retrain()
+    assert (first.outcome, first.champion) == ("promoted", first.challenger)
+
+    quiet = task.project.retrain()
+    assert (quiet.outcome, quiet.new_answers, quiet.champion) == ("nothing_new", 0, first.champion)
+    assert (quiet.snapshot, quiet.activity) == (first.snapshot, first.activity)
+
+    task.answer(120)
+    better = task.project.retrain()
+    assert (better.outcome, better.new_answers) == ("promoted", 120), better.message
+    assert better.gate
+    assert better.gate.macro_f1_difference > 0.1
+
+    task.answer(150, wrongly=True)
+    poisoned = task.project.retrain()
+    assert (poisoned.outcome, poisoned.new_answers) == ("kept", 150), poisoned.message
+    assert poisoned.champion == better.challenger != poisoned.challenger
+    assert (task.project.responses()["status"] == "submitted").sum() == 290
+
+    lines = read_history(task.workspace.root)
+    assert [line["outcome"] for line in lines] == ["promoted", "nothing_new", "promoted", "kept"]
+    assert [line["decisions"] for line in lines] == [0, 0, 1, 2]
+    assert task.project.retrain().outcome == "nothing_new"  # what was judged is not judged again
+
+
+@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 100))])
+def test_killed_at_any_point_the_next_run_makes_it_good(nights: Callable[..., Nights], seed: int) -> None:
+    """First a champion, then better answers: whatever is killed on the way, the better student ends as champion."""
+    task, chance = nights(), random.Random(seed)
+    task.answer(20)
+    champion = task.project.retrain().champion
+    task.answer(120)
+    for _ in range(3):
+        process = started("retrain", "--task", task.workspace.root)
+        time.sleep(chance.uniform(0.5, 6.0))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    last = task.project.retrain()
+    moves = champion_history(task.workspace.students)
+    assert [move["before"] for move in moves] == [None, champion], last.message
+    assert moves[-1]["champion"] == last.champion == task.project.status().champion
+    assert "macro-F1 +" in moves[-1]["why"]
+    assert (task.project.responses()["status"] == "submitted").sum() == 140
+    assert task.project.retrain().outcome == "nothing_new"
+
+
+def test_a_second_call_says_who_is_at_work(nights: Callable[..., Nights], tutelage: Run) -> None:
+    task = nights()
+    with locked(task.workspace.root / LOCK, on_wait=lambda _holder: None):
+        done = tutelage("retrain", "--task", task.workspace.root, "--json")
+    said = json.loads(done.stdout)
+    assert said["outcome"] == "busy"
+    assert said["message"].startswith("process ")
+
+
+def test_without_a_holdout_it_trains_and_compares_nothing(nights: Callable[..., Nights]) -> None:
+    task = nights()
+    task.workspace.gold.unlink()
+    task.answer(20)
+    done = task.project.retrain()
+    assert (done.outcome, done.champion, done.gate) == ("no_holdout", None, None)
+    assert done.challenger in set(task.project.students()["id"])
+    assert task.project.retrain().outcome == "nothing_new"
+
+
+def test_an_argilla_that_is_gone_is_a_failure_with_a_line_and_a_notice(
+    nights: Callable[..., Nights], tutelage: Run, tmp_path: Path
+) -> None:
+    notify = tmp_path / "notify.py"
+    notify.write_text(f"import sys\nopen({str(tmp_path / 'told.json')!r}, 'w').write(sys.stdin.read())\n", "utf-8")
+    task = nights(retrain={"notify": f"{sys.executable} {notify}"})
+    env = {"ARGILLA_API_URL": "http://127.0.0.1:1", "ARGILLA_API_KEY": "x"}
+    done = tutelage("retrain", "--task", task.workspace.root, "--json", env=env, ok=False)
+    said = json.loads(done.stdout)
+    assert (done.returncode, said["outcome"]) == (1, "failed")
+    assert "does not answer" in said["message"]
+    assert json.loads((tmp_path / "told.json").read_text())["outcome"] == "failed"
+    assert read_history(task.workspace.root)[-1]["outcome"] == "failed"
+
+
+def test_new_files_come_in_and_a_bad_one_does_not_end_the_night(nights: Callable[..., Nights]) -> None:
+    task = nights(sources=[{"file": "missing.csv"}, {"file": "incoming/*.csv", "text": "body"}])
+    folder = task.workspace.root / "incoming"
+    folder.mkdir()
+    (folder / "a.csv").write_text("body\nThe board met in Rauma.\nA branch closed in Kemi.\n", "utf-8")
+    (folder / "b.csv").write_text("other\nx\n", "utf-8")
+    task.answer(20)
+    done = task.project.retrain()
+    assert (done.outcome, done.new_texts) == ("promoted", 2)
+    assert len(done.problems) == 2
+    assert "missing.csv" in done.problems[0]
+    assert "b.csv" in done.problems[1]
+    assert task.project.retrain().new_texts == 0
+
+
+def test_another_dataset_than_last_time_is_refused_unless_told(nights: Callable[..., Nights]) -> None:
+    task = nights()
+    task.answer(20)
+    assert task.project.retrain().outcome == "promoted"
+    history = task.workspace.root / HISTORY
+    history.write_text(history.read_text("utf-8").replace(task.server.url, "http://elsewhere"), "utf-8")
+    refused = task.project.retrain()
+    assert (refused.outcome, "--another-argilla" in refused.message) == ("failed", True)
+    assert task.project.retrain(another_argilla=True).outcome == "nothing_new"
+    assert task.project.retrain().outcome == "nothing_new"
+
+
+def test_a_line_that_a_crash_cut_short_hurts_nobody(nights: Callable[..., Nights]) -> None:
+    task = nights()
+    history = task.workspace.root / HISTORY
+    history.write_text('{"outcome": "kep', "utf-8")
+    assert task.project.retrain().outcome == "nothing_new"
+    assert [line["outcome"] for line in read_history(task.workspace.root)] == ["nothing_new"]

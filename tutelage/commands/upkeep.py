@@ -1,0 +1,49 @@
+"""``retrain``, ``backup``, ``restore``: what keeps a task going for months."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tutelage.commands.terminal.console import Console, command
+
+
+@command("retrain")
+@click.option("--another-argilla", is_flag=True, help="Go on though people answer in another dataset than last time.")
+def retrain_command(console: Console, *, another_argilla: bool) -> None:
+    """Take in new texts and answers, train a challenger, and promote it if it is better on the holdout.
+
+    For cron: a second call while one runs ends at once, and what a killed one did not finish the next one does.
+    """
+    done = console.project.retrain(another_argilla=another_argilla)
+    for problem in done.problems:
+        console.say(f"tutelage: {problem}")
+    console.result(done, f"{done.outcome}: {done.message}")
+    if done.outcome == "failed":
+        raise SystemExit(1)
+
+
+@command("backup")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--force", is_flag=True, help="Replace FILE if it is there.")
+def backup_command(console: Console, file: Path, *, force: bool) -> None:
+    """Write the task and the embedded Argilla's data to FILE (.tar.gz), while people work.
+
+    FILE holds passwords and keys; only its owner can read it.
+    """
+    done = console.project.backup(file, force=force)
+    what = "task and Argilla" if done.argilla else "task"
+    console.result(done, f"{what} of {done.created_at} in {done.file}: {done.files} files, {done.bytes / 1e6:.1f} MB")
+
+
+@command("restore")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+def restore_command(console: Console, file: Path) -> None:
+    """Write the task directory, which must be empty, from FILE; and the embedded Argilla's data where it has none."""
+    done = console.project.restore(file)
+    words = f"{done.directory} restored"
+    words += "; the embedded Argilla too: start it with tutelage up" if done.argilla else ""
+    if done.argilla_kept:
+        words += "; the embedded Argilla holds data already and was left as it is"
+    console.result(done, words)

@@ -1,1 +1,0 @@
-"""The steps of a task as Python calls, behind ``tutelage.Project``."""

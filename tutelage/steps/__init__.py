@@ -1,0 +1,1 @@
+"""Steps that need several packages: the loop through Argilla, the demo, the periodic job, safety copies."""

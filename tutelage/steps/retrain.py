@@ -1,0 +1,307 @@
+"""The periodic job: new texts and answers in, a challenger trained, the champion changed only for a better one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tutelage.core.errors import SnapshotError, TutelageError
+from tutelage.core.files import open_itself
+from tutelage.core.locks import locked
+from tutelage.core.records import ProgressCallback, unreported
+from tutelage.core.task import TextFile
+from tutelage.core.workspace import Workspace
+from tutelage.feedback.snapshot import load_snapshot
+from tutelage.training.measures.gate import GateDecision
+
+if TYPE_CHECKING:
+    from tutelage.steps.loop import Loop
+    from tutelage.training.evaluation.gold_set import GoldSet
+    from tutelage.training.registry import Entry
+
+LOCK, HISTORY = "retrain.lock", "history.jsonl"
+GOLD_WEARS_OUT = 20
+"""Decisions on the same gold after which its figure for the champion is said to be too high."""
+NOTIFY_SECONDS = 60
+
+Outcome = Literal["promoted", "kept", "nothing_new", "busy", "no_holdout", "failed"]
+
+
+@dataclass(kw_only=True)
+class Retrained:
+    """What the job did; a line of ``history.jsonl``.
+
+    Parameters
+    ----------
+    outcome, message
+        What came of it, and the same in one line.
+    at, took_s
+        When it began, in ISO 8601, and the seconds that it took.
+    new_texts, new_answers
+        Records that were loaded; people's answers since the snapshot that was last judged.
+    server, dataset, activity
+        Where people answer, and when Argilla last saw an answer there.
+    snapshot, challenger, champion
+        What was trained on, what was trained, and the champion afterwards.
+    gate
+        What decided; None where nothing was compared.
+    gold, decisions
+        A hash of the holdout's rows, and how often they have decided, this time included.
+    problems
+        What did not work and did not end the job.
+    """
+
+    outcome: Outcome = "failed"
+    message: str = ""
+    at: str = ""
+    took_s: float = 0.0
+    new_texts: int = 0
+    new_answers: int = 0
+    server: str = ""
+    dataset: str = ""
+    activity: str = ""
+    snapshot: str | None = None
+    challenger: str | None = None
+    champion: str | None = None
+    gate: GateDecision | None = None
+    gold: str = ""
+    decisions: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+class _BusyError(Exception):
+    """Another process holds the lock."""
+
+
+OpenLoop = Callable[[], AbstractContextManager["Loop"]]
+
+
+def retrain(
+    workspace: Workspace,
+    open_loop: OpenLoop,
+    *,
+    another_argilla: bool = False,
+    progress: ProgressCallback = unreported,
+) -> Retrained:
+    """One run of the job; see ``Project.retrain``. ``open_loop`` signs in to Argilla."""
+    job, began = Retrained(at=datetime.now(UTC).isoformat(timespec="seconds")), time.monotonic()
+    root = workspace.root
+    try:
+        with _alone(root / LOCK):
+            _Night(workspace, open_loop, job, progress).run(another_argilla=another_argilla)
+    except _BusyError as holder:
+        job.outcome, job.message = "busy", f"process {holder} is retraining this task"
+    except TutelageError as error:
+        job.outcome, job.message = "failed", str(error)
+    except BaseException as error:
+        job.outcome, job.message = "failed", f"{type(error).__name__}: {error}"
+        raise
+    finally:
+        job.took_s = round(time.monotonic() - began, 1)
+        _append(root / HISTORY, asdict(job))
+        _notify(workspace, job)
+    return job
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    def refuse(holder: str) -> None:
+        raise _BusyError(holder)
+
+    with locked(path, on_wait=refuse):
+        yield
+
+
+class _Night:
+    """The steps, in order; each can be killed and is done again by the next run."""
+
+    def __init__(self, workspace: Workspace, open_loop: OpenLoop, job: Retrained, progress: ProgressCallback) -> None:
+        self._workspace, self._open_loop, self._job, self._progress = workspace, open_loop, job, progress
+        self._options = workspace.task.retrain
+        self._past = read_history(workspace.root)
+
+    def run(self, *, another_argilla: bool) -> None:
+        job = self._job
+        new_votes = self._load()
+        with self._open_loop() as loop:
+            self._pull(loop, new=job.new_texts + new_votes, another_argilla=another_argilla)
+            job.champion = self._champion.id if self._champion else None
+            job.new_answers = _answers_since(self._workspace, self._judged(), job.snapshot)
+            if job.new_answers < self._options.min_new:
+                job.outcome = "nothing_new"
+                job.message = f"{job.new_answers} new answers, fewer than {self._options.min_new}"
+            else:
+                self._challenge()
+            if job.new_texts or new_votes or job.challenger:
+                loop.push()
+                loop.rank()
+
+    def _load(self) -> int:
+        """Load the task's sources, and have the teachers asked where the task says so; returns the new votes."""
+        from tutelage.loaders.teacher.session import Session
+
+        for source in self._workspace.task.sources:
+            for name in self._files(source):
+                try:
+                    self._job.new_texts += self._load_one(source, name)
+                except TutelageError as error:
+                    self._job.problems.append(str(error))
+        if self._options.new_texts != "teacher":
+            return 0
+        return Session.of(self._workspace).run(budget=self._options.budget, progress=self._progress).votes
+
+    def _load_one(self, source: TextFile, name: str) -> int:
+        from tutelage.loaders.load import Columns, load
+        from tutelage.loaders.sources import Source
+
+        read = Source(name, source.encoding, source.split)
+        return load(self._workspace, read, Columns(text=source.text, id=source.id), progress=self._progress).new
+
+    def _files(self, source: TextFile) -> Sequence[str]:
+        """The files that a pattern matches; the file itself where it is none."""
+        if source.file.startswith("hf://"):
+            return [source.file]
+        if not set("*?[") & set(source.file):
+            return [str(self._workspace.root / source.file)]
+        return sorted(map(str, self._workspace.root.glob(source.file)))
+
+    def _pull(self, loop: Loop, *, new: int, another_argilla: bool) -> None:
+        """People's answers, which are read only where Argilla has seen any since the last time."""
+        job, dataset = self._job, loop.dataset()
+        job.server, job.dataset, job.activity = dataset.remote.url, dataset.id, dataset.activity()
+        last = next((line for line in reversed(self._past) if line["snapshot"]), None)
+        if last and (job.server, job.dataset) != (last["server"], last["dataset"]) and not another_argilla:
+            raise TutelageError(
+                f"the answers are in dataset {job.dataset} at {job.server} now, last time in {last['dataset']} at "
+                f"{last['server']}; if that is meant, run once: tutelage retrain --another-argilla"
+            )
+        is_quiet = bool(last and last["activity"] == job.activity and not new)
+        job.snapshot = load_snapshot(self._workspace.snapshots).id if is_quiet else loop.pull().snapshot
+
+    @property
+    def _champion(self) -> Entry | None:
+        from tutelage.training.registry import CHAMPION, champion_id, find_student
+
+        students = self._workspace.students
+        return find_student(students, CHAMPION) if champion_id(students) else None
+
+    def _judged(self) -> str | None:
+        """The snapshot whose student was last judged.
+
+        It is the champion's where that was promoted in another way, or in a run that was killed before its line.
+        """
+        champion = self._champion
+        last = next((line for line in reversed(self._past) if line["challenger"]), None)
+        if last and (champion is None or last["champion"] == champion.id):
+            return str(last["snapshot"])
+        return champion.manifest.snapshot if champion else None
+
+    def _challenge(self) -> None:
+        from tutelage.training.evaluation.gold_set import find_holdout
+        from tutelage.training.train import train
+
+        job, champion = self._job, self._champion
+        recipe = champion.manifest.recipe if champion else self._workspace.task.student
+        trained = train(self._workspace, recipe, snapshot=job.snapshot, progress=self._progress)
+        job.challenger = trained.id
+        holdout = find_holdout(self._workspace)
+        if holdout is None:
+            job.outcome = "no_holdout"
+            job.message = (
+                f"{trained.id} is trained and not compared: the task has no holdout with gold labels "
+                "(set holdout in task.yaml and bring gold labels with tutelage load --gold)"
+            )
+        elif champion is None:
+            self._promote(f"{trained.id} is the first champion")
+        else:
+            self._judge(champion, holdout)
+
+    def _judge(self, champion: Entry, holdout: GoldSet) -> None:
+        from tutelage.training.evaluation.promotion import compare_with_champion
+        from tutelage.training.registry import find_student
+
+        job = self._job
+        challenger = find_student(self._workspace.students, job.challenger or "")
+        job.gate = compare_with_champion(self._workspace, champion, challenger, holdout, margin=self._options.margin)
+        job.gold = holdout.digest
+        job.decisions = 1 + sum(line.get("gold") == job.gold for line in self._past)
+        if job.decisions > GOLD_WEARS_OUT:
+            job.problems.append(
+                f"the same {len(holdout.items)} gold rows have decided {job.decisions} times, so the champion looks "
+                "better on them than it is; bring new gold labels"
+            )
+        if job.gate.promoted:
+            self._promote(f"{challenger.id} replaces {champion.id}: {job.gate.reason}")
+        else:
+            job.outcome, job.message = "kept", f"{champion.id} stays: {challenger.id}: {job.gate.reason}"
+
+    def _promote(self, message: str) -> None:
+        from tutelage.training.registry import promote_student
+
+        job = self._job
+        job.champion = promote_student(self._workspace.students, job.challenger or "", why=f"retrain: {message}").id
+        job.outcome, job.message = "promoted", message
+
+
+def _answers_since(workspace: Workspace, judged: str | None, snapshot: str | None) -> int:
+    """How many finished answers of a snapshot are new or different since another one."""
+    before = _answers(workspace, judged) if judged else {}
+    now = _answers(workspace, snapshot)
+    return sum(before.get(key) != answer for key, answer in now.items())
+
+
+def _answers(workspace: Workspace, snapshot: str | None) -> dict[tuple[str, str], tuple[str, str]]:
+    try:
+        frame = load_snapshot(workspace.snapshots, snapshot).frame()
+    except SnapshotError:
+        return {}
+    return {
+        (record_id, one["user_id"]): (one["status"], one["label"] or "")
+        for record_id, responses in zip(frame["id"], frame["responses"], strict=True)
+        for one in responses
+        if one["status"] != "draft" and one["state"] != "withdrawn"
+    }
+
+
+def read_history(root: Path) -> list[dict[str, Any]]:
+    """The lines of ``history.jsonl``, the oldest first; one that a crash cut short is left out."""
+    path = root / HISTORY
+    lines = path.read_text("utf-8", "replace").splitlines() if path.exists() else []
+    found = []
+    for line in lines:
+        try:
+            found.append(dict(json.loads(line)))
+        except (ValueError, TypeError):
+            continue
+    return found
+
+
+def _append(path: Path, line: dict[str, Any]) -> None:
+    with os.fdopen(open_itself(path, os.O_RDWR | os.O_CREAT | os.O_APPEND), "rb+") as file:
+        size = file.seek(0, os.SEEK_END)
+        cut = size and os.pread(file.fileno(), 1, size - 1) != b"\n"
+        file.write(b"\n" * bool(cut) + json.dumps(line, ensure_ascii=False).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _notify(workspace: Workspace, job: Retrained) -> None:
+    """Run the task's command with the result as JSON on its standard input; its failure is not the job's."""
+    if job.outcome not in {"failed", "promoted"}:
+        return
+    try:
+        command = shlex.split(workspace.task.retrain.notify)
+        if command:
+            said = json.dumps(asdict(job)).encode()
+            subprocess.run(command, input=said, cwd=workspace.root, timeout=NOTIFY_SECONDS, check=True)
+    except (OSError, ValueError, subprocess.SubprocessError, TutelageError) as error:
+        job.problems.append(f"notify: {error}")

@@ -1,0 +1,1 @@
+"""What a task holds and where it stands, for people and pandas."""
