@@ -33,7 +33,7 @@ from _data import recorded_votes
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tutelage.commands.tables import columns  # noqa: E402
+from tutelage.commands.terminal.tables import columns  # noqa: E402
 from tutelage.core.arrays import one_hot  # noqa: E402
 from tutelage.core.errors import StudentError  # noqa: E402
 from tutelage.core.records import unreported  # noqa: E402

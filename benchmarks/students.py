@@ -28,7 +28,7 @@ from _data import recorded_votes
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tutelage.commands.tables import columns, compared  # noqa: E402  # run as a script from a checkout
+from tutelage.commands.terminal.tables import columns, compared  # noqa: E402  # run as a script from a checkout
 from tutelage.core.arrays import Ints, one_hot  # noqa: E402
 from tutelage.core.records import unreported  # noqa: E402
 from tutelage.feedback.label_quality import label_quality, rank_by_quality  # noqa: E402
