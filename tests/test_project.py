@@ -59,6 +59,7 @@ def test_its_names_are_those_it_lists() -> None:
 
 def test_every_command_is_a_call() -> None:
     calls = {"import": "import_votes", "predict": "predict_file", "serve-student": "serve", "demo": ""}
+    calls |= {"import-review": "import_review"}
     for command in COMMANDS:
         name = calls.get(command, command)
         assert not name or callable(getattr(Project, name)), command

@@ -24,6 +24,8 @@ COMMANDS = {
     "push": "argilla",
     "rank": "argilla",
     "pull": "argilla",
+    "export": "exchange",
+    "import-review": "exchange",
     "train": "students",
     "evaluate": "students",
     "promote": "students",
