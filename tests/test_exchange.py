@@ -6,7 +6,8 @@ import csv
 import json
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from datetime import timedelta
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -20,6 +21,7 @@ from shop import Shop
 from tutelage.core.errors import SourceError, TutelageError
 from tutelage.core.records import Rank, Record, Voter
 from tutelage.core.workspace import Workspace
+from tutelage.feedback.answers import counting_answers
 from tutelage.feedback.exchange.curated_set import SUFFIXES
 from tutelage.feedback.exchange.formula_guard import guarded, unguarded
 from tutelage.loaders.ledger import Answer, Ledger
@@ -232,6 +234,21 @@ def test_what_a_person_has_answered_otherwise_on_argilla_is_listed_and_taken_onl
     assert labels(project)["r0"] == ("neutral", "human", "reviewed"), "the person has answered again since"
     assert project.pull().by_annotator == {ann.name: 3}, "one person, one answer a record"
     assert [each.there for each in take(project, rows, annotator=ann.name).differing] == ["neutral"]
+
+
+def test_a_replaced_answer_counts_whatever_argillas_clock_says(both: tuple[Project, Shop]) -> None:
+    project, shop = both
+    ann = shop.annotator()
+    shop.answer(ann, "r0", "negative")
+    project.pull()
+    dataset = shop.dataset.id
+    with Ledger(shop.workspace.db) as ledger:
+        (answer,) = ledger.responses(dataset)
+        ledger.set_responses(dataset, [replace(answer, updated_at=answer.updated_at + timedelta(hours=1))])
+    take(project, [{"id": "r0", "label": "neutral"}], annotator=ann.name, replace=True)
+    assert project.status().by_status["reviewed"] == 1
+    with Ledger(shop.workspace.db) as ledger:
+        assert [each.label for each in counting_answers(ledger)["r0"]] == ["neutral"]
 
 
 def test_a_draft_or_a_withdrawn_answer_on_argilla_is_none(both: tuple[Project, Shop]) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
 from tutelage.core.errors import SourceError
@@ -90,7 +90,7 @@ def import_answers(
         reading = _Reading(file, people, workspace.task, _record_ids(ledger, file))
         answers = reading.answers()
         taking = _Taking(ledger, replacing=replacing)
-        taken = [answer for answer in answers if taking.decide(answer)]
+        taken = [answer for each in answers if (answer := taking.decide(each))]
         if taken:
             ledger.use_dataset(FILE, FILE)
             ledger.set_responses(FILE, taken)
@@ -196,21 +196,22 @@ class _Taking:
         self._filed = _latest(ledger.responses(FILE), drafts=True)
         self.counts, self.differing = Counter[str](), list[DifferingAnswer]()
 
-    def decide(self, answer: Response) -> bool:
-        """Whether to store an answer."""
+    def decide(self, answer: Response) -> Response | None:
+        """The answer to store; later than the one on Argilla, whatever the clock there says. None: not to be taken."""
         key = answer.record_id, answer.annotator
         there, filed = self._there.get(key), self._filed.get(key)
         counts_now = there if filed is None or (there and there.updated_at >= filed.updated_at) else filed
         if counts_now is not None and _is_the_same(answer, counts_now, in_both=counts_now is filed):
             self.counts["unchanged"] += 1
-            return False
+            return None
         if there and not _is_the_same(answer, there, in_both=False):
             taken = self._replacing and is_final(answer)
             self.differing.append(_differing(answer, there, taken=taken))
             if not taken:
-                return False
+                return None
         self.counts["new" if counts_now is None else "changed"] += 1
-        return True
+        later = there.updated_at + timedelta(microseconds=1) if there else answer.updated_at
+        return replace(answer, updated_at=max(answer.updated_at, later))
 
 
 def _latest(responses: Sequence[Response], *, drafts: bool = False) -> dict[_Key, Response]:
