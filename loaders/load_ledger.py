@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -105,11 +106,17 @@ class LoadLedger(Ledger):
             if last and last[1:] == (source, columns, None, None):
                 return int(last[0])
             done = db.execute(
-                "INSERT INTO loads (source, columns, pushes, snapshots, rejects)"
-                " VALUES (?, ?, (SELECT coalesce(max(rowid), 0) FROM pushed), ?, ?)",
-                [source, columns, json.dumps(sorted(snapshots)), rejects],
+                "INSERT INTO loads (source, columns, pushes, snapshots, rejects) VALUES (?, ?, ?, ?, ?)",
+                [source, columns, self._pushes(), json.dumps(sorted(snapshots)), rejects],
             )
             return int(done.lastrowid or 0)
+
+    def _pushes(self) -> str:
+        """A hash of what each dataset was sent, without the metadata."""
+        digest = hashlib.sha256()
+        for row in self._db.execute("SELECT dataset, record, content FROM pushed ORDER BY dataset, record"):
+            digest.update(repr(row).encode())
+        return digest.hexdigest()
 
     def take(
         self,
@@ -186,15 +193,14 @@ class LoadLedger(Ledger):
 
     def added_by(self, load: Load) -> frozenset[str]:
         """The ids of the records that a load added."""
-        return frozenset(row[0] for row in self._db.execute(f"{_ADDED} SELECT id FROM added", [load.number]))
+        return frozenset(row[0] for row in self._db.execute(f"{_ADDED} SELECT id FROM added", {"load": load.number}))
 
     def used_since(self, load: Load) -> dict[str, int]:
         """How many records of a load were pushed, answered by people, or annotated since, by what was done."""
-        return {
-            name: count
-            for name, query in _USES.items()
-            if (count := int(self._db.execute(query, [load.number]).fetchone()[0]))
-        }
+        pushes = self._db.execute("SELECT pushes FROM loads WHERE seq = ?", [load.number]).fetchone()[0]
+        values = {"load": load.number, "pushed": pushes != self._pushes()}
+        counts = {name: int(self._db.execute(query, values).fetchone()[0]) for name, query in _USES.items()}
+        return {name: count for name, count in counts.items() if count}
 
     @contextmanager
     def withdrawing(self, load: Load) -> Iterator[dict[str, int]]:
@@ -203,13 +209,13 @@ class LoadLedger(Ledger):
             db.execute("UPDATE loads SET withdrawn = strftime('%Y-%m-%dT%H:%M:%fZ') WHERE seq = ?", [load.number])
             counts = {}
             for name, step in _WITHDRAWAL.items():
-                db.execute(step, [load.number])
+                db.execute(step, {"load": load.number})
                 counts[name] = int(db.execute("SELECT changes()").fetchone()[0])
             yield counts
 
 
 _ADDED = """
-WITH mine AS (SELECT * FROM load_batches WHERE load = ?1),
+WITH mine AS (SELECT * FROM load_batches WHERE load = :load),
 added AS (SELECT r.* FROM mine b JOIN records r ON r.seq > b.records_after AND r.seq <= b.records_to),
 answered AS (SELECT a.* FROM mine b JOIN answers a ON a.seq > b.answers_after AND a.seq <= b.answers_to)
 """
@@ -218,10 +224,10 @@ answered AS (SELECT a.* FROM mine b JOIN answers a ON a.seq > b.answers_after AN
 _TOUCHED = """,
 touched AS (
     SELECT r.* FROM records r
-    WHERE (r.id IN (SELECT record FROM answered) OR r.seq IN (SELECT record FROM load_givens WHERE load = ?1))
+    WHERE (r.id IN (SELECT record FROM answered) OR r.seq IN (SELECT record FROM load_givens WHERE load = :load))
     AND r.seq NOT IN (SELECT seq FROM added)
 ),
-begun AS (SELECT * FROM loads WHERE seq = ?1)
+begun AS (SELECT * FROM loads WHERE seq = :load)
 """
 """SQL: known records to which a load added something, and the load."""
 
@@ -230,7 +236,7 @@ _USES = {
         SELECT record FROM pushed WHERE record IN (SELECT id FROM added)
         UNION SELECT record FROM shown WHERE record IN (SELECT id FROM added)
         UNION SELECT record FROM pushed
-        WHERE record IN (SELECT id FROM touched) AND rowid > (SELECT pushes FROM begun))""",
+        WHERE :pushed AND record IN (SELECT id FROM touched))""",
     "answered by people": f"""{_ADDED}{_TOUCHED} SELECT count(DISTINCT record) FROM responses
         WHERE record IN (SELECT id FROM added) OR (record IN (SELECT id FROM touched)
         AND substr(updated_at, 1, 19) >= (SELECT substr(at, 1, 19) FROM begun))""",
@@ -241,17 +247,18 @@ _USES = {
 """What was done with a load's records since: SQL that counts them."""
 
 _WITHDRAWAL = {
-    "kept": f"{_ADDED} INSERT INTO withdrawn_records SELECT ?1, id, text, given FROM added"
-    " UNION ALL SELECT ?1, id, text, given FROM records WHERE seq IN (SELECT record FROM load_givens WHERE load = ?1)",
+    "kept": f"{_ADDED} INSERT INTO withdrawn_records SELECT :load, id, text, given FROM added"
+    " UNION ALL SELECT :load, id, text, given FROM records"
+    " WHERE seq IN (SELECT record FROM load_givens WHERE load = :load)",
     "answers": f"{_ADDED} DELETE FROM answers WHERE seq IN (SELECT seq FROM answered)",
-    "given": "UPDATE records SET given = NULL WHERE seq IN (SELECT record FROM load_givens WHERE load = ?1)",
-    "other_ids": "DELETE FROM other_ids WHERE id IN (SELECT id FROM load_ids WHERE load = ?1)",
+    "given": "UPDATE records SET given = NULL WHERE seq IN (SELECT record FROM load_givens WHERE load = :load)",
+    "other_ids": "DELETE FROM other_ids WHERE id IN (SELECT id FROM load_ids WHERE load = :load)",
     "keys": f"{_ADDED} DELETE FROM text_keys WHERE record IN (SELECT seq FROM added)",
     "ranks": f"{_ADDED} DELETE FROM ranks WHERE record IN (SELECT id FROM added)",
     "records": f"{_ADDED} DELETE FROM records WHERE seq IN (SELECT seq FROM added)",
-    "batches": "DELETE FROM load_batches WHERE load = ?1",
-    "load_givens": "DELETE FROM load_givens WHERE load = ?1",
-    "load_ids": "DELETE FROM load_ids WHERE load = ?1",
+    "batches": "DELETE FROM load_batches WHERE load = :load",
+    "load_givens": "DELETE FROM load_givens WHERE load = :load",
+    "load_ids": "DELETE FROM load_ids WHERE load = :load",
 }
 """How a load is taken back: SQL, in this order."""
 

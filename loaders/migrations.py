@@ -155,14 +155,14 @@ STEPS = (
     ) STRICT;
     CREATE INDEX other_ids_of_record ON other_ids (record);
 
-    -- What each load added, so that the last one can be undone. pushes: the newest row of pushed when it
-    -- began; snapshots: those that were there, as JSON; rejects: the size of rejects.jsonl.
+    -- What each load added, so that the last one can be undone. pushes: a hash of what Argilla had been
+    -- sent when it began; snapshots: those that were there, as JSON; rejects: the size of rejects.jsonl.
     CREATE TABLE loads (
         seq INTEGER PRIMARY KEY,
         source TEXT NOT NULL,
         columns TEXT NOT NULL,
         at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ')),
-        pushes INTEGER NOT NULL,
+        pushes TEXT NOT NULL,
         snapshots TEXT NOT NULL,
         rejects INTEGER NOT NULL,
         gold INTEGER NOT NULL DEFAULT 0,

@@ -140,7 +140,9 @@ def test_what_a_wing_may_import_it_does_import() -> None:
     """A row that allows more than the code needs hides the next wrong import."""
     held = wings_of_modules()
     used = {(held[module], held.get(other)) for module in held for other in ours(MODULES[module])}
-    lists = {wing: allowed for wing, allowed in WINGS.items() if wing not in {"project.py", "commands", "commands/terminal"}}
+    lists = {
+        wing: allowed for wing, allowed in WINGS.items() if wing not in {"project.py", "commands", "commands/terminal"}
+    }
     idle = [(wing, other) for wing, allowed in lists.items() for other in allowed if (wing, other) not in used]
     assert idle == []
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from os import PathLike
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from tutelage.core.settings import Settings
     from tutelage.core.task import Task
+    from tutelage.feedback.exchange.curated_set import Exported
+    from tutelage.feedback.exchange.review_import import ReviewImport
     from tutelage.feedback.server.lifecycle import Server
     from tutelage.loaders.load import LoadResult
     from tutelage.loaders.sources import Source
@@ -276,6 +278,40 @@ class Project:
             argilla = stack.enter_context(sign_in(self.settings, say=self._say)) if with_argilla else None
             ledger = stack.enter_context(Ledger(self.workspace.db))
             yield Loop(self.workspace, ledger, argilla, self._progress)
+
+    def export(self, out: str | PathLike[str], *, format: str = "", force: bool = False) -> Exported:
+        """Write the curated set, with the answers as last pulled or imported; never the holdout.
+
+        Parameters
+        ----------
+        out
+            Ends in .csv, .xlsx, .parquet or .jsonl.
+        format
+            ``autotrain``, ``label-studio`` or ``review`` for what these need.
+        force
+            Overwrite what is there.
+        """
+        from tutelage.feedback.exchange.curated_set import write_curated_set
+
+        return write_curated_set(self.workspace, Path(out), format, force=force)
+
+    def import_review(
+        self, data: Data, *, annotator: str | Mapping[str, str], replace: bool = False, encoding: str = "utf-8"
+    ) -> ReviewImport:
+        """Take a person's answers from a file: columns id, label and, where there are, status and reason.
+
+        Parameters
+        ----------
+        data
+            CSV, XLSX, JSONL, a Label Studio export (JSON) or a DataFrame.
+        annotator
+            Who answered, by the name on Argilla; of several people in an export each name by their id in it.
+        replace
+            Take also what the same person has answered otherwise on Argilla.
+        """
+        from tutelage.feedback.exchange.review_import import import_answers
+
+        return import_answers(self.workspace, self._source(data, encoding, "train"), annotator, replacing=replace)
 
     # Students
 

@@ -27,6 +27,8 @@ COMMANDS = {
     "suspects": "look",
     "show": "look",
     "pull": "argilla",
+    "export": "exchange",
+    "import-review": "exchange",
     "train": "students",
     "evaluate": "students",
     "promote": "students",
