@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
@@ -17,6 +18,7 @@ from tutelage.feedback.argilla.dataset import Dataset
 from tutelage.feedback.server.lifecycle import Server
 from tutelage.feedback.snapshot import load_snapshot
 from tutelage.loaders.ledger import Ledger
+from tutelage.project import Project
 from tutelage.steps.loop import Loop
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -47,9 +49,13 @@ def page(tmp_path: Path) -> Iterator[Page]:
 
 
 def sign_in(page: Page, server: Server) -> None:
+    sign_in_as(page, server, server.annotator, server.annotator_password)
+
+
+def sign_in_as(page: Page, server: Server, name: str, password: str) -> None:
     page.goto(server.url)
-    page.locator("input:not([type=password])").first.fill(server.annotator)
-    page.locator("input[type=password]").fill(server.annotator_password)
+    page.locator("input:not([type=password])").first.fill(name)
+    page.locator("input[type=password]").fill(password)
     page.keyboard.press("Enter")
     page.wait_for_url(lambda url: "sign-in" not in url)
 
@@ -94,6 +100,7 @@ def test_the_link_opens_the_worst_record_first_and_a_submitted_answer_comes_home
         expect(page.get_by_text("Net sales rose 7 percent.")).to_be_visible()
         expect(page.get_by_text("negative: 1 of 2")).to_contain_text("Rising sales are bad.")
         expect(page.get_by_text("positive: 1 of 2")).to_contain_text("Sales rose, which is good.")
+        expect(page.get_by_text("record r7", exact=False)).to_be_visible()
         expect(page.locator("label.label-active")).to_have_count(0)  # the votes tie: no label waits for Enter
         expect(page.get_by_text("Reason (the teacher's; correct it where it is wrong)")).to_be_visible()
         screenshot(page, "tie.png")
@@ -134,6 +141,83 @@ def test_texts_and_reasons_cannot_act(
         screenshot(page, "hostile.png")
         assert page.evaluate("window.hacked") is None
         assert page.locator(".fields b, .fields img, .fields script, .fields a, .fields i").count() == 0
+
+
+def test_two_people_with_two_links_see_the_same_record_in_the_overlap_only(
+    page: Page,
+    server: Server,
+    make_task: Callable[..., Workspace],
+    write_csv: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ARGILLA_API_URL", server.url)
+    monkeypatch.setenv("ARGILLA_API_KEY", server.api_key)
+    where = {"workspace": f"space-{uuid4().hex[:8]}", "min_submitted": 2}
+    project = Project(make_task(argilla=where).root)
+    rows = [{"id": f"r{n}", "text": f"Net sales rose {n} percent.", "v": "positive"} for n in range(6)]
+    project.import_votes(write_csv(rows), id="id", votes=["v"])
+    project.push()
+    project.rank()
+    people = [project.annotators.add(f"{name}-{uuid4().hex[:8]}") for name in ("anna.b@example.org", "Ben Bö")]
+    dealt = project.annotators.deal(overlap=0.3)
+    seen = []
+    for person, hand in zip(people, dealt.annotators, strict=True):
+        assert person.name == hand.name
+        sign_in_as(page, server, person.name, person.password)
+        seen.append(accept_all(page, hand.link, hand.waiting))
+        page.context.clear_cookies()
+        page.evaluate("localStorage.clear()")
+    anna, ben = map(set, seen)
+    assert (len(anna), len(ben), len(anna & ben), len(anna | ben)) == (4, 4, 2, 6)
+    pulled = project.pull()
+    assert pulled.by_annotator == {person.name: 4 for person in people}
+    assert project.rank().ranked == 0, "two answers, or the one that was asked for, settle a record"
+
+
+def accept_all(page: Page, link: str, most: int) -> list[str]:
+    """Accept each suggestion that a link shows; the texts, in the order in which they came."""
+    page.goto(link)
+    texts, card = list[str](), page.locator(".content-area").first
+    for _ in range(most):
+        expect(card).to_be_visible()
+        expect(card).not_to_have_text(texts[-1] if texts else "")
+        expect(page.locator("label.label-active")).to_have_attribute("title", "positive")
+        if not texts:
+            screenshot(page, f"dealt-{link[-4:]}.png")
+        texts.append(card.inner_text())
+        page.keyboard.press("Enter")
+    expect(page.locator(".content-area")).to_have_count(0)
+    return texts
+
+
+def test_wrapped_guidelines_are_paragraphs_and_the_filters_are_there(
+    page: Page,
+    server: Server,
+    make_task: Callable[..., Workspace],
+    write_csv: Callable[..., Path],
+    tutelage: Callable[..., object],
+) -> None:
+    workspace = make_task(guidelines="# How\nRead the whole\nsentence.\n\n- a list\n- stays\n\nThis  \nbreaks.\n")
+    rows = [{"text": "Net sales rose.", **votes("positive", "Up.", "negative", "Down.")}]
+    tutelage(
+        "import", write_csv(rows), "--text", "text", "--vote", "v1:w1", "--vote", "v2:w2", "--task", workspace.root
+    )
+    with queue(workspace, server) as (_, dataset):
+        sign_in(page, server)
+        page.goto(dataset.queue_link)
+        page.get_by_text("Filters").click()
+        page.get_by_text("Metadata", exact=True).click()
+        for title in ("Suspect rank", "Label quality", "Agreement of the votes", "Tie", "Source of the suggestion"):
+            expect(page.get_by_text(title, exact=True)).to_be_visible()
+        screenshot(page, "filters.png")
+        page.goto(dataset.queue_link)
+        page.get_by_text("Guidelines").first.click()
+        shown = page.locator(".markdown-render").first
+        expect(shown.locator("p").first).to_have_text("Read the whole sentence.")
+        expect(shown.locator("p").first.locator("br")).to_have_count(0)
+        expect(shown.locator("li").first).to_have_text("a list")
+        expect(shown.locator("p").nth(1).locator("br")).to_have_count(1)
+        screenshot(page, "guidelines.png")
 
 
 def votes(first: str, first_reason: str, second: str, second_reason: str) -> dict[str, str]:

@@ -281,10 +281,13 @@ def test_the_command_prints_each_ones_link(
 ) -> None:
     shop, _, people = team
     where = ("--task", shop.workspace.root)
+    assert "dealt" not in tutelage("push", *where).stdout
     said = tutelage("annotators", "deal", *where).stdout
     assert said.startswith("12 records are dealt\n")
     for person in people.values():
         assert f"{person.name}: {shop.dataset.queue_link_of(person.name)}" in said
+    assert "The queue is dealt" in tutelage("push", *where).stdout
+    assert "The queue is dealt" in tutelage("rank", *where).stdout
     told = json.loads(tutelage("annotators", "deal", *people_names(people), *where, "--json").stdout)
     assert [one["waiting"] for one in told["annotators"]] == [6, 6]
     assert tutelage("annotators", "deal", "--overlap", "2", *where, ok=False).returncode == 2

@@ -17,7 +17,6 @@ import pytest
 from openpyxl import Workbook as Book
 from openpyxl import load_workbook
 from shop import Shop
-from tutelage.project.project import Project
 
 from tutelage.core.errors import SourceError, TutelageError
 from tutelage.core.records import Rank, Record, Voter
@@ -26,6 +25,7 @@ from tutelage.feedback.answers import counting_answers
 from tutelage.feedback.exchange.curated_set import SUFFIXES
 from tutelage.feedback.exchange.formula_guard import guarded, unguarded
 from tutelage.loaders.ledger import Answer, Ledger
+from tutelage.project import Project
 
 RISKY = ["=1+1", "+49 30", "-5", "@home", "\ttab", "'=quoted", "''+twice", "'plain", "=cmd|' /C calc'!A0"]
 

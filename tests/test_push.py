@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
@@ -24,6 +25,7 @@ from tutelage.core.errors import ServerError, SettingsError
 from tutelage.core.records import Rank, Record, Voter
 from tutelage.core.workspace import Workspace
 from tutelage.feedback.argilla import payload
+from tutelage.feedback.argilla import push as push_module
 from tutelage.feedback.argilla.payload import PROPERTIES
 from tutelage.feedback.argilla.remote import Remote
 from tutelage.loaders import consensus
@@ -86,6 +88,29 @@ def test_a_record_shows_text_votes_and_suggestion(shop: Shop) -> None:
     assert state["r1"][1] == TIED
     assert state["r1"][2] == [], "votes that tie: no label waits for a key, and nobody argues for one"
     assert state["r2"][2] == []
+
+
+def test_a_record_is_found_by_its_id(shop: Shop) -> None:
+    shop.push()
+    for name in ("r0", "r2"):
+        query = {"query": {"text": {"q": name}}}
+        found = shop.annotator().call("POST", f"/me/datasets/{shop.dataset.id}/records/search", json=query)
+        assert [item["record"]["external_id"] for item in found["items"]] == [name]
+
+
+def test_a_card_of_an_earlier_version_stays_until_something_else_in_it_changes(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = payload.payload_of
+    with monkeypatch.context() as earlier:
+        earlier.setattr(push_module, "payload_of", lambda *given: replace(whole(*given).without_id(), metadata={}))
+        shop.push()
+    assert shop.counts() == (0, 2, 1, 0), "what to filter by is new; nothing is known of the record without a label"
+    assert shop.counts() == (0, 0, 3, 0)
+    assert not [name for name, item in shop.on_server().items() if "record r" in item["fields"].get("votes", "")]
+    shop.vote("r0", "negative")
+    assert shop.counts() == (1, 0, 2, 0)
+    assert shop.on_server()["r0"]["fields"]["votes"].endswith("record r0")
 
 
 def test_the_ledger_keeps_what_was_shown_and_from_when(shop: Shop) -> None:

@@ -61,11 +61,16 @@ def down_command(console: Console) -> None:
 def push_command(console: Console, *, anyway: bool) -> None:
     """Bring the dataset on Argilla up to date; only what changed is sent."""
     pushed = console.project.push(anyway=anyway)
-    console.result(_push_data(pushed), f"{_push_words(console, pushed)}\n{pushed.link}")
+    console.result(_push_data(pushed), f"{_push_words(console, pushed)}\n{_link_words(pushed)}")
 
 
 def _push_data(pushed: Pushed) -> dict[str, Any]:
     return asdict(pushed) | {"rejected": len(pushed.rejected)}
+
+
+def _link_words(pushed: Pushed) -> str:
+    own = "\nThe queue is dealt; this link shows all of it, and tutelage annotators list has each one's own"
+    return pushed.link + own * pushed.dealt
 
 
 def _push_words(console: Console, pushed: Pushed) -> str:
@@ -99,7 +104,7 @@ def rank_command(console: Console, *, student: str, no_push: bool, out: Path | N
     words = _rank_words(ranked)
     if ranked.pushed:
         data |= _push_data(ranked.pushed)
-        words += f"\n{_push_words(console, ranked.pushed)}\nthe worst first: {ranked.pushed.link}"
+        words += f"\n{_push_words(console, ranked.pushed)}\nthe worst first: {_link_words(ranked.pushed)}"
     console.result(data, words)
 
 

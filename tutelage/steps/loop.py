@@ -98,6 +98,7 @@ class Loop:
             dataset=dataset.id,
             created=created,
             link=dataset.queue_link,
+            dealt=self.ledger.deal() is not None,
         )
 
     def _reject(self, result: PushResult) -> None:

@@ -45,6 +45,8 @@ class Pushed:
         The dataset's uuid, and whether it was made now.
     link
         Opens the annotation page, the most suspect record first.
+    dealt
+        Whether the queue is dealt: this link shows everybody's records then, and ``annotators.list`` has each one's.
     """
 
     sent: int
@@ -54,6 +56,7 @@ class Pushed:
     dataset: str
     created: bool
     link: str
+    dealt: bool
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,10 +14,10 @@ from click.shell_completion import CompletionItem
 STAGES = {
     "Start a task": ("init", "load", "import"),
     "Teacher": ("annotate",),
-    "Review": ("up", "down", "push", "rank", "suspects", "show", "pull"),
+    "Review": ("up", "down", "annotators", "push", "rank", "suspects", "show", "pull", "export", "import-review"),
     "Train and measure": ("train", "evaluate", "promote", "rollback"),
     "Use": ("predict", "serve-student"),
-    "At any time": ("status", "demo"),
+    "At any time": ("status", "retrain", "backup", "restore", "demo"),
 }
 """The commands by stage, in the order of the loop."""
 
