@@ -53,6 +53,8 @@ class Behind:
     ----------
     unsent
         Records that Argilla does not have yet, or with other votes or another suggestion.
+    misplaced
+        Records whose place in the queue on Argilla is not the one that the last ranking gave them.
     unpulled
         Answers on Argilla that were not pulled; None where Argilla was not asked or did not answer.
     ranks
@@ -66,6 +68,7 @@ class Behind:
     """
 
     unsent: int
+    misplaced: int
     unpulled: int | None
     ranks: int
     snapshot: int
@@ -191,7 +194,7 @@ def _get_labels(now: Status, after: Sequence[str]) -> NextStep | None:
 def _get_answers(now: Status, done: str) -> NextStep | None:
     """Suggestions to people, and their answers back."""
     outdated = not now.ranked or (done == "push" and now.behind.ranks)
-    if now.behind.unsent and done != "push":
+    if (now.behind.unsent or now.behind.misplaced) and done != "push":
         return NextStep(("push",))
     if outdated and now.pending and done != "rank":
         return NextStep(("rank",))

@@ -16,7 +16,7 @@ from tutelage.core.workspace import Workspace
 from tutelage.feedback.curate import Curated, curate, is_final, is_settled, shown_at
 from tutelage.feedback.dataset import queue_link
 from tutelage.feedback.pull import by_record
-from tutelage.feedback.push import unsent
+from tutelage.feedback.push import misplaced, unsent
 from tutelage.feedback.snapshot import Snapshot, load_snapshot
 from tutelage.loaders.consensus import suggest
 from tutelage.loaders.holdout import held_out
@@ -44,7 +44,8 @@ class _Held:
     """What the ledger holds.
 
     ``records`` are all of them, ``items`` those that are not held out; ``ranks``, ``shown`` and ``responses`` are
-    those of the ``dataset`` on Argilla, ``unsent`` counts what it was not sent; ``spent`` is the teachers' cost.
+    those of the ``dataset`` on Argilla, ``unsent`` counts what it was not sent, ``misplaced`` the
+    places in its queue that are others now; ``spent`` is the teachers' cost.
     """
 
     records: Sequence[Record]
@@ -55,6 +56,7 @@ class _Held:
     responses: Sequence[Response]
     spent: tuple[Spent, ...]
     unsent: int
+    misplaced: int
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,7 @@ def _read(workspace: Workspace, *, count: bool) -> _Held:
             dataset=dataset,
             shown=ledger.shown(dataset) if dataset else {},
             responses=responses,
+            misplaced=misplaced(ledger, dataset or "", {item.record.id for item in items}, ranks, task),
             spent=tuple(ledger.spent()),
             unsent=sum(1 for _ in (waiting if count else islice(waiting, 1))),
         )
@@ -177,6 +180,7 @@ def _behind(
     newest = students[-1] if students else None
     return Behind(
         unsent=held.unsent,
+        misplaced=held.misplaced,
         unpulled=None if argilla.answers is None else max(0, argilla.answers - here),
         ranks=len(open_ ^ held.ranks.keys()) if held.ranks else 0,
         snapshot=_outdated(snapshot, held.items) if snapshot else 0,
