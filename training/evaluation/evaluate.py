@@ -30,7 +30,7 @@ from tutelage.training.registry import Entry, find_student
 from tutelage.training.students.recipe import digest
 
 CONSENSUS = "teacher"
-AT_ONCE = 1000
+AT_ONCE = 500
 """Texts that are predicted between two words on how far it is."""
 
 

@@ -193,7 +193,8 @@ def _get_labels(now: Status, after: Sequence[str]) -> NextStep | None:
 
 def _get_answers(now: Status, done: str) -> NextStep | None:
     """Suggestions to people, and their answers back."""
-    outdated = not now.ranked or (done == "push" and now.behind.ranks)
+    unranked = not (now.ranked or now.answers or _is_trained(now))
+    outdated = unranked or (done == "push" and (now.behind.ranks or not now.ranked))
     if (now.behind.unsent or now.behind.misplaced) and done != "push":
         return NextStep(("push",))
     if outdated and now.pending and done != "rank":
