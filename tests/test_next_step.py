@@ -18,7 +18,7 @@ from tutelage.views.standing import Behind, NextStep, Status, StudentSummary, fi
 
 Run = Callable[..., CompletedProcess[str]]
 
-FRESH = Behind(unsent=0, unpulled=None, ranks=0, snapshot=0, student=False, evaluation=False)
+FRESH = Behind(unsent=0, misplaced=0, unpulled=None, ranks=0, snapshot=0, student=False, evaluation=False)
 STUDENT = StudentSummary(id="linear-1", kind="linear", model="", rows=9, snapshot="abc", created_at="2026-01-01")
 NEWER = replace(STUDENT, id="linear-2")
 EMPTY = Status(
@@ -84,6 +84,7 @@ def but(now: Status, **behind: Any) -> Status:
         ("push", but(RANKED, ranks=2), "rank"),
         ("rank", but(PUSHED, unsent=9), "push"),
         ("rank", RANKED, "review, pull"),
+        ("rank", but(RANKED, misplaced=2), "push"),
         ("rank", replace(RANKED, argilla="down"), "up"),
         ("rank", PROMOTED, "review, pull"),
         ("suspects", RANKED, "review, pull"),
@@ -98,6 +99,9 @@ def but(now: Status, **behind: Any) -> Status:
         ("status", but(ANSWERED, snapshot=2), "pull"),
         ("train", TRAINED, "predict texts.csv labelled.parquet"),
         ("train", replace(TRAINED, has_gold=True), "evaluate"),
+        ("train", replace(TRAINED, ranked=0), "predict texts.csv labelled.parquet"),
+        ("pull", replace(ANSWERED, ranked=0), "train"),
+        ("push", replace(ANSWERED, ranked=0), "rank"),
         ("train", replace(TRAINED, has_gold=True, answers=0), "evaluate"),
         ("train", replace(RETRAINED), "evaluate --student linear-2 --against champion"),
         ("status", but(PROMOTED, student=True), "train"),

@@ -132,7 +132,7 @@ def test_rows_of_a_large_file_are_not_counted(tmp_path: Path, monkeypatch: pytes
         (("loading", 10, 40, "rows"), 0.5, "loading: 10 of 40 rows"),
         (("loading", 10, 40, "rows"), 30, "loading: 10 of 40 rows, 1:30 left"),
         (("loading", 0, 40, "rows"), 30, "loading, 0:30"),
-        (("loading", 41, 40, "rows"), 30, "loading: 41 of 40 rows, 0:00 left"),
+        (("loading", 41, 40, "rows"), 30, "loading: 41 of 40 rows, 0:30"),
     ],
 )
 def test_the_line_says_what_is_left(state: tuple[str, int, int | None, str], seconds: float, line: str) -> None:
@@ -151,6 +151,15 @@ def test_a_terminal_sees_how_far_a_command_is_and_a_pipe_does_not(tmp_path: Path
     piped = tutelage(*words).stderr
     assert piped.startswith("next: tutelage ")
     assert not set(piped) & {"\r", "\x1b"}
+
+
+def test_what_is_left_shrinks_while_nothing_is_counted() -> None:
+    def at(seconds: float) -> str:
+        return progress_line("predicting", 10, 40, "rows", seconds=seconds, counted=10)
+
+    assert at(10).endswith("rows, 0:30 left")
+    assert at(25).endswith("rows, 0:15 left")
+    assert at(50).endswith("rows, 0:50"), "it takes longer than it should: how long it has taken"
 
 
 SCRIPT = """
@@ -186,6 +195,16 @@ with line.at_work():
     said = run_script(tmp_path, body)
     assert f"counting: 1 of 9 sheep{CLEAR}by the way\r\n" in said
     assert said.endswith(f"{CLEAR}tutelage: it failed\r\n")
+
+
+def test_a_figure_in_the_name_of_a_step_does_not_start_the_clock_anew(tmp_path: Path) -> None:
+    body = """
+with line.at_work():
+    for step in range(1, 5):
+        line.progress(Progress(f"training, epoch {step / 10}", step, 8, "steps"))
+        time.sleep(0.6)
+"""
+    assert re.search(r"training, epoch 0.4: 4 of 8 steps, 0:0[1-9] left", run_script(tmp_path, body))
 
 
 def test_the_line_never_wraps(tmp_path: Path) -> None:

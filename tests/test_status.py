@@ -109,7 +109,10 @@ def test_what_is_out_of_date_and_the_next_step(shop: Shop) -> None:
     found = project.status()
     assert (found.behind.unsent, found.behind.unpulled) == (0, 0)
     assert found.link == shop.dataset.queue_link
+    project.rank(push=False)
+    assert project.status().behind.misplaced == 3
     project.rank()
+    assert project.status().behind.misplaced == 0
     shop.vote("r0", "positive")
     assert project.status().behind.unsent == 1, "one vote more, the same suggestion"
     project.push()
@@ -125,6 +128,7 @@ def test_what_is_out_of_date_and_the_next_step(shop: Shop) -> None:
     shop.answer(person, "r2", None, status="discarded")
     project.rank()  # reads answers, too
     found = project.status()
+    assert found.behind.misplaced == 0
     assert (found.behind.ranks, found.behind.snapshot, found.next) == (0, 1, f"tutelage pull{at}")
     adds_up(found)
 

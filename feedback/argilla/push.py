@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -131,6 +131,13 @@ def unsent(ledger: Ledger, dataset: str, suggested: Iterable[Suggested], task: T
     known = {record_id: content for record_id, (content, _) in ledger.pushed(dataset).items()}
     payloads = (payload_of(record, suggestion, None, task) for record, suggestion in suggested)
     return (p.id for p in payloads if known.get(p.id) != p.content and not _problem(p, task))
+
+
+def misplaced(ledger: Ledger, dataset: str, ids: Container[str], ranks: Mapping[str, Rank], task: Task) -> int:
+    """How many of these records have another place in the dataset's queue than their rank gives them."""
+    sent = {key: json.loads(said).get(SUSPECT_RANK) for key, (_, said) in ledger.pushed(dataset).items()}
+    places = {key: rank.suspect_rank for key, rank in ranks.items() if rank.suspect_rank <= task.queue}
+    return sum(1 for key, place in sent.items() if key in ids and place != places.get(key))
 
 
 def _shows_the_same(new: Shown, old: Shown | None) -> bool:

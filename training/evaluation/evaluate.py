@@ -29,7 +29,7 @@ from tutelage.training.measures.metrics import Scores, score
 from tutelage.training.registry import Entry, find_student
 
 CONSENSUS = "teacher"
-AT_ONCE = 1000
+AT_ONCE = 500
 """Texts that are predicted between two words on how far it is."""
 
 

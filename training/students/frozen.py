@@ -15,7 +15,7 @@ from tutelage.training.students.head import Head, fit_head
 from tutelage.training.students.recipe import Recipe
 from tutelage.training.students.training_set import Fitted, TrainingSet
 
-EMBEDDED_AT_ONCE = 1000
+EMBEDDED_AT_ONCE = 256
 
 
 class FrozenStudent:

@@ -86,6 +86,8 @@ def _outdated(behind: Behind, status: Status) -> Iterator[str]:
     """What is out of date, a line each."""
     if behind.unsent:
         yield f"{_count(behind.unsent, 'record')} with votes or suggestions that were not pushed"
+    if behind.misplaced:
+        yield f"{_count(behind.misplaced, 'record')} with a rank that was not pushed"
     if behind.unpulled:
         yield f"{_count(behind.unpulled, 'answer')} on Argilla that {_was(behind.unpulled)} not pulled"
     if behind.ranks:

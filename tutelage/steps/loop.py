@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from tutelage.core.errors import ServerError, TutelageError
-from tutelage.core.records import Progress, Rank, Record, unreported
+from tutelage.core.records import Progress, Rank, Record, named, unreported
 from tutelage.core.rejects import Reject, Rejects
 from tutelage.core.settings import Settings
 from tutelage.core.workspace import Workspace
@@ -228,7 +228,17 @@ class Loop:
         names = self.workspace.task.label_names
         labels = self.workspace.task.indices(item.label for item in curated)
         texts = [item.record.text for item in curated]
-        self.progress(Progress("out-of-sample probabilities"))
-        fit = fit_of(student, names, seed=seed, progress=self.progress)
-        probs = out_of_sample(texts, labels, len(names), seed=seed, fit=fit, progress=self.progress)
+        fold = "out-of-sample probabilities"
+        self.progress(Progress(fold))
+
+        def on_fold(state: Progress) -> None:
+            nonlocal fold
+            fold = f"fold {state.done + 1} of {state.total}"
+            self.progress(state)
+
+        def in_fold(state: Progress) -> None:
+            named(self.progress, fold)(state)
+
+        fit = fit_of(student, names, seed=seed, progress=in_fold)
+        probs = out_of_sample(texts, labels, len(names), seed=seed, fit=fit, progress=on_fold)
         write_pred_probs(self.workspace.pred_probs, [item.record.id for item in curated], names, probs)

@@ -53,6 +53,8 @@ class Behind:
     ----------
     unsent
         Records that Argilla does not have yet, or with other votes or another suggestion.
+    misplaced
+        Records whose place in the queue on Argilla is not the one that the last ranking gave them.
     unpulled
         Answers on Argilla that were not pulled; None where Argilla was not asked or did not answer.
     ranks
@@ -66,6 +68,7 @@ class Behind:
     """
 
     unsent: int
+    misplaced: int
     unpulled: int | None
     ranks: int
     snapshot: int
@@ -190,8 +193,9 @@ def _get_labels(now: Status, after: Sequence[str]) -> NextStep | None:
 
 def _get_answers(now: Status, done: str) -> NextStep | None:
     """Suggestions to people, and their answers back."""
-    outdated = not now.ranked or (done == "push" and now.behind.ranks)
-    if now.behind.unsent and done != "push":
+    unranked = not (now.ranked or now.answers or _is_trained(now))
+    outdated = unranked or (done == "push" and (now.behind.ranks or not now.ranked))
+    if (now.behind.unsent or now.behind.misplaced) and done != "push":
         return NextStep(("push",))
     if outdated and now.pending and done != "rank":
         return NextStep(("rank",))

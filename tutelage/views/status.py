@@ -15,7 +15,7 @@ from tutelage.core.settings import Settings
 from tutelage.core.workspace import Workspace
 from tutelage.feedback.answers import counting_answers
 from tutelage.feedback.argilla.dataset import queue_link
-from tutelage.feedback.argilla.push import unsent
+from tutelage.feedback.argilla.push import misplaced, unsent
 from tutelage.feedback.curate import Curated, curate, is_final, is_settled, shown_at
 from tutelage.feedback.snapshot import Snapshot, load_snapshot
 from tutelage.loaders.consensus import suggest
@@ -45,7 +45,8 @@ class _Held:
     """What the ledger holds.
 
     ``records`` are all of them, ``items`` those that are not held out; ``ranks``, ``shown`` and ``responses`` are
-    those of the ``dataset`` on Argilla, ``unsent`` counts what it was not sent; ``spent`` is the teachers' cost.
+    those of the ``dataset`` on Argilla, ``unsent`` counts what it was not sent, ``misplaced`` the
+    places in its queue that are others now; ``spent`` is the teachers' cost.
     """
 
     records: Sequence[Record]
@@ -56,6 +57,7 @@ class _Held:
     responses: Sequence[Response]
     spent: tuple[Spent, ...]
     unsent: int
+    misplaced: int
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ def _read(workspace: Workspace, *, count: bool) -> _Held:
             dataset=dataset,
             shown=ledger.shown(dataset) if dataset else {},
             responses=responses,
+            misplaced=misplaced(ledger, dataset or "", {item.record.id for item in items}, ranks, task),
             spent=tuple(ledger.spent()),
             unsent=sum(1 for _ in (waiting if count else islice(waiting, 1))),
         )
@@ -178,6 +181,7 @@ def _behind(
     newest = students[-1] if students else None
     return Behind(
         unsent=held.unsent,
+        misplaced=held.misplaced,
         unpulled=None if argilla.answers is None else max(0, argilla.answers - here),
         ranks=len(open_ ^ held.ranks.keys()) if held.ranks else 0,
         snapshot=_outdated(snapshot, held.items) if snapshot else 0,

@@ -106,7 +106,7 @@ class ProgressLine:
         self._ended = threading.Event()
         self._ended.set()
         self._state: tuple[str, int, int | None, str] = ("", 0, None, "")
-        self._began = self._shown_at = 0.0
+        self._began = self._shown_at = self._counted_at = 0.0
         self._is_there = False
 
     def start(self, words: str) -> None:
@@ -127,19 +127,28 @@ class ProgressLine:
         if not self._on or self._ended.is_set():
             return
         now = time.monotonic()
-        if state.step != self._state[0]:
+        if self._is_another(state):
             self._began, self._shown_at = now, 0.0
+        if state.done != self._state[1]:
+            self._counted_at = now
         self._state = (state.step, state.done, state.total, state.unit)
         if now - self._shown_at > 0.1:
             self._write(unless=self._ended)
+
+    def _is_another(self, state: Progress) -> bool:
+        """Whether a step begins; the name of a step may hold a figure that changes, such as the epoch."""
+        step, done, total, unit = self._state
+        counts_on = bool(total) and (state.total, state.unit) == (total, unit) and state.done >= done
+        return state.step != step and not counts_on
 
     def _write(self, unless: threading.Event) -> None:
         with self._lock:
             if unless.is_set():
                 return
             self._shown_at = time.monotonic()
-            line = progress_line(*self._state, seconds=self._shown_at - self._began)
-            click.echo(f"\r\x1b[K{line[: _columns() - 1]}", err=True, nl=False)  # a full line would wrap and stay
+            seconds = (self._shown_at - self._began, max(0.0, self._counted_at - self._began))
+            line = progress_line(*self._state, seconds=seconds[0], counted=seconds[1])
+            click.echo(f"\r\x1b[K{_shortened(line, _columns() - 1)}", err=True, nl=False)  # a full line would wrap
             self._is_there = True
 
     def wait(self) -> None:
@@ -159,18 +168,28 @@ class ProgressLine:
         self.clear()
 
 
-def progress_line(step: str, done: int = 0, total: int | None = None, unit: str = "", *, seconds: float) -> str:
-    """A step as one line, ``seconds`` after it began.
+def progress_line(
+    step: str, done: int = 0, total: int | None = None, unit: str = "", *, seconds: float, counted: float = 0.0
+) -> str:
+    """A step as one line, ``seconds`` after it began; ``done`` was counted at second ``counted``.
 
-    With what is left where the total is known, and with the time that it has taken where it is not.
+    With what is left where the total is known, and with the time that it has taken where it is not, or where it
+    takes longer than it should.
     """
     count = f"{done} of {total}" if total else str(done)
     line = f"{step}: {count} {unit}".rstrip() if done else step
     if seconds < 1:
         return line
-    if not (total and done):
-        return f"{line}, {_clock(seconds)}"
-    return f"{line}, {_clock(seconds * max(0, total - done) / done)} left"
+    left = (
+        (counted or seconds) * max(0, total - done) / done - (seconds - (counted or seconds)) if total and done else 0
+    )
+    return f"{line}, {_clock(left)} left" if left > 0 else f"{line}, {_clock(seconds)}"
+
+
+def _shortened(line: str, width: int) -> str:
+    """The line, without its middle where it is too long: a figure stands at the end."""
+    begin = width // 3
+    return line if len(line) <= width else f"{line[:begin]}…{line[len(line) - (width - begin - 1) :]}"
 
 
 def _columns() -> int:
