@@ -9,6 +9,9 @@ INSTALL = ! $(BIN)/python -m pip config list | grep -qE '[.](index-url|no-index)
   "$$uv" pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '$(WHAT)' || \
   $(PIP) --editable '$(WHAT)'
 
+# A dot a second on a terminal, while what follows in the same line says nothing.
+DOTS = if [ -t 2 ]; then while sleep 1; do printf . >&2; done & dots=$$!; trap "kill $$dots; echo >&2" EXIT; fi;
+
 .PHONY: demo install test test-long lint bench chromium clean
 
 demo: .venv/core  ## the whole loop on the shipped sample, with a real Argilla
@@ -31,7 +34,7 @@ bench: .venv/bench  ## what the README and benchmarks/LOG.md quote
 	for bench in benchmarks/[a-z]*.py; do $(BIN)/python $$bench || exit 1; done
 
 .venv/bin/python:
-	@uv venv --quiet --seed --python $(PYTHON) .venv 2>/dev/null || $(PYTHON) -m venv .venv
+	@echo 'Making .venv'; $(DOTS) uv venv --quiet --seed --python $(PYTHON) .venv 2>/dev/null || $(PYTHON) -m venv .venv
 
 # The core learns with scikit-learn and is small; .venv/all adds torch and what checks the code. Torch comes with pip,
 # whose settings may name a build without CUDA.
@@ -40,7 +43,7 @@ WHAT = .
 .venv/bench: WHAT = .[bench]
 
 .venv/core: pyproject.toml constraints.txt | .venv/bin/python
-	@echo 'Installing $(WHAT) into .venv'; $(INSTALL)
+	@echo 'Installing $(WHAT) into .venv'; $(DOTS) $(INSTALL)
 	@touch $@
 
 .venv/all: pyproject.toml constraints.txt | .venv/bin/python

@@ -23,6 +23,8 @@ from tutelage.feedback.server.lifecycle import Server, down, up
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 ROOT = Path(__file__).resolve().parent.parent
+with (ROOT / "tutelage" / "sample" / "sample.csv").open(encoding="utf-8", newline="") as _sample:
+    SAMPLE_SIZE = sum(1 for _ in csv.DictReader(_sample))
 LABELS = ("positive", "negative", "neutral")
 OURS = tuple(f"{ROOT / folder}{os.sep}" for folder in ("tutelage", "loaders", "feedback", "training"))
 

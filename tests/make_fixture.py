@@ -193,9 +193,10 @@ def students(version: Version, first_snapshot: str) -> dict[str, Any]:
     report = version.ask("evaluate", "--student", ids[0])["report"]
     for champion in (ids[1], ids[0]):
         version.ask("promote", champion)
-    version.ask("predict", "texts.csv", "task/predicted.csv", "--id", "id")
+    ids_kept = ["--columns", "id"] if "--columns" in version.run("predict", "--help") else ["--id", "id"]
+    version.ask("predict", "texts.csv", "task/predicted.csv", *ids_kept)
     predicted = list(pd.read_csv(version.work / "task" / "predicted.csv")["label"])
-    words = ["predict", "texts.csv", "-", "--id", "id", "--engine", "torch", "--task", "task", "--student"]
+    words = ["predict", "texts.csv", "-", *ids_kept, "--engine", "torch", "--task", "task", "--student"]
     said = {student: [json.loads(line) for line in version.run(*words, student).splitlines()] for student in ids}
     return {"champion": champion, "report": report, "texts": TEXTS, "predicted": predicted, "students": said}
 

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import re
+import subprocess
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import pandas as pd
+from conftest import ROOT, SAMPLE_SIZE
 from data_home import own_data_home
 
 from tutelage.core.workspace import Workspace
 from tutelage.feedback.server.lifecycle import find_server
 from tutelage.loaders.gold import read_gold
+from tutelage.steps.demo import dataset_names, make_workspace
 
 
 def test_the_demo_goes_round_the_loop_and_stops_its_server(
@@ -25,9 +33,11 @@ def test_the_demo_goes_round_the_loop_and_stops_its_server(
 
     workspace = Workspace(Path(demo["directory"]))
     gold = read_gold(workspace.gold)
-    assert demo["records"] + demo["holdout"] == len(gold) == 360
+    assert demo["records"] + demo["holdout"] == len(gold) == SAMPLE_SIZE
     assert demo["reviewed"] == round(demo["records"] / 10)
     assert demo["after"]["labels_right"] > demo["before"]["labels_right"]
+    assert demo["comparison"]["verdict"] == "better"
+    assert demo["comparison"]["rows"] == demo["holdout"]
     assert demo["before"]["student"]["rows"] == demo["after"]["student"]["rows"] == demo["holdout"]
 
     newest = (workspace.snapshots / "latest").read_text("utf-8").strip()
@@ -38,9 +48,43 @@ def test_the_demo_goes_round_the_loop_and_stops_its_server(
 
 
 def test_a_second_demo_leaves_the_first_alone(tmp_path: Path) -> None:
-    from tutelage.steps.demo import make_workspace
+    made = [make_workspace(tmp_path / "demo", {"other"}) for _ in range(2)]
+    made.append(make_workspace(tmp_path / "elsewhere" / "demo", {"demo", "demo-2"}))  # of another directory
+    made.append(make_workspace(tmp_path / "demo", {"demo-3"}))
+    assert [workspace.root.name for workspace in made] == ["demo", "demo-2", "demo-3", "demo-4"]
+    assert [workspace.task.dataset_name for workspace in made] == ["demo", "demo-2", "demo-3", "demo-4"]
 
-    first = make_workspace(tmp_path / "demo")
-    second = make_workspace(tmp_path / "demo")
-    assert (first.root.name, second.root.name) == ("demo", "demo-2")
-    assert first.task.dataset_name.startswith("demo-2")
+
+def test_it_says_how_to_go_on_and_how_to_stop(tmp_path: Path) -> None:
+    """On a terminal, where Argilla goes on running; a step that takes long is said while it runs."""
+    env = {**os.environ, **own_data_home(tmp_path), "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+    command = [sys.executable, "-m", "tutelage"]
+    try:
+        shown = on_a_terminal([*command, "demo"], tmp_path, env)
+        server = find_server(tmp_path / "data" / "tutelage" / "argilla")
+        assert server
+        assert f"sign in as {server.annotator} with password {server.annotator_password}" in shown
+        assert "tutelage pull --task demo\r\n  tutelage train --task demo\r\n  tutelage predict" in shown
+        assert "Argilla goes on running; stop it with: tutelage down" in shown
+        assert re.search(r"starting Argilla, 0:\d+", shown)
+        assert re.search(r"reviewing in a person's place: \d+ of \d+ records", shown)
+        assert "The student after the review is better than the one before: accuracy +" in shown
+        assert dataset_names(server) == {"demo"}
+        pulled = subprocess.run([*command, "pull", "--task", "demo"], cwd=tmp_path, env=env, check=False)
+        assert pulled.returncode == 0
+    finally:
+        subprocess.run([*command, "down"], env=env, check=True, capture_output=True)
+
+
+def on_a_terminal(command: list[str], cwd: Path, env: dict[str, str]) -> str:
+    """What a command writes to a terminal."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(command, cwd=cwd, env=env, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        shown = b""
+        with suppress(OSError):  # the end, on Linux
+            while read := os.read(ours, 65536):
+                shown += read
+    os.close(ours)
+    assert process.returncode == 0, shown.decode()
+    return shown.decode()

@@ -148,9 +148,9 @@ def test_every_student_says_the_same_of_the_same_texts(left: Left) -> None:
     texts = left.write("texts.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     for student, then in left.expected["students"].items():
         out = left.root / f"{student}.jsonl"
-        left.ask("predict", texts, out, "--id", "id", "--engine", "torch", "--student", student)
+        left.ask("predict", texts, out, "--columns", "id", "--engine", "torch", "--student", student)
         assert [json.loads(line) for line in out.read_text("utf-8").splitlines()] == [_nearly(row) for row in then]
-    chosen = left.ask("predict", texts, left.root / "predicted.csv", "--id", "id")["student"]
+    chosen = left.ask("predict", texts, left.root / "predicted.csv", "--force")["student"]
     assert chosen == left.expected["champion"]
     assert list(pd.read_csv(left.root / "predicted.csv")["label"]) == left.expected["predicted"]
 

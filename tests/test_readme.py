@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conftest import ROOT
+from conftest import ROOT, SAMPLE_SIZE
 from data_home import own_data_home
 
 from tutelage.commands.cli import COMMANDS
@@ -30,13 +30,13 @@ def test_its_commands_run_in_order(tmp_path: Path) -> None:
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    assert "360 new records" in done.stdout
-    assert "360 sent" in done.stdout
+    assert f"{SAMPLE_SIZE} new records" in done.stdout
+    assert f"{SAMPLE_SIZE} sent" in done.stdout
     assert "sort=metadata.suspect_rank.asc" in done.stdout
     assert "snapshot" in done.stdout
     assert "was trained on" in done.stderr  # evaluate refuses rows that the student has seen
     assert "Argilla is stopped" in done.stdout
-    assert len((tmp_path / "ranked.csv").read_text("utf-8").splitlines()) == 361
+    assert len((tmp_path / "ranked.csv").read_text("utf-8").splitlines()) == SAMPLE_SIZE + 1
 
 
 def path_with_tutelage(tmp_path: Path) -> dict[str, str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, SAMPLE_SIZE
 from data_home import own_data_home
 
 FOLDERS = ("loaders", "feedback", "training")
@@ -155,15 +155,15 @@ def test_the_installed_command_goes_round_the_loop_among_strangers(installed: In
     task = installed.work / "news" / "task.yaml"
     task.write_text(task.read_text("utf-8").replace("share: 0.0", "share: 0.3"), "utf-8")
     ask = installed.ask
-    assert ask("import", sample, "--text", "text", "--id", "id", "--gold", "gold", *VOTES)["new"] == 360
+    assert ask("import", sample, "--text", "text", "--id", "id", "--gold", "gold", *VOTES)["new"] == SAMPLE_SIZE
     assert ask("up", "--port", "0")["url"].startswith("http://127.0.0.1:")
     pushed = ask("push", "--anyway")
     assert (pushed["created"], pushed["rejected"]) == (True, 0)
     assert ask("rank")["ranked"] == pushed["sent"]
     assert ask("pull")["records"] == pushed["sent"]
     student = ask("train", "--student", "linear")["id"]
-    assert ask("evaluate")["rows"] == 360 - pushed["sent"]
-    assert ask("predict", sample, "labelled.parquet")["rows"] == 360
+    assert ask("evaluate")["rows"] == SAMPLE_SIZE - pushed["sent"]
+    assert ask("predict", sample, "labelled.parquet")["rows"] == SAMPLE_SIZE
     assert [row["id"] for row in ask("status")["students"]] == [student]
     assert ask("down")["stopped"]
 

@@ -39,7 +39,7 @@ COMMANDS = {
     "retrain": "upkeep",
     "backup": "upkeep",
     "restore": "upkeep",
-    "demo": "loop",
+    "demo": "demo",
 }
 """The commands in the order of the loop, and the file in ``tutelage/commands`` that holds each."""
 
