@@ -66,7 +66,7 @@ def test_it_says_how_to_go_on_and_how_to_stop(tmp_path: Path) -> None:
         assert f"sign in as {server.annotator} with password {server.annotator_password}" in shown
         assert "tutelage pull --task demo\r\n  tutelage train --task demo\r\n  tutelage predict" in shown
         assert "Argilla goes on running; stop it with: tutelage down" in shown
-        assert re.search(r"starting Argilla, 0:\d+", shown)
+        assert re.search(r"(starting Argilla|waiting), 0:\d+", shown)
         assert re.search(r"reviewing in a person's place: \d+ of \d+ records", shown)
         assert "The student after the review is better than the one before: accuracy +" in shown
         assert dataset_names(server) == {"demo"}
