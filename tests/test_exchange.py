@@ -264,6 +264,7 @@ def test_a_draft_or_a_withdrawn_answer_on_argilla_is_none(both: tuple[Project, S
     ann.call("PUT", f"/responses/{draft['id']}", json={"status": "draft", "values": {"label": {"value": "positive"}}})
     assert labels(project)["r0"] == ("neutral", "human", "reviewed")
     assert labels(project)["r1"] == ("neutral", "human", "reviewed")
+    assert project.pull().withdrawn == 1
 
 
 def test_a_draft_in_a_file_never_replaces_an_answer(both: tuple[Project, Shop]) -> None:
