@@ -180,9 +180,8 @@ def progress_line(
     line = f"{step}: {count} {unit}".rstrip() if done else step
     if seconds < 1:
         return line
-    left = (
-        (counted or seconds) * max(0, total - done) / done - (seconds - (counted or seconds)) if total and done else 0
-    )
+    counted = counted or seconds
+    left = counted * (total - done) / done - (seconds - counted) if total and done else 0.0
     return f"{line}, {_clock(left)} left" if left > 0 else f"{line}, {_clock(seconds)}"
 
 
