@@ -36,7 +36,7 @@ Say = Callable[[str], None]
 
 SAMPLE = files("tutelage.sample")
 NAME = "demo"
-REVIEWED_SHARE, WRONG_ANSWERS = 0.1, 0.1
+REVIEWED_SHARE, WRONG_ANSWERS, SEED = 0.1, 0.1, 0
 LIBRARIES = ("argilla", "sklearn.linear_model", "sklearn.model_selection", "cleanlab.multiannotator")
 VOTES = tuple(f"vote_{i}:reason_{i}" for i in range(1, 5))
 
@@ -153,7 +153,7 @@ def _push_and_rank(loop: Loop, say: Say) -> str:
 
 def _review(workspace: Workspace, server: Server, dataset: Dataset, progress: ProgressCallback) -> dict[str, str]:
     """Answer the worst tenth as the annotator, with gold; one answer in ten is wrong, as people's are."""
-    gold, chance = read_gold(workspace.gold), random.Random(0)
+    gold, chance = read_gold(workspace.gold), random.Random(SEED)
     answers = {}
     with ArgillaClient(server.url, server.annotator_api_key) as signed_in:
         annotator = ScriptedAnnotator(signed_in.remote, dataset)
