@@ -108,6 +108,24 @@ def argilla_env(server: Server) -> dict[str, str]:
     return {"ARGILLA_API_URL": server.url, "ARGILLA_API_KEY": server.api_key}
 
 
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[Any]:
+    """A page of a browser of its own; the test is skipped without Chromium."""
+    from browser import ARGUMENTS, CHROMIUM
+    from playwright.sync_api import sync_playwright
+
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium")
+    with sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            tmp_path / "chromium", executable_path=CHROMIUM, args=ARGUMENTS, viewport={"width": 1400, "height": 900}
+        )
+        page = context.pages[0]
+        page.set_default_timeout(20_000)
+        yield page
+        context.close()
+
+
 ALLOWED_SKIPS: frozenset[str] = frozenset()
 """Tests, by node id, that may be skipped where FAIL_ON_SKIP is set; each with its reason beside it."""
 

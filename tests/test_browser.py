@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from browser import screenshot, sign_in, sign_in_as
+from playwright.sync_api import Page, expect
 
 from tutelage.core.workspace import Workspace
 from tutelage.feedback.argilla.client import ArgillaClient
@@ -21,43 +20,12 @@ from tutelage.loaders.ledger import Ledger
 from tutelage.project import Project
 from tutelage.steps.loop import Loop
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-ARGUMENTS = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
 HOSTILE_TEXT = (
     "<b>bold</b> <img src=x onerror=\"window.hacked='text'\"> **stars** [link](javascript:alert(1)) {{ record }} & “q”"
 )
 HOSTILE_REASON = (
     "<script>window.hacked='reason'</script> # heading <a href='javascript:window.hacked=1'>click</a> `code`"
 )
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
-
-
-@pytest.fixture
-def page(tmp_path: Path) -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(
-            tmp_path / "chromium", executable_path=CHROMIUM, args=ARGUMENTS, viewport={"width": 1400, "height": 900}
-        )
-        page = context.pages[0]
-        page.set_default_timeout(20_000)
-        yield page
-        context.close()
-
-
-def sign_in(page: Page, server: Server) -> None:
-    sign_in_as(page, server, server.annotator, server.annotator_password)
-
-
-def sign_in_as(page: Page, server: Server, name: str, password: str) -> None:
-    page.goto(server.url)
-    page.locator("input:not([type=password])").first.fill(name)
-    page.locator("input[type=password]").fill(password)
-    page.keyboard.press("Enter")
-    page.wait_for_url(lambda url: "sign-in" not in url)
 
 
 @contextmanager
@@ -163,7 +131,7 @@ def test_two_people_with_two_links_see_the_same_record_in_the_overlap_only(
     seen = []
     for person, hand in zip(people, dealt.annotators, strict=True):
         assert person.name == hand.name
-        sign_in_as(page, server, person.name, person.password)
+        sign_in_as(page, server.url, person.name, person.password)
         seen.append(accept_all(page, hand.link, hand.waiting))
         page.context.clear_cookies()
         page.evaluate("localStorage.clear()")
@@ -222,9 +190,3 @@ def test_wrapped_guidelines_are_paragraphs_and_the_filters_are_there(
 
 def votes(first: str, first_reason: str, second: str, second_reason: str) -> dict[str, str]:
     return {"v1": first, "w1": first_reason, "v2": second, "w2": second_reason}
-
-
-def screenshot(page: Page, name: str) -> None:
-    """Keeps what was seen where SCREENSHOTS names a folder."""
-    if folder := os.environ.get("SCREENSHOTS"):
-        page.screenshot(path=Path(folder) / name)

@@ -9,7 +9,7 @@ import click
 from tutelage.commands.terminal.console import Console, command
 
 
-@command("retrain")
+@command("retrain", example="tutelage retrain --task news --json")
 @click.option("--another-argilla", is_flag=True, help="Go on though people answer in another dataset than last time.")
 def retrain_command(console: Console, *, another_argilla: bool) -> None:
     """Take in new texts and answers, train a challenger, and promote it if it is better on the holdout.
@@ -24,7 +24,7 @@ def retrain_command(console: Console, *, another_argilla: bool) -> None:
         raise SystemExit(1)
 
 
-@command("backup")
+@command("backup", example="tutelage backup news.tar.gz --task news")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--force", is_flag=True, help="Replace FILE if it is there.")
 def backup_command(console: Console, file: Path, *, force: bool) -> None:
@@ -37,7 +37,7 @@ def backup_command(console: Console, file: Path, *, force: bool) -> None:
     console.result(done, f"{what} of {done.created_at} in {done.file}: {done.files} files, {done.bytes / 1e6:.1f} MB")
 
 
-@command("restore")
+@command("restore", example="tutelage restore news.tar.gz --task news-again")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 def restore_command(console: Console, file: Path) -> None:
     """Write the task directory, which must be empty, from FILE; and the embedded Argilla's data where it has none."""
