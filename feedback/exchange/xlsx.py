@@ -51,14 +51,16 @@ def write_xlsx(path: Path, columns: Sequence[SheetColumn], rows: Iterable[Mappin
         sheet.column_dimensions[letter].width = column.width
         if column.choices:
             sheet.data_validations.append(_drop_down(letter, len(column.choices), count))
-    sheet.append([_cell(sheet, column.name, altered, bold=True) for column in columns])
+    head, body = _Lines(sheet, altered, bold=True), _Lines(sheet, altered)
+    sheet.append(head(column.name for column in columns))
     for row in rows:
-        sheet.append([_cell(sheet, row.get(column.name), altered) for column in columns])
+        sheet.append(body(row.get(column.name) for column in columns))
     if longest:
         lists = book.create_sheet("choices")
         lists.sheet_state = "hidden"
+        listed = _Lines(lists, altered)
         for i in range(longest):
-            lists.append([_cell(lists, c.choices[i] if i < len(c.choices) else None, altered) for c in columns])
+            lists.append(listed(column.choices[i] if i < len(column.choices) else None for column in columns))
     book.save(path)
     return altered
 
@@ -77,19 +79,40 @@ def _drop_down(letter: str, choices: int, count: int) -> Any:
     return made
 
 
-def _cell(sheet: Any, value: Any, altered: Altered, *, bold: bool = False) -> Any:
-    from openpyxl.cell import WriteOnlyCell
-    from openpyxl.styles import Alignment, Font
+class _Lines:
+    """Makes the cells of one line after the other; they are used again, because styling one takes long."""
 
-    cell = WriteOnlyCell(sheet, value=_fitting(value, altered) if isinstance(value, str) else value)
-    if isinstance(value, str):
-        cell.data_type, cell.quotePrefix = "s", True  # openpyxl takes "=1" for a formula
-    if value is None or isinstance(value, str):
-        cell.number_format = "@"  # what is typed or chosen here is a text, too
-    cell.alignment = Alignment(wrap_text=True, vertical="top")
-    if bold:
-        cell.font = Font(bold=True)
-    return cell
+    def __init__(self, sheet: Any, altered: Altered, *, bold: bool = False) -> None:
+        self._sheet, self._altered, self._bold = sheet, altered, bold
+        self._styled: dict[tuple[int, type], Any] = {}
+
+    def __call__(self, values: Iterable[Any]) -> list[Any]:
+        return [self._cell(place, value) for place, value in enumerate(values)]
+
+    def _cell(self, place: int, value: Any) -> Any:
+        key = place, type(value)
+        if key not in self._styled:
+            self._styled[key] = self._new(value)
+        cell = self._styled[key]
+        if isinstance(value, str):
+            cell.value = _fitting(value, self._altered)
+            cell.data_type = "s"  # openpyxl takes "=1" for a formula
+        else:
+            cell.value = value
+        return cell
+
+    def _new(self, value: Any) -> Any:
+        from openpyxl.cell import WriteOnlyCell
+        from openpyxl.styles import Alignment, Font
+
+        cell = WriteOnlyCell(self._sheet)
+        cell.alignment = Alignment(wrap_text=True, vertical="top")
+        if value is None or isinstance(value, str):
+            cell.number_format = "@"  # what is typed or chosen here is a text, too
+            cell.quotePrefix = isinstance(value, str)
+        if self._bold:
+            cell.font = Font(bold=True)
+        return cell
 
 
 def _fitting(text: str, altered: Altered) -> str:
