@@ -57,15 +57,15 @@ def test_a_second_demo_leaves_the_first_alone(tmp_path: Path) -> None:
 
 def test_it_says_how_to_go_on_and_how_to_stop(tmp_path: Path) -> None:
     """On a terminal, where Argilla goes on running; a step that takes long is said while it runs."""
-    env = {**os.environ, **own_data_home(tmp_path), "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+    env = {**os.environ, **own_data_home(tmp_path), "PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
     command = [sys.executable, "-m", "tutelage"]
     try:
         shown = on_a_terminal([*command, "demo"], tmp_path, env)
         server = find_server(tmp_path / "data" / "tutelage" / "argilla")
         assert server
         assert f"sign in as {server.annotator} with password {server.annotator_password}" in shown
-        assert "tutelage pull --task demo\r\n  tutelage train --task demo\r\n  tutelage predict" in shown
-        assert "Argilla goes on running; stop it with: tutelage down" in shown
+        assert "-m tutelage pull --task demo\r\n" in shown  # no tutelage on the path
+        assert "-m tutelage down (all that is in it stays)" in shown
         assert re.search(r"(starting Argilla|waiting), 0:\d+", shown)
         assert re.search(r"reviewing in a person's place: \d+ of \d+ records", shown)
         assert "The student after the review is better than the one before: accuracy +" in shown

@@ -121,7 +121,12 @@ def test_every_page_is_in_the_index() -> None:
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_every_command_and_option_that_is_shown_exists(path: Path, tutelage: object) -> None:
-    shown = re.findall(r"^ *(?:RAY_ADDRESS=\S+ )?tutelage ([a-z-]+)(.*)$", path.read_text("utf-8"), re.MULTILINE)
+    text = path.read_text("utf-8")
+    blocks = "\n".join(
+        [*re.findall(r"```console\n(.*?)```", text, re.DOTALL), *re.findall(r"^    .*$", text, re.MULTILINE)]
+    )
+    shown = re.findall(r"^ *(?:[A-Z_]+=\S+ )?tutelage ([a-z-]+)(.*)$", blocks, re.MULTILINE)
+    shown += [words.partition(" ")[::2] for words in re.findall(r"`tutelage ([a-z-]+[^`]*)`", text)]
     for command, words in shown:
         assert command in COMMANDS, f"{path.name}: {command}"
         if command == "annotators":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,15 +50,25 @@ def demo_command(console: Console, *, folder: Path) -> None:
 def _go_on(demo: DemoResult, server: Server, *, stays: bool) -> str:
     """What a person may do next, and how to stop."""
     task = f"--task {shlex.quote(os.path.relpath(demo.directory))}"
-    first = "" if stays else "Argilla is stopped, as there is no terminal; start it again with: tutelage up\n"
-    last = "Argilla goes on running; stop it with: tutelage down (all that is in it stays)" if stays else ""
+    name, port = _program(), server.url.rpartition(":")[2]
+    again = f"Argilla is stopped, as there is no terminal; start it again with: {name} up --port {port}\n"
+    first = "" if stays else again
+    last = f"Argilla goes on running; stop it with: {name} down (all that is in it stays)" if stays else ""
     return (
         f"{first}Go on as the reviewer: open\n  {demo.link}\n"
         f"  and sign in as {server.annotator} with password {server.annotator_password}\n"
         "  Enter accepts the suggestion; a digit and then Enter chooses another label.\n"
         f"Then bring your answers home, and train and use a student of them:\n"
-        f"  tutelage pull {task}\n  tutelage train {task}\n  tutelage predict texts.csv labelled.csv {task}\n{last}"
+        f"  {name} pull {task}\n  {name} train {task}\n  {name} predict texts.csv labelled.csv {task}\n{last}"
     ).rstrip()
+
+
+def _program() -> str:
+    """How this program is called here: ``make demo`` leaves it in .venv/bin, where no shell looks."""
+    called = Path(sys.argv[0])
+    if shutil.which("tutelage"):
+        return "tutelage"
+    return os.path.relpath(called) if called.name == "tutelage" else f"{shlex.quote(sys.executable)} -m tutelage"
 
 
 def _demo_table(demo: DemoResult) -> str:
