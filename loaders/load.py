@@ -20,7 +20,7 @@ from tutelage.loaders.gold import add_gold
 from tutelage.loaders.ledger import Answer
 from tutelage.loaders.load_ledger import LoadLedger, hashed_id
 from tutelage.loaders.rows import TEXT_MAX_LENGTH, Row, normalised, problem_of, text_key
-from tutelage.loaders.sources import Source
+from tutelage.loaders.sources import TEXT_ADVICE, Source
 
 _BATCH = 1000
 
@@ -107,7 +107,7 @@ def load(
         When the source or a column is missing, or the file has another encoding.
     """
     task, rejects = workspace.task, Rejects(workspace.rejects)
-    source.require(columns.names())
+    source.require(columns.names(), "" if columns.text in source.columns() else TEXT_ADVICE)
     total = source.row_count()
     with LoadLedger(workspace.db) as ledger:
         newest = ledger.index_texts()

@@ -33,6 +33,9 @@ from tutelage.loaders.encodings import (
 )
 from tutelage.loaders.rows import Row
 
+TEXT_ADVICE = ". Name the one with the texts with --text."
+"""What is said where the column of the texts is missing."""
+
 _CSV_FIELD_LIMIT = 1 << 30
 _COUNTED = 1 << 28
 """Bytes of the largest file whose lines are counted."""

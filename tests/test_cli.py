@@ -136,7 +136,11 @@ def test_an_expected_failure_is_one_message(tutelage: Run, task: Workspace, tmp_
     rows, at = task.root / "rows.csv", ["--task", task.root]
     assert "tutelage init" in failed("load", rows, "--task", tmp_path)
     assert "no such file" in failed("load", task.root / "none.csv", *at)
-    assert "no column 'body'; its columns: text, vote" in failed("load", rows, "--text", "body", *at)
+    said = failed("load", rows, "--text", "body", *at)
+    columns = "text, vote, reason, gold"
+    assert f"no column 'body'; its columns: {columns}. Name the one with the texts with --text.\n" in said
+    said = failed("import", rows, "--text", "text", "--given", "none", *at)
+    assert said.endswith(f"no column 'none'; its columns: {columns}\n")
     assert "bring some with tutelage load" in failed("rank", "--no-push", *at)
     (task.root / "latin.csv").write_bytes("text\nä\nö\nü\n".encode("cp1252"))
     assert "--encoding cp1252" in failed("load", task.root / "latin.csv", *at)

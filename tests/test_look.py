@@ -88,6 +88,7 @@ def test_the_table_fits_the_terminal(make_task: Callable[..., Workspace], tutela
         assert head.split() == ["rank", "id", "suggestion", "quality", "agreement", "status", "text"]
         assert sum(line.endswith("…") for line in rows) == 3
         assert "0.67  pending" in run.stdout
+        assert all(f" {one.id} " in run.stdout for one in records), "to be given to show"
     assert not [sign for sign in run.stdout if unicodedata.category(sign) == "Cc" and sign != "\n"]
 
 

@@ -18,7 +18,7 @@ from training_data import WORDS, fill, freeze, make_workspace, records, sentence
 
 from tutelage.core.errors import SnapshotError, StudentError
 from tutelage.core.locks import locked
-from tutelage.core.records import Progress, Response
+from tutelage.core.records import Progress, Record, Response
 from tutelage.core.workspace import Workspace
 from tutelage.loaders.holdout import held_out
 from tutelage.loaders.rows import normalised, text_key
@@ -246,8 +246,22 @@ def test_no_snapshot_and_nothing_to_learn_from_say_so(tmp_path: Path) -> None:
     with pytest.raises(SnapshotError, match="tutelage pull"):
         quietly(workspace)
     freeze(workspace, [])
-    with pytest.raises(SnapshotError, match="no rows to train on"):
+    with pytest.raises(SnapshotError, match=r"no rows to train on \(it has no records\); label more texts"):
         quietly(workspace)
+    freeze(workspace, [Record(f"r{number}", text, None, ()) for number, (text, _) in enumerate(sentences(5))])
+    with pytest.raises(SnapshotError, match=r"no rows to train on \(5 without a label\)"):
+        quietly(workspace)
+
+
+def test_labels_that_no_text_has_are_named(tmp_path: Path, tutelage: Callable[..., CompletedProcess[str]]) -> None:
+    assert quietly(small_task(tmp_path / "all")).unseen_labels == ()
+    workspace = make_workspace(tmp_path / "one")
+    made = records([(text, label) for text, label in sentences(60) if label == "up"], wrong=0)
+    fill(workspace, made, {})
+    freeze(workspace, made)
+    said = tutelage("train", "--student", "linear", "--task", workspace.root).stderr
+    others = [label for label in WORDS if label != "up"]
+    assert f"no text was labelled {', '.join(map(repr, others))}: not learned\n" in said
 
 
 def test_a_half_written_student_is_no_student(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +51,8 @@ class TrainResult:
         Time, energy and cost.
     idle_options
         The given options that have no effect on this kind of student.
+    unseen_labels
+        Labels of the task that no training text has: the student has not learned them.
     """
 
     id: str
@@ -61,6 +63,7 @@ class TrainResult:
     left_out: Mapping[str, int]
     took: TrainingCost | None
     idle_options: tuple[str, ...] = ()
+    unseen_labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +126,13 @@ def train(
         left_out=manifest.left_out,
         took=manifest.took,
         idle_options=idle_options(plan.recipe.kind, options),
+        unseen_labels=_unseen_labels(plan.training_set, workspace.task.label_names),
     )
+
+
+def _unseen_labels(rows: TrainingSet, label_names: Sequence[str]) -> tuple[str, ...]:
+    seen = set(rows.labels.tolist())
+    return tuple(name for number, name in enumerate(label_names) if number not in seen)
 
 
 def idle_options(kind: str, options: Mapping[str, Any]) -> tuple[str, ...]:

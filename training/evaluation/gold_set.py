@@ -97,7 +97,8 @@ def load_gold_set(workspace: Workspace, source: Source, columns: GoldColumns) ->
         When a column is missing, or no row's gold label is one of the task's.
     """
     votes = vote_columns(columns.votes, source, "teacher")
-    source.require([columns.text, columns.gold, columns.id, *(column.label for column in votes)])
+    source.require([columns.text, columns.gold], ". Name those with the texts and gold labels with --text and --gold.")
+    source.require([columns.id, *(column.label for column in votes)])
     rows, rejects = _split_rows(source, columns)
     Rejects(workspace.rejects).add(rejects)
     items = [_item(row, columns, votes, workspace.task) for row in rows]

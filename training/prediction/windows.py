@@ -11,7 +11,7 @@ from typing import Any
 
 from tutelage.core.rejects import Reject
 from tutelage.loaders.rows import TEXT_MAX_LENGTH, Row, problem_of
-from tutelage.loaders.sources import Source
+from tutelage.loaders.sources import TEXT_ADVICE, Source
 from tutelage.training.prediction.kept import Kept
 
 ROWS = 16_384
@@ -51,7 +51,7 @@ def windows(source: Source, text: str, kept: Kept, reject: Callable[[Reject], No
     SourceError
         When the source or its column of texts is missing, or the file has another encoding.
     """
-    source.require([text], ". Name the one with the texts with --text.")
+    source.require([text], TEXT_ADVICE)
     number, filling = 0, _Filling(kept)
     for row in source.rows([text], kept.columns):
         if problem := problem_of(row, text) or kept.problem(row):

@@ -66,6 +66,19 @@ class LeftOut:
         return {name: len(getattr(self, name)) for name in ("no_label", "suspects", "holdout", "near_duplicates")}
 
 
+_LEFT_OUT = {
+    "no_label": "without a label",
+    "suspects": "suspects",
+    "holdout": "of the holdout",
+    "near_duplicates": "near-duplicates of the holdout",
+}
+
+
+def left_out_words(counts: Mapping[str, int]) -> str:
+    """How many records were left out and why, as people read it; empty where none was."""
+    return ", ".join(f"{count} {_LEFT_OUT[reason]}" for reason, count in counts.items() if count)
+
+
 class SnapshotRows:
     """A snapshot's rows, with their overlap with the holdout, which is computed once for all recipes.
 
@@ -139,7 +152,8 @@ def _overlap(frame: pd.DataFrame, held_out: HeldOut, progress: ProgressCallback)
 
 def _training_set(frame: pd.DataFrame, label_names: Sequence[str], recipe: Recipe, left_out: LeftOut) -> TrainingSet:
     if frame.empty:
-        raise SnapshotError(f"the snapshot has no rows to train on; left out: {left_out.counts()}; label more texts")
+        why = left_out_words(left_out.counts()) or "it has no records"
+        raise SnapshotError(f"the snapshot has no rows to train on ({why}); label more texts, then: tutelage pull")
     unknown = sorted(set(frame["label"]) - set(label_names))
     if unknown:
         raise SnapshotError(f"the snapshot has the label {unknown[0]!r}, which is not in the task; run: tutelage pull")

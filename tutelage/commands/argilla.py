@@ -161,7 +161,7 @@ def _pull_words(pulled: Pulled) -> str:
         lines.append(f"  {count} answers belong to another dataset ({uuid}) and are not used")
     if pulled.tied:
         lines.append(f"open ties, not trained on: {', '.join(pulled.tied)}")
-    sources = ", ".join(f"{count} {source}" for source, count in pulled.by_source.items())
+    sources = ", ".join(f"{count} {source}" for source, count in pulled.by_source.items()) or "none"
     state = "new" if pulled.new else "same content as before"
     lines.append(f"snapshot {pulled.snapshot} ({state}): {pulled.records} records, labels: {sources}")
     return "\n".join(lines)

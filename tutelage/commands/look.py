@@ -85,7 +85,7 @@ def _argilla_lines(status: Status) -> Iterator[str]:
 def _outdated(behind: Behind, status: Status) -> Iterator[str]:
     """What is out of date, a line each."""
     if behind.unsent:
-        yield f"{_count(behind.unsent, 'record')} with votes or suggestions that were not pushed"
+        yield f"{_count(behind.unsent, 'record')} new or changed since the last push"
     if behind.misplaced:
         yield f"{_count(behind.misplaced, 'record')} with a rank that was not pushed"
     if behind.unpulled:
@@ -96,7 +96,7 @@ def _outdated(behind: Behind, status: Status) -> Iterator[str]:
         yield f"snapshot {status.snapshot}: {_count(behind.snapshot, 'record')} {_has(behind.snapshot)} changed since"
     if behind.student:
         yield f"student {status.students[-1].id}: was trained on an older snapshot"
-    if behind.evaluation:
+    if behind.evaluation and status.has_gold:
         yield f"student {status.students[-1].id}: was not evaluated yet"
 
 
@@ -124,7 +124,7 @@ def _suspects_table(frame: pd.DataFrame) -> str:
     rows = [_suspect(row) for row in frame.to_dict("records")]
     head = ("rank", "id", "suggestion", "quality", "agreement", "status", "text")
     width = shutil.get_terminal_size().columns
-    return fitted([head, *rows], width, most={1: max(8, width // 5), 2: 16}, right={0, 3, 4})
+    return fitted([head, *rows], width, most={1: max(8, width // 4), 2: 16}, right={0, 3, 4})
 
 
 def _suspect(row: dict[Any, Any]) -> tuple[str, ...]:

@@ -78,6 +78,8 @@ def train_command(
         return
     if trained.idle_options:
         console.say(f"without effect on this student: --{', --'.join(trained.idle_options).replace('_', '-')}")
+    if trained.unseen_labels:
+        console.say(f"no text was labelled {', '.join(map(repr, trained.unseen_labels))}: not learned")
     data, words = asdict(trained) | {"hub": ""}, _summary(trained)
     if push_to_hub:
         data["hub"] = console.project.push_student_to_hub(push_to_hub, student=trained.id, private=not public)
@@ -86,7 +88,9 @@ def train_command(
 
 
 def _summary(trained: TrainResult) -> str:
-    left_out = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in trained.left_out.items() if count)
+    from tutelage.training.students.training_set import left_out_words
+
+    left_out = left_out_words(trained.left_out)
     words = f"auto: {trained.why}\n" if trained.why else ""
     words += "trained" if trained.is_new else "already trained (nothing to do):"
     took = trained.took.wall_s if trained.took else 0.0
