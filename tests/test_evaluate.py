@@ -233,7 +233,7 @@ def test_any_label_can_be_drawn(tmp_path: Path) -> None:
 
 def test_files_without_what_is_needed(workspace: Workspace, tmp_path: Path) -> None:
     source = write(tmp_path / "f.csv", [{"text": "profit", "gold": "sideways"}])
-    with pytest.raises(SourceError, match="no column 'truth'; its columns: text, gold. Name those with"):
+    with pytest.raises(SourceError, match=r"no column 'truth'; its columns: text, gold\. Name those with"):
         load_gold_set(workspace, source, GoldColumns(text="text", gold="truth"))
     with pytest.raises(SourceError, match="no column 'v'; its columns: text, gold"):
         load_gold_set(workspace, source, GoldColumns(text="text", gold="gold", votes=("v",)))

@@ -186,7 +186,8 @@ def _get_labels(now: Status, after: Sequence[str]) -> NextStep | None:
     if not now.records:
         return NextStep(FIRST)
     some_are_there = now.without_vote < now.records
-    if not now.without_vote or (some_are_there and (not now.teachers or after == ("annotate",))):
+    by_hand = not now.teachers and bool(some_are_there or now.link or now.ranked)
+    if not now.without_vote or by_hand or (some_are_there and after == ("annotate",)):
         return None
     return NextStep(("annotate",) if "--plan" in after else ("annotate", "--plan"))
 
