@@ -168,6 +168,7 @@ def test_the_commands_say_what_they_did(shop: Shop, project: Project, tutelage: 
     project.push()
     said = tutelage("annotators", "add", name, *where).stdout
     assert shop.dataset.queue_link in said
+    assert said.endswith(f"a new one: tutelage annotators password {name} --task {shop.workspace.root}\n")
     password = said.partition("with password ")[2].split()[0]
     assert can_sign_in(shop.server.url, name, password)
     assert "nothing was changed" in tutelage("annotators", "add", name, *where).stdout

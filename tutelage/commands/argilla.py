@@ -57,7 +57,7 @@ def down_command(console: Console) -> None:
 
 
 @command("push", example="tutelage push --task news")
-@click.option("--anyway", is_flag=True, help="Even with the question and guidelines that init wrote.")
+@click.option("--anyway", is_flag=True, help="Push even if question and guidelines are still those that init wrote.")
 def push_command(console: Console, *, anyway: bool) -> None:
     """Bring the dataset on Argilla up to date; only what changed is sent."""
     pushed = console.project.push(anyway=anyway)
@@ -88,10 +88,10 @@ def _push_words(console: Console, pushed: Pushed) -> str:
     default="linear",
     show_default=True,
     shell_complete=student_kinds,
-    help="Whose out-of-sample probabilities: linear, a Hub name or path, MODEL:frozen.",
+    help="Student that gives out-of-sample probabilities: linear, a Hub name or path, MODEL:frozen.",
 )
-@click.option("--seed", default=0, show_default=True, help="Settles ties and folds.")
-@click.option("--no-push", is_flag=True, help="Do not look at Argilla and send nothing to it.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the folds and of the order of ties.")
+@click.option("--no-push", is_flag=True, help="Use task.db alone: ask Argilla nothing, send it nothing.")
 def rank_command(console: Console, *, student: str, no_push: bool, out: Path | None, seed: int) -> None:
     """Rank the suggestions that look wrong, the worst first."""
     if out and out.suffix.lower() not in {".csv", ".parquet"}:

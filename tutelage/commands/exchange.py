@@ -15,18 +15,19 @@ if TYPE_CHECKING:
     from tutelage.feedback.exchange.review_import import ReviewImport
 
 
-@command("export")
+@command("export", example="tutelage export curated.csv --task news")
 @click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
 @click.option(
     "--as",
     "format_",
     type=click.Choice(["autotrain", "label-studio", "review"]),
     default=None,
-    help="text and label for AutoTrain; tasks for Label Studio (.json); a sheet to review in (.xlsx), worst first.",
+    help="Instead of the curated set: text and label for AutoTrain, tasks for Label Studio (.json), or a sheet to"
+    " review in (.xlsx), the worst first.",
 )
-@click.option("--force", is_flag=True, help="Overwrite OUT.")
+@click.option("--force", is_flag=True, help="Replace OUT if it is there.")
 def export_command(console: Console, *, out: Path, format_: str | None, force: bool) -> None:
-    """Write the curated set as CSV, XLSX, Parquet or JSONL, as OUT ends; never the holdout."""
+    """Write the curated set, without the holdout; OUT ends in .csv, .xlsx, .parquet or .jsonl."""
     exported = console.project.export(out, format=format_ or "", force=force)
     console.result(exported, _exported_words(exported))
 
@@ -44,7 +45,7 @@ def _exported_words(exported: Exported) -> str:
     return words
 
 
-@command("import-review")
+@command("import-review", example="tutelage import-review review.xlsx --annotator anna --task news")
 @click.argument("file")
 @click.option(
     "--annotator",
@@ -52,14 +53,14 @@ def _exported_words(exported: Exported) -> str:
     multiple=True,
     required=True,
     metavar="NAME",
-    help="Who answered, by the name on Argilla; ID=NAME for each of several people in a Label Studio export.",
+    help="Who answered: the name on Argilla, or ID=NAME for each of several people in a Label Studio export.",
 )
-@click.option("--replace", is_flag=True, help="Also take what the same person has answered otherwise on Argilla.")
+@click.option("--replace", is_flag=True, help="Also take answers that differ from the same person's on Argilla.")
 @click.option("--encoding", default="utf-8", show_default=True, help="Encoding of a text file.")
 def import_review_command(
     console: Console, file: str, *, annotators: tuple[str, ...], replace: bool, encoding: str
 ) -> None:
-    """Take a person's answers from a file: columns id and label; status and reason where there are."""
+    """Take people's answers from a file with the columns id and label, and if you like status and reason."""
     project = console.project
     done = project.import_review(file, annotator=_people(annotators), replace=replace, encoding=encoding)
     console.result(done, _import_words(done, project.workspace.rejects))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,7 @@ def annotators_command() -> None:
     """Add and remove the people who answer, and deal the queue among them."""
 
 
-@command("add")
+@command("add", example="tutelage annotators add anna --task news")
 @click.argument("name")
 @click.option(
     "--role",
@@ -29,9 +28,12 @@ def annotators_command() -> None:
     help="What a new account may do.",
 )
 def add_command(console: Console, *, name: str, role: str) -> None:
-    """Let a person answer; prints the link, and the password of a new account once."""
+    """Let a person answer.
+
+    Prints the link and, for a new account, the password, this once.
+    """
     done = console.project.annotators.add(name, role=role)  # type: ignore[arg-type]
-    console.result(done, f"{_added(done, role)}\n{_sign_in(done)}")
+    console.result(done, f"{_added(done, role)}\n{_sign_in(console, done)}")
 
 
 def _added(done: SignIn, role: str) -> str:
@@ -44,30 +46,39 @@ def _added(done: SignIn, role: str) -> str:
     return f"{done.name} was {where} already ({done.role}); nothing was changed{kept}"
 
 
-def _sign_in(done: SignIn) -> str:
+def _line(console: Console, *words: str) -> str:
+    """A line that can be pasted."""
+    from tutelage.views.standing import NextStep
+
+    return NextStep(("annotators", *words)).command(console.directory)
+
+
+def _sign_in(console: Console, done: SignIn) -> str:
     lines = f"  link: {done.link}\n"
     if not done.has_share:
-        lines += "  The queue is dealt among others; to give this person a share: tutelage annotators deal\n"
+        lines += f"  The queue is dealt among others; to give this person a share: {_line(console, 'deal')}\n"
     if not done.password:
         return f"{lines}  signs in as {done.name} with the password that the account has"
     return (
         f"{lines}  signs in as {done.name} with password {done.password}\n"
-        f"  The password is shown this once; a new one: tutelage annotators password {shlex.quote(done.name)}"
+        f"  The password is shown this once; a new one: {_line(console, 'password', done.name)}"
     )
 
 
-@command("password")
+@command("password", example="tutelage annotators password anna --task news")
 @click.argument("name")
 def password_command(console: Console, *, name: str) -> None:
     """Give a person a new password, and print it once."""
     done = console.project.annotators.password(name)
-    console.result(done, f"{done.name} has a new password; the old one does not work any more\n{_sign_in(done)}")
+    console.result(
+        done, f"{done.name} has a new password; the old one does not work any more\n{_sign_in(console, done)}"
+    )
 
 
-@command("remove")
+@command("remove", example="tutelage annotators remove anna --task news")
 @click.argument("name")
 def remove_command(console: Console, *, name: str) -> None:
-    """Take a person out of the task's workspace; what they answered stays."""
+    """Take a person out of the task's workspace. What they answered stays."""
     done = console.project.annotators.remove(name)
     words = (
         f"{done.name} is out of the workspace {done.workspace!r}. The account stays, and so do its "
@@ -76,14 +87,14 @@ def remove_command(console: Console, *, name: str) -> None:
     if done.waiting:
         words += (
             f"\nThe {done.waiting} records that wait for an answer of {done.name} go to the others at the next "
-            "tutelage rank, or with tutelage annotators deal."
+            f"tutelage rank, or with: {_line(console, 'deal')}"
         )
     console.result(done, words)
 
 
-@command("list")
+@command("list", example="tutelage annotators list --task news")
 def list_command(console: Console) -> None:
-    """Who may answer, how much they have answered, and their links."""
+    """List who may answer, their counts and their links."""
     found = console.project.annotators.list()
     words = _table(found) if found else "nobody is in the task's workspace; let people in with: tutelage annotators add"
     console.result({"annotators": [asdict(one) for one in found]}, words)
@@ -100,19 +111,19 @@ def _table(found: tuple[Annotator, ...]) -> str:
     return "\n".join([columns(rows), *(f"{one.name}: {one.link}" for one in found if one.link)])
 
 
-@command("deal")
+@command("deal", example="tutelage annotators deal anna ben --task news")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option(
     "--overlap",
     type=click.FloatRange(0, 1),
     default=None,
     metavar="SHARE",
-    help="Share of the records that several people answer; takes argilla.min_submitted above 1 (then 1 by default).",
+    help="Share of the records that several people answer; needs argilla.min_submitted above 1 (default: all, then).",
 )
 def deal_command(console: Console, *, names: tuple[str, ...], overlap: float | None) -> None:
-    """Deal the queue, so that nobody answers what somebody else answers; prints a link for each person.
+    """Give each person records of their own. Prints a link for each.
 
-    Without names it is dealt among all annotators of the workspace.
+    Without names the queue is dealt among all annotators of the workspace.
     """
     dealt = console.project.annotators.deal(*names, overlap=overlap)
     shared = f", {dealt.shared} of them to several people" if dealt.shared else ""

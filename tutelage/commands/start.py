@@ -77,7 +77,7 @@ def load_command(
 
 @command("import", example="tutelage import texts.csv --text body --vote vote_1:reason_1 --vote vote_2:reason_2")
 @click.argument("file")
-@click.option("--text", required=True, help="Column of the texts.")
+@click.option("--text", default="text", show_default=True, help="Column of the texts.")
 @click.option("--id", "id_", default="", help="Column of the record ids (default: a hash of the text).")
 @click.option(
     "--vote",

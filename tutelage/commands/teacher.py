@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 @command("annotate", example="tutelage annotate --budget 5")
 @click.option("--plan", "only_plan", is_flag=True, help="Print calls, tokens and cost; ask nothing.")
-@click.option("--budget", type=click.FloatRange(min=0), metavar="USD", help="Stop before this run spends more.")
+@click.option(
+    "--budget", type=click.FloatRange(min=0), metavar="USD", help="Stop before this run spends more than this."
+)
 @click.option("--votes", type=click.IntRange(1, 99), metavar="N", help="Votes of each prompt (default: the task's).")
 def annotate_command(console: Console, *, only_plan: bool, budget: float | None, votes: int | None) -> None:
     """Ask the task's teachers for the votes that are missing."""

@@ -14,7 +14,7 @@ from tutelage.commands.terminal.console import Console, command
 def retrain_command(console: Console, *, another_argilla: bool) -> None:
     """Take in new texts and answers, train a challenger, and promote it if it is better on the holdout.
 
-    For cron: a second call while one runs ends at once, and what a killed one did not finish the next one does.
+    For cron: a second call while one runs ends at once, and the next call finishes what a killed one left.
     """
     done = console.project.retrain(another_argilla=another_argilla)
     for problem in done.problems:
@@ -40,7 +40,7 @@ def backup_command(console: Console, file: Path, *, force: bool) -> None:
 @command("restore", example="tutelage restore news.tar.gz --task news-again")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 def restore_command(console: Console, file: Path) -> None:
-    """Write the task directory, which must be empty, from FILE; and the embedded Argilla's data where it has none."""
+    """Bring back a task directory (--task, new or empty) from FILE, and the embedded Argilla's data if it has none."""
     done = console.project.restore(file)
     words = f"{done.directory} restored"
     words += "; the embedded Argilla too: start it with tutelage up" if done.argilla else ""
