@@ -96,7 +96,7 @@ def test_four_nights(nights: Callable[..., Nights]) -> None:
     assert [line["decisions"] for line in lines] == [0, 0, 1, 2]
     last_run = task.project.status().last_run
     assert last_run
-    assert (last_run.outcome, last_run.message, last_run.at) == ("kept", poisoned.message, poisoned.at)
+    assert (last_run.outcome, last_run.message, last_run.began_at) == ("kept", poisoned.message, poisoned.at)
     assert task.project.retrain().outcome == "nothing_new"  # what was judged is not judged again
 
 

@@ -80,7 +80,7 @@ class Behind:
 class LastRun:
     """The newest run of the periodic job: when it began, in ISO 8601, its outcome, and the same in one line."""
 
-    at: str
+    began_at: str
     outcome: str
     message: str
 
