@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tutelage.feedback.exchange.review_import import ReviewImport
 
 
-@command("export")
+@command("export", example="tutelage export review.xlsx --as review")
 @click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
 @click.option(
     "--as",
@@ -44,7 +44,7 @@ def _exported_words(exported: Exported) -> str:
     return words
 
 
-@command("import-review")
+@command("import-review", example="tutelage import-review review.xlsx --annotator anna")
 @click.argument("file")
 @click.option(
     "--annotator",

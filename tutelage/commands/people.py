@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tutelage.commands.terminal.console import Console, command
+from tutelage.commands.terminal.console import Console, as_epilog, command
 
 if TYPE_CHECKING:
     from tutelage.steps.annotators import Annotator, SignIn
 
 
-@click.group("annotators")
+@click.group("annotators", epilog=as_epilog("tutelage annotators add anna"))
 def annotators_command() -> None:
     """Add and remove the people who answer, and deal the queue among them."""
 
 
-@command("add")
+@command("add", example="tutelage annotators add anna")
 @click.argument("name")
 @click.option(
     "--role",
@@ -56,7 +56,7 @@ def _sign_in(done: SignIn) -> str:
     )
 
 
-@command("password")
+@command("password", example="tutelage annotators password anna")
 @click.argument("name")
 def password_command(console: Console, *, name: str) -> None:
     """Give a person a new password, and print it once."""
@@ -64,7 +64,7 @@ def password_command(console: Console, *, name: str) -> None:
     console.result(done, f"{done.name} has a new password; the old one does not work any more\n{_sign_in(done)}")
 
 
-@command("remove")
+@command("remove", example="tutelage annotators remove anna")
 @click.argument("name")
 def remove_command(console: Console, *, name: str) -> None:
     """Take a person out of the task's workspace; what they answered stays."""
@@ -81,7 +81,7 @@ def remove_command(console: Console, *, name: str) -> None:
     console.result(done, words)
 
 
-@command("list")
+@command("list", example="tutelage annotators list")
 def list_command(console: Console) -> None:
     """Who may answer, how much they have answered, and their links."""
     found = console.project.annotators.list()
@@ -100,7 +100,7 @@ def _table(found: tuple[Annotator, ...]) -> str:
     return "\n".join([columns(rows), *(f"{one.name}: {one.link}" for one in found if one.link)])
 
 
-@command("deal")
+@command("deal", example="tutelage annotators deal anna ben")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option(
     "--overlap",
