@@ -93,8 +93,18 @@ def test_the_command_line(tmp_path: Path, write_csv: Callable[..., Path], tutela
     assert (tmp_path / "again" / ".env").read_text() == "# secret\n"
     assert (tmp_path / "again" / "linked.csv").read_text() == (task / "linked.csv").read_text()
     first, second = (json.loads(tutelage("status", "--task", at, "--json").stdout) for at in (task, tmp_path / "again"))
-    assert first | {"next": ""} == second | {"next": ""}  # which names the directory
+    assert first | {"next": ""} == second | {"next": ""}, "but for the directory's name"
     assert first["records"] == 1
+
+
+def test_a_copy_can_be_put_beside_the_directory_that_one_is_in(
+    make_task: Callable[..., Workspace], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup(make_task(), tmp_path / "copy.tar.gz", tmp_path / "argilla")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    restore(Path("../copy.tar.gz"), Path("../again"), tmp_path / "argilla")
+    assert (tmp_path / "again" / "task.yaml").exists()
 
 
 def test_an_argilla_with_data_is_left_as_it_is(make_task: Callable[..., Workspace], tmp_path: Path) -> None:

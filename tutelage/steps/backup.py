@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from tutelage import __version__
 from tutelage.core.errors import TaskError, TutelageError
@@ -204,8 +204,8 @@ def _extract(file: Path, folder: Path) -> None:
 def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
     """Write a regular file below ``folder``; a backup holds nothing else."""
     content = archive.extractfile(member) if member.isreg() else None
-    path = folder / member.name
-    if content is None or ".." in path.parts or not path.is_relative_to(folder):
+    name, path = PurePosixPath(member.name), folder / member.name  # the folder's own path may hold ..
+    if content is None or ".." in name.parts or name.is_absolute():
         raise ValueError(f"{member.name!r} is not a file of a backup")
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("xb") as file:
