@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 from tutelage.commands.terminal.tables import columns  # noqa: E402  # run as a script from a checkout
 from tutelage.feedback.server.lifecycle import Server, down, up  # noqa: E402
-from tutelage.project import demo  # noqa: E402
+from tutelage.steps import demo  # noqa: E402
 
 SAMPLE = ROOT / "tutelage" / "sample"
 HEAD = ("", "holdout", "right labels", "after", "accuracy", "after", "difference", "95 %", "p", "verdict")

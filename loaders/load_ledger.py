@@ -254,6 +254,7 @@ _WITHDRAWAL = {
     "given": "UPDATE records SET given = NULL WHERE seq IN (SELECT record FROM load_givens WHERE load = :load)",
     "other_ids": "DELETE FROM other_ids WHERE id IN (SELECT id FROM load_ids WHERE load = :load)",
     "keys": f"{_ADDED} DELETE FROM text_keys WHERE record IN (SELECT seq FROM added)",
+    "dealt": f"{_ADDED} DELETE FROM dealt WHERE record IN (SELECT id FROM added)",
     "ranks": f"{_ADDED} DELETE FROM ranks WHERE record IN (SELECT id FROM added)",
     "records": f"{_ADDED} DELETE FROM records WHERE seq IN (SELECT seq FROM added)",
     "batches": "DELETE FROM load_batches WHERE load = :load",

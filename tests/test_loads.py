@@ -15,7 +15,7 @@ import pytest
 from shop import Shop
 
 from tutelage.core.errors import LedgerError
-from tutelage.core.records import Progress, Rank, Record
+from tutelage.core.records import Deal, Progress, Rank, Record
 from tutelage.core.workspace import Workspace
 from tutelage.loaders import load as load_module
 from tutelage.loaders.gold import read_gold
@@ -243,6 +243,18 @@ def test_after_an_undo_the_same_ids_may_have_other_texts(desk: Desk) -> None:
     desk.project.undo_load()
     assert (desk.load(rows, id="key").new, desk.records()[0].text) == (1, "right")
     assert desk.load([{"text": "wrong"}]).new == 1, "its text is not known any more"
+
+
+def test_what_was_dealt_and_never_sent_goes_with_its_load(desk: Desk) -> None:
+    """A rank that is killed, or refused by Argilla, between dealing and sending."""
+    desk.load(NAMED[:2], id="key")
+    desk.load(NAMED[2:], id="key")
+    with Ledger(desk.workspace.db) as ledger:
+        ledger.add_deal(Deal(("ann",), 0.0))
+        ledger.set_dealt({"k0": ["ann"], "k3": ["ann"]})
+    assert desk.project.undo_load().records == 4
+    with Ledger(desk.workspace.db) as ledger:
+        assert ledger.dealt() == {"k0": ("ann",)}
 
 
 def test_ids_that_an_undone_load_brought_are_forgotten(desk: Desk) -> None:

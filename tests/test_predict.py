@@ -238,9 +238,6 @@ def test_columns_are_chosen(workspace: Workspace, tmp_path: Path) -> None:
     assert list(json.loads(Path(out).read_text("utf-8").splitlines()[0])) == ["id", "more, and", "label", *PROBS]
     subprocess.run([*command, "--columns", "", "--force"], cwd=ROOT, check=True, capture_output=True)
     assert list(json.loads(Path(out).read_text("utf-8").splitlines()[0])) == ["label", *PROBS]
-    refused = subprocess.run([*command, "--id", "id", "--force"], cwd=ROOT, check=False, capture_output=True, text=True)
-    assert refused.returncode == 2
-    assert "--id is no longer needed" in refused.stderr
 
 
 def test_a_column_that_cannot_stand_in_the_output_is_refused_before_any_work(

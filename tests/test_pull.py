@@ -14,7 +14,7 @@ from tutelage.core.records import Rank
 from tutelage.core.workspace import Workspace
 from tutelage.feedback.argilla.pull import _response
 from tutelage.loaders.ledger import Ledger
-from tutelage.views.status import status
+from tutelage.project import Project
 
 
 def test_pull_returns_exactly_the_answers_given(shops: Callable[..., Shop]) -> None:
@@ -270,4 +270,4 @@ def test_the_dataset_that_the_task_names_is_the_queue_even_where_a_push_sends_no
         task_file.write_text(words, "utf-8")
         shop.workspace = Workspace(shop.workspace.root)
         assert shop.counts()[0] == sent
-        assert status(shop.workspace).by_status.get("reviewed", 0) == human
+        assert Project(shop.workspace.root).status().by_status.get("reviewed", 0) == human

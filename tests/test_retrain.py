@@ -22,8 +22,9 @@ from tutelage.feedback.argilla.client import ArgillaClient
 from tutelage.feedback.argilla.scripted_annotator import ScriptedAnnotator
 from tutelage.feedback.server.lifecycle import Server
 from tutelage.project import Project
-from tutelage.steps.retrain import HISTORY, LOCK, read_history
+from tutelage.steps.retrain import LOCK
 from tutelage.training.registry import champion_history
+from tutelage.views.history import HISTORY, read_history
 
 Run = Callable[..., CompletedProcess[str]]
 MISREAD = ("climbed", "doubled", "dropped", "halved")
@@ -93,6 +94,9 @@ def test_four_nights(nights: Callable[..., Nights]) -> None:
     lines = read_history(task.workspace.root)
     assert [line["outcome"] for line in lines] == ["promoted", "nothing_new", "promoted", "kept"]
     assert [line["decisions"] for line in lines] == [0, 0, 1, 2]
+    last_run = task.project.status().last_run
+    assert last_run
+    assert (last_run.outcome, last_run.message, last_run.began_at) == ("kept", poisoned.message, poisoned.at)
     assert task.project.retrain().outcome == "nothing_new"  # what was judged is not judged again
 
 

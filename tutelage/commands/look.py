@@ -41,6 +41,8 @@ def _status_lines(status: Status) -> Iterator[str]:
     yield f"newest snapshot: {status.snapshot or 'none'}"
     yield f"students: {len(status.students) or 'none'}; champion: {status.champion or 'none'}"
     yield from (_student_line(student, status.champion) for student in status.students)
+    if status.last_run:
+        yield f"last retrain, {status.last_run.began_at[:16]}: {status.last_run.outcome}: {status.last_run.message}"
     yield from map(_spending_line, status.spent)
     yield from _argilla_lines(status)
     if outdated := list(_outdated(status.behind, status)):

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tutelage.commands.terminal.console import Console, command
+from tutelage.commands.terminal.console import Console, as_epilog, command
 
 if TYPE_CHECKING:
     from tutelage.steps.annotators import Annotator, SignIn
 
 
-@click.group("annotators")
+@click.group("annotators", epilog=as_epilog("tutelage annotators add anna"))
 def annotators_command() -> None:
     """Add and remove the people who answer, and deal the queue among them."""
 

@@ -43,7 +43,6 @@ _WHICH = click.option(
     metavar="A,B",
     help="Columns of IN that OUT has too, separated by commas (default: all; '' for none).",
 )
-@click.option("--id", "id_", hidden=True)
 @click.option("--split", default="train", show_default=True, help="Split of an hf:// dataset.")
 @click.option("--encoding", default="utf-8", show_default=True, help="Encoding of a text file.")
 @click.option("--force", is_flag=True, help="Replace OUT if it is there.")
@@ -56,7 +55,6 @@ def predict_command(
     engine: str,
     text: str,
     columns: str | None,
-    id_: str | None,
     split: str,
     encoding: str,
     force: bool,
@@ -67,8 +65,6 @@ def predict_command(
     (JSON or plain lines). OUT ends in .parquet, .csv or .jsonl, or is - for JSON lines on standard
     output. It has the columns of IN, then the label and prob_LABEL for each label.
     """
-    if id_ is not None:
-        raise click.UsageError(f"--id is no longer needed: OUT has the columns of IN, {id_!r} among them; leave it out")
     project = console.project
     done = project.predict_file(
         source,

@@ -22,13 +22,14 @@ from tutelage.core.task import TextFile
 from tutelage.core.workspace import Workspace
 from tutelage.feedback.snapshot import load_snapshot
 from tutelage.training.measures.gate import GateDecision
+from tutelage.views.history import HISTORY, read_history
 
 if TYPE_CHECKING:
     from tutelage.steps.loop import Loop
     from tutelage.training.evaluation.gold_set import GoldSet
     from tutelage.training.registry import Entry
 
-LOCK, HISTORY = "retrain.lock", "history.jsonl"
+LOCK = "retrain.lock"
 GOLD_WEARS_OUT = 20
 """Decisions on the same gold after which its figure for the champion is said to be too high."""
 NOTIFY_SECONDS = 60
@@ -270,19 +271,6 @@ def _answers(workspace: Workspace, snapshot: str | None) -> dict[tuple[str, str]
         for one in responses
         if one["status"] != "draft" and one["state"] != "withdrawn"
     }
-
-
-def read_history(root: Path) -> list[dict[str, Any]]:
-    """The lines of ``history.jsonl``, the oldest first; one that a crash cut short is left out."""
-    path = root / HISTORY
-    lines = path.read_text("utf-8", "replace").splitlines() if path.exists() else []
-    found = []
-    for line in lines:
-        try:
-            found.append(dict(json.loads(line)))
-        except (ValueError, TypeError):
-            continue
-    return found
 
 
 def _append(path: Path, line: dict[str, Any]) -> None:

@@ -76,6 +76,15 @@ class Behind:
     evaluation: bool
 
 
+@dataclass(frozen=True)
+class LastRun:
+    """The newest run of the periodic job: when it began, in ISO 8601, its outcome, and the same in one line."""
+
+    began_at: str
+    outcome: str
+    message: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Status:
     """Where a task stands.
@@ -115,6 +124,8 @@ class Status:
         What is older than what it is made of.
     beats_champion
         Whether the newest student was found better than the champion, and has never been it.
+    last_run
+        The newest run of ``retrain``; None before the first.
     next
         The command that comes next, to be pasted.
     """
@@ -144,6 +155,7 @@ class Status:
     link: str | None
     behind: Behind
     beats_champion: bool
+    last_run: LastRun | None = None
     next: str = ""
 
 

@@ -22,11 +22,13 @@ from tutelage.loaders.consensus import suggest
 from tutelage.loaders.holdout import held_out
 from tutelage.loaders.ledger import QUEUE
 from tutelage.loaders.teacher.teacher_ledger import Spent, TeacherLedger
+from tutelage.views.history import read_history
 from tutelage.views.standing import (
     FIRST,
     ArgillaState,
     Behind,
     LabelChange,
+    LastRun,
     NextStep,
     Status,
     StudentSummary,
@@ -130,10 +132,16 @@ def _status(workspace: Workspace, held: _Held, argilla: _Argilla) -> Status:
         link=link,
         behind=_behind(workspace, held, snapshot, students, argilla),
         beats_champion=_beats_champion(workspace, students),
+        last_run=_last_run(workspace),
         **_of_records(held.records, held.items),
         **_of_people(held, workspace.task.argilla.min_submitted),
     )
     return replace(found, next=find_next_step(found).command(workspace.root))
+
+
+def _last_run(workspace: Workspace) -> LastRun | None:
+    lines = read_history(workspace.root)
+    return LastRun(*(str(lines[-1].get(name, "")) for name in ("at", "outcome", "message"))) if lines else None
 
 
 def _of_records(records: Sequence[Record], items: Sequence[Curated]) -> dict[str, Any]:
