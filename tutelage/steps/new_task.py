@@ -44,7 +44,7 @@ argilla:
   workspace: tutelage
   min_submitted: 1    # answers that complete a record
 
-queue: 500            # so many records get a suspect rank
+queue: 500            # so many records are in the queue, the most suspect first
 student: {student}
 
 holdout:
