@@ -11,6 +11,7 @@ from itertools import islice
 from types import MappingProxyType
 
 from tutelage.core.errors import SourceError
+from tutelage.core.locks import locked
 from tutelage.core.records import Progress, ProgressCallback, Record, Voter, unreported
 from tutelage.core.rejects import Reject, Rejects
 from tutelage.core.task import Task
@@ -22,6 +23,7 @@ from tutelage.loaders.load_ledger import LoadLedger, hashed_id
 from tutelage.loaders.rows import TEXT_MAX_LENGTH, Row, normalised, problem_of, text_key
 from tutelage.loaders.sources import TEXT_ADVICE, Source
 
+LOCK = "load.lock"
 _BATCH = 1000
 
 
@@ -100,21 +102,31 @@ def load(
     A row whose text is known is a row of that record, whatever its id: of a source without ids the n-th row
     of a text is the n-th record with it; of one with ids a row with an unknown id is the next record with its
     text that no row of the source names. Rows of one source with equal texts and different ids stay apart.
+    Of several loads at once each waits for the one before.
 
     Raises
     ------
     SourceError
         When the source or a column is missing, or the file has another encoding.
     """
-    task, rejects = workspace.task, Rejects(workspace.rejects)
     source.require(columns.names(), "" if columns.text in source.columns() else TEXT_ADVICE)
-    total = source.row_count()
+
+    def wait(holder: str) -> None:
+        progress(Progress(f"waiting for another load (process {holder})"))
+
+    _ = workspace.task  # a wrong task file is said before anything is written
+    with locked(workspace.root / LOCK, on_wait=wait):
+        return _load(workspace, source, columns, progress)
+
+
+def _load(workspace: Workspace, source: Source, columns: Columns, progress: ProgressCallback) -> LoadResult:
+    rejects, total = Rejects(workspace.rejects), source.row_count()
     with LoadLedger(workspace.db) as ledger:
         newest = ledger.index_texts()
         if columns.id and newest and source.can_be_read_again:
             for batch in _batches(source.rows([columns.id])):
                 ledger.claim([row.cell(columns.id).strip() for row in batch])
-        loading = _Loading(columns, ledger, task, _begin(ledger, workspace, source, columns), newest)
+        loading = _Loading(columns, ledger, workspace.task, _begin(ledger, workspace, source, columns), newest)
         for batch in _batches(source.rows()):
             bad = loading.take(batch)
             rejects.add([_reject(source, row, why, columns) for row, why in bad])

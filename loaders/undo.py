@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tutelage.core.errors import LedgerError
+from tutelage.core.locks import locked
 from tutelage.core.rejects import withdraw_rejects
 from tutelage.core.workspace import Workspace
 from tutelage.loaders.gold import gold_of, withdraw_gold
 from tutelage.loaders.holdout import read_lock
-from tutelage.loaders.load import snapshots_of
+from tutelage.loaders.load import LOCK, snapshots_of
 from tutelage.loaders.load_ledger import Load, LoadLedger
 
 
@@ -45,8 +46,19 @@ def undo_load(workspace: Workspace) -> UndoneLoad:
     Raises
     ------
     LedgerError
-        When there is none, or what it added was pushed, answered, annotated, pulled or measured since.
+        When there is none, or one is running, or what it added was pushed, answered, annotated, pulled or
+        measured since.
     """
+
+    def refuse(holder: str) -> None:
+        raise LedgerError(f"{workspace.root}: process {holder} is loading; wait for it, or stop it, then undo it")
+
+    _ = workspace.task  # a directory that is no task is said, and stays as it is
+    with locked(workspace.root / LOCK, on_wait=refuse):
+        return _undo_load(workspace)
+
+
+def _undo_load(workspace: Workspace) -> UndoneLoad:
     with LoadLedger(workspace.db) as ledger:
         load = ledger.last_load()
         if load is None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from subprocess import CompletedProcess
+from threading import Thread
 from typing import Any
 
 import pandas as pd
@@ -305,6 +307,40 @@ def test_a_load_that_added_nothing_is_undone_as_such(
     assert (both.returncode, "one of the two" in both.stderr) == (2, True)
     none = tutelage("load", "--undo", *here, ok=False)
     assert (none.returncode, len(none.stderr.splitlines())) == (1, 1)
+
+
+def test_a_load_is_not_undone_while_it_runs(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it has added until then would go, and what it adds after that could never be undone."""
+    monkeypatch.setattr(load_module, "_BATCH", 2)
+    refused = list[str]()
+
+    def undo(_progress: Progress) -> None:
+        with pytest.raises(LedgerError, match="is loading; wait for it") as error:
+            desk.project.undo_load()
+        refused.append(str(error.value))
+
+    Project(desk.workspace.root, progress=undo).load(pd.DataFrame(NAMED), id="key")
+    assert len(refused) == 3
+    assert len(desk.ids()) == 6
+    assert desk.project.undo_load().records == 6
+
+
+def test_a_second_load_waits_for_the_first(desk: Desk, write_csv: Callable[..., Path]) -> None:
+    """Else one of the two would write gold.parquet without what the other has added, and equal texts twice."""
+    rows, said = [{"key": f"k{n}", "text": f"text {n}", "gold": "positive"} for n in range(6)], list[str]()
+    second = Project(desk.workspace.root, progress=lambda state: said.append(state.step))
+    thread = Thread(target=second.load, args=[write_csv(rows)], kwargs={"gold": "gold"})
+
+    def start(_progress: Progress) -> None:
+        thread.start()
+        while not said and thread.is_alive():
+            time.sleep(0.01)
+
+    Project(desk.workspace.root, progress=start).load(pd.DataFrame(rows[:3]), id="key", gold="gold")
+    thread.join()
+    assert said[0].startswith("waiting for another load (process ")
+    assert desk.ids()[:3] == ["k0", "k1", "k2"]
+    assert (len(desk.ids()), len(read_gold(desk.workspace.gold))) == (6, 6)
 
 
 def test_it_is_not_undone_where_its_records_were_annotated(desk: Desk) -> None:

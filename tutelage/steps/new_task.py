@@ -63,6 +63,8 @@ task.db*
 gold.parquet
 pred_probs.parquet
 rejects.jsonl
+history.jsonl
+*.lock
 snapshots/
 students/
 reports/
