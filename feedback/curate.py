@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from tutelage.core.records import Rank, Record, Response, Shown, Source, Suggestion, Vote
+from tutelage.core.task import Task
 from tutelage.loaders.consensus import GIVEN_AGENT, consensus, suggest
 
 Status = Literal["pending", "reviewed", "discarded", "tied"]
@@ -109,3 +110,9 @@ def is_settled(responses: Sequence[Response], min_submitted: int) -> bool:
     """Whether a record needs no more review: it has ``min_submitted`` responses, or was discarded."""
     submitted = sum(1 for response in responses if is_final(response) and response.status == "submitted")
     return submitted >= min_submitted or resolve(responses)[0] == "discarded"
+
+
+def is_open(item: Curated, task: Task, reviewers: Sequence[str] = ()) -> bool:
+    """Whether a record waits for an answer; ``reviewers`` are those whose it is, where it was dealt to anybody."""
+    wanted = min(task.argilla.min_submitted, len(reviewers)) if reviewers else task.argilla.min_submitted
+    return not is_settled(item.responses, wanted)

@@ -11,7 +11,7 @@ import numpy as np
 from tutelage.core.arrays import Ints
 from tutelage.core.records import Rank, Record, Voter
 from tutelage.core.task import Task
-from tutelage.feedback.curate import Curated, is_settled
+from tutelage.feedback.curate import Curated, is_open
 from tutelage.feedback.label_quality import label_quality, rank_by_quality
 
 if TYPE_CHECKING:
@@ -46,14 +46,8 @@ def rank_records(
     probs = pred_probs.loc[[record.id for record in records]].to_numpy(dtype=float)
     quality = label_quality(suggested, vote_matrix(records, task), probs)
     open_ = np.array([is_open(item, task, dealt.get(item.record.id, ())) for item in ranked], dtype=bool)
-    ids = [record.id for record, is_open in zip(records, open_, strict=True) if is_open]
+    ids = [record.id for record, waits in zip(records, open_, strict=True) if waits]
     return rank_by_quality(ids, suggested[open_], quality[open_], seed=seed)
-
-
-def is_open(item: Curated, task: Task, reviewers: Sequence[str] = ()) -> bool:
-    """Whether a record waits for an answer; ``reviewers`` are those whose it is, where it was dealt to anybody."""
-    wanted = min(task.argilla.min_submitted, len(reviewers)) if reviewers else task.argilla.min_submitted
-    return not is_settled(item.responses, wanted)
 
 
 def suggested_labels(curated: Sequence[Curated], task: Task) -> Ints:

@@ -236,10 +236,19 @@ def test_an_overlap_is_answered_by_two_and_the_rest_by_one(team: Team) -> None:
     with Ledger(shop.workspace.db) as ledger:
         assert alone not in ledger.ranks(), "one person's record is settled by one answer"
         assert "r0" in ledger.ranks()
+    now = project.status()
+    assert (now.settled, now.pending, now.behind.ranks) == (1, 11, 0)
     shop.answer(ben, "r0", "neutral")
     project.rank()
     with Ledger(shop.workspace.db) as ledger:
         assert "r0" not in ledger.ranks()
+        hers = next(name for name, names in ledger.dealt().items() if names == (anna.name,) and name != alone)
+    shop.answer(anna, hers, "negative")
+    project.pull()
+    assert hers not in set(project.suspects(pending=True)["id"])
+    project.export(sheet := shop.workspace.root / "sheet.json", format="label-studio")
+    assert f'"{hers}"' not in sheet.read_text("utf-8")
+    assert (project.status().settled, project.status().behind.ranks) == (3, 1)
 
 
 def test_where_two_answers_complete_a_record_all_are_dealt_to_two(team: Team) -> None:

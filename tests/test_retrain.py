@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import signal
 import sys
 import time
@@ -12,16 +13,19 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from uuid import uuid4
 
+import pandas as pd
 import pytest
 from test_kill import started
 from training_data import VOTERS, fill, make_workspace, sentences
 
+from tutelage.core.errors import ServerError
 from tutelage.core.locks import locked
 from tutelage.core.records import Record, Vote
 from tutelage.feedback.argilla.client import ArgillaClient
 from tutelage.feedback.argilla.scripted_annotator import ScriptedAnnotator
 from tutelage.feedback.server.lifecycle import Server
 from tutelage.project import Project
+from tutelage.steps.loop import Loop
 from tutelage.steps.retrain import LOCK
 from tutelage.training.registry import champion_history
 from tutelage.views.history import HISTORY, read_history
@@ -188,3 +192,86 @@ def test_a_line_that_a_crash_cut_short_hurts_nobody(nights: Callable[..., Nights
     history.write_text('{"outcome": "kep', "utf-8")
     assert task.project.retrain().outcome == "nothing_new"
     assert [line["outcome"] for line in read_history(task.workspace.root)] == ["nothing_new"]
+
+
+@pytest.mark.parametrize("line", ["{}", "[]", '{"snapshot": "x"}', '[["challenger", 1]]'])
+def test_a_line_that_is_none_of_the_jobs_hurts_nobody(nights: Callable[..., Nights], line: str) -> None:
+    task = nights()
+    (task.workspace.root / HISTORY).write_text(f"{line}\n", "utf-8")
+    assert task.project.retrain().outcome == "nothing_new"
+    assert [line["outcome"] for line in read_history(task.workspace.root)] == ["nothing_new"]
+
+
+@pytest.mark.parametrize("kind", ["link", "folder"])
+def test_where_no_line_can_be_written_nothing_is_done_and_that_is_said(
+    nights: Callable[..., Nights], tutelage: Run, kind: str
+) -> None:
+    task = nights()
+    task.answer(20)
+    history = task.workspace.root / HISTORY
+    history.symlink_to(task.workspace.root / "other") if kind == "link" else history.mkdir()
+    done = tutelage("retrain", "--task", task.workspace.root, "--json", ok=False)
+    said = json.loads(done.stdout)
+    assert (done.returncode, said["outcome"], len(task.project.students())) == (1, "failed", 0)
+    assert HISTORY in said["message"]
+    assert "the line could not be written" in done.stderr
+
+
+def test_answers_that_came_in_a_file_only_are_seen(nights: Callable[..., Nights]) -> None:
+    task = nights()
+    task.answer(20)
+    assert task.project.retrain().outcome == "promoted"
+    ids = list(task.project.suspects(60, pending=True)["id"])
+    answers = pd.DataFrame({"id": ids, "label": [task.gold[name] for name in ids]})
+    assert task.project.import_review(answers, annotator="by-file").new == 60
+    done = task.project.retrain()
+    assert (done.new_answers, done.outcome) in {(60, "promoted"), (60, "kept")}, done.message
+    assert task.project.retrain().outcome == "nothing_new"
+
+
+def test_a_snapshot_that_was_removed_is_pulled_anew(nights: Callable[..., Nights]) -> None:
+    task = nights()
+    task.answer(20)
+    task.project.retrain()
+    shutil.rmtree(task.workspace.snapshots)
+    done = task.project.retrain()
+    assert done.outcome != "failed", done.message
+    assert task.project.status().snapshot == done.snapshot
+
+
+def test_texts_that_a_failed_night_loaded_are_sent_by_the_next(
+    nights: Callable[..., Nights], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = nights(sources=[{"file": "new.csv", "text": "text"}])
+    (task.workspace.root / "new.csv").write_text("text\nThe board met in Rauma.\nA branch closed in Kemi.\n", "utf-8")
+    with monkeypatch.context() as patch:
+        patch.setenv("ARGILLA_API_URL", "http://127.0.0.1:1")
+        failed = Project(task.workspace.root).retrain()
+    assert (failed.outcome, failed.new_texts) == ("failed", 2)
+    assert task.project.retrain().outcome == "nothing_new"
+    assert task.project.status().behind.unsent == 0
+
+
+def test_what_was_decided_stays_decided_where_argilla_fails_after_it(
+    nights: Callable[..., Nights], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = nights()
+    task.answer(20)
+
+    def fail(_loop: Loop) -> None:
+        raise ServerError("Argilla has gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Loop, "push", fail)
+        done = task.project.retrain()
+    assert (done.outcome, done.champion, done.problems) == ("promoted", done.challenger, ["Argilla has gone"])
+
+
+def test_what_the_command_of_notify_prints_is_no_part_of_the_result(
+    nights: Callable[..., Nights], tutelage: Run
+) -> None:
+    task = nights(retrain={"notify": "echo told"})
+    task.answer(20)
+    done = tutelage("retrain", "--task", task.workspace.root, "--json")
+    assert json.loads(done.stdout)["outcome"] == "promoted"
+    assert "told" in done.stderr

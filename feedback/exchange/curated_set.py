@@ -15,7 +15,7 @@ from tutelage.core.task import Task
 from tutelage.core.workspace import Workspace
 from tutelage.feedback.answers import counting_answers
 from tutelage.feedback.argilla.payload import votes_shown
-from tutelage.feedback.curate import Curated, curate, is_settled
+from tutelage.feedback.curate import Curated, curate, is_open
 from tutelage.feedback.exchange.formula_guard import guarded
 from tutelage.feedback.exchange.label_studio import interface_of, task_of
 from tutelage.feedback.exchange.xlsx import ROWS_MAX, Altered, SheetColumn, comes_back, write_xlsx
@@ -23,6 +23,8 @@ from tutelage.loaders.consensus import best_reason, shown
 from tutelage.loaders.holdout import held_out
 from tutelage.loaders.ledger import Ledger
 
+_Dealt = Mapping[str, Sequence[str]]
+"""Whose a record is, by its id."""
 STATUSES = ("submitted", "discarded", "draft")
 _WIDTHS = {"id": 20, "text": 80, "suggestion": 18, "teacher": 60, "label": 18, "reason": 50, "status": 14}
 _COLUMNS = ("id", "text", "label", "source", "status", "suggestion", "agreement", "label_quality", "suspect_rank")
@@ -71,8 +73,8 @@ def write_curated_set(workspace: Workspace, out: Path, format_: str = "", *, for
     """
     interface = out.with_suffix(".xml") if format_ == "label-studio" else None
     _check(out, format_, [out, *([interface] if interface else [])], force=force)
-    task, curated = workspace.task, _curated(workspace)
-    items = list(_OF_FORMAT[format_](curated, task))
+    task, (curated, dealt) = workspace.task, _curated(workspace)
+    items = list(_OF_FORMAT[format_](curated, task, dealt))
     rows = [_ROW_OF_FORMAT[format_](item) for item in items]
     kept, altered = rows, Altered()
     if out.suffix.lower() == ".xlsx":
@@ -118,28 +120,28 @@ def _check_length(out: Path, rows: Sequence[Any]) -> None:
         raise TutelageError(f"{out}: XLSX holds at most {ROWS_MAX - 1} rows, these are {len(rows)}; write .parquet")
 
 
-def _curated(workspace: Workspace) -> list[Curated]:
-    """All records but the holdout."""
+def _curated(workspace: Workspace) -> tuple[list[Curated], _Dealt]:
+    """All records but the holdout, and whose they are."""
     holdout = held_out(workspace)
     with Ledger(workspace.db) as ledger:
         records = (record for record in ledger.records(workspace.task) if record not in holdout)
-        curated = curate(records, counting_answers(ledger), ledger.ranks())
+        curated, dealt = curate(records, counting_answers(ledger), ledger.ranks()), ledger.dealt()
     if not curated:
         raise TutelageError(f"{workspace.db}: holds no records to export; bring some with tutelage load or import")
-    return curated
+    return curated, dealt
 
 
-def _all(curated: Sequence[Curated], _task: Task) -> Iterator[Curated]:
+def _all(curated: Sequence[Curated], _task: Task, _dealt: _Dealt) -> Iterator[Curated]:
     yield from curated
 
 
-def _trained(curated: Sequence[Curated], task: Task) -> Iterator[Curated]:
+def _trained(curated: Sequence[Curated], task: Task, _dealt: _Dealt) -> Iterator[Curated]:
     return (item for item in curated if item.label in task.label_names)
 
 
-def _open(curated: Sequence[Curated], task: Task) -> Iterator[Curated]:
+def _open(curated: Sequence[Curated], task: Task, dealt: _Dealt) -> Iterator[Curated]:
     """What is not settled yet, the worst first; what has no rank comes last, in order of arrival."""
-    unsettled = [item for item in curated if not is_settled(item.responses, task.argilla.min_submitted)]
+    unsettled = [item for item in curated if is_open(item, task, dealt.get(item.record.id, ()))]
     yield from sorted(unsettled, key=lambda item: item.rank.suspect_rank if item.rank else len(curated) + 1)
 
 

@@ -11,8 +11,7 @@ from tutelage.core.records import Deal
 from tutelage.core.task import FILE_NAME, Task
 from tutelage.feedback.answers import counting_answers
 from tutelage.feedback.argilla.people import Account
-from tutelage.feedback.curate import Curated, is_final
-from tutelage.feedback.ranking import is_open
+from tutelage.feedback.curate import Curated, is_final, is_open
 from tutelage.loaders.ledger import Ledger
 
 Names = Mapping[str, Sequence[str]]

@@ -21,6 +21,7 @@ from tutelage.core.records import ProgressCallback, unreported
 from tutelage.core.task import TextFile
 from tutelage.core.workspace import Workspace
 from tutelage.feedback.snapshot import load_snapshot
+from tutelage.loaders.ledger import FILE
 from tutelage.training.measures.gate import GateDecision
 from tutelage.views.history import HISTORY, read_history
 
@@ -33,7 +34,7 @@ LOCK = "retrain.lock"
 GOLD_WEARS_OUT = 20
 """Decisions on the same gold after which its figure for the champion is said to be too high."""
 NOTIFY_SECONDS = 60
-
+_STDERR = 2
 Outcome = Literal["promoted", "kept", "nothing_new", "busy", "no_holdout", "failed"]
 
 
@@ -49,8 +50,8 @@ class Retrained:
         When it began, in ISO 8601, and the seconds that it took.
     new_texts, new_answers
         Records that were loaded; people's answers since the snapshot that was last judged.
-    server, dataset, activity
-        Where people answer, and when Argilla last saw an answer there.
+    server, dataset, activity, filed
+        Where people answer, when Argilla last saw an answer there, and when the last one came in a file.
     snapshot, challenger, champion
         What was trained on, what was trained, and the champion afterwards.
     gate
@@ -70,6 +71,7 @@ class Retrained:
     server: str = ""
     dataset: str = ""
     activity: str = ""
+    filed: str = ""
     snapshot: str | None = None
     challenger: str | None = None
     champion: str | None = None
@@ -101,14 +103,14 @@ def retrain(
             _Night(workspace, open_loop, job, progress).run(another_argilla=another_argilla)
     except _BusyError as holder:
         job.outcome, job.message = "busy", f"process {holder} is retraining this task"
-    except TutelageError as error:
+    except (TutelageError, OSError) as error:
         job.outcome, job.message = "failed", str(error)
     except BaseException as error:
         job.outcome, job.message = "failed", f"{type(error).__name__}: {error}"
         raise
     finally:
         job.took_s = round(time.monotonic() - began, 1)
-        _append(root / HISTORY, asdict(job))
+        _write_down(root / HISTORY, job)
         _notify(workspace, job)
     return job
 
@@ -128,6 +130,7 @@ class _Night:
     def __init__(self, workspace: Workspace, open_loop: OpenLoop, job: Retrained, progress: ProgressCallback) -> None:
         self._workspace, self._open_loop, self._job, self._progress = workspace, open_loop, job, progress
         self._options = workspace.task.retrain
+        os.close(_opened(workspace.root / HISTORY))  # where no line can be written, nothing is done
         self._past = read_history(workspace.root)
 
     def run(self, *, another_argilla: bool) -> None:
@@ -142,9 +145,19 @@ class _Night:
                 job.message = f"{job.new_answers} new answers, fewer than {self._options.min_new}"
             else:
                 self._challenge()
-            if job.new_texts or new_votes or job.challenger:
-                loop.push()
+            self._send(loop)
+
+    def _send(self, loop: Loop) -> None:
+        """Bring Argilla up to date, also with what a run that failed or was killed did not send."""
+        job = self._job
+        has_failed = bool(self._past and self._past[-1]["outcome"] == "failed")
+        try:
+            if loop.push().sent or job.challenger or has_failed:
                 loop.rank()
+        except TutelageError as error:
+            if not job.challenger:
+                raise
+            job.problems.append(str(error))  # what was decided before stays decided
 
     def _load(self) -> int:
         """Load the task's sources, and have the teachers asked where the task says so; returns the new votes."""
@@ -179,14 +192,22 @@ class _Night:
         """People's answers, which are read only where Argilla has seen any since the last time."""
         job, dataset = self._job, loop.dataset()
         job.server, job.dataset, job.activity = dataset.remote.url, dataset.id, dataset.activity()
+        job.filed = max((one.updated_at.isoformat() for one in loop.ledger.responses(FILE)), default="")
         last = next((line for line in reversed(self._past) if line["snapshot"]), None)
         if last and (job.server, job.dataset) != (last["server"], last["dataset"]) and not another_argilla:
             raise TutelageError(
                 f"the answers are in dataset {job.dataset} at {job.server} now, last time in {last['dataset']} at "
                 f"{last['server']}; if that is meant, run once: tutelage retrain --another-argilla"
             )
-        is_quiet = bool(last and last["activity"] == job.activity and not new)
-        job.snapshot = load_snapshot(self._workspace.snapshots).id if is_quiet else loop.pull().snapshot
+        seen = (last["activity"], last.get("filed", "")) if last else None
+        is_quiet = seen == (job.activity, job.filed) and not new
+        job.snapshot = (self._newest_snapshot() if is_quiet else None) or loop.pull().snapshot
+
+    def _newest_snapshot(self) -> str | None:
+        try:
+            return load_snapshot(self._workspace.snapshots).id
+        except SnapshotError:  # it was removed, or is damaged: another is pulled
+            return None
 
     @property
     def _champion(self) -> Entry | None:
@@ -273,8 +294,19 @@ def _answers(workspace: Workspace, snapshot: str | None) -> dict[tuple[str, str]
     }
 
 
+def _write_down(path: Path, job: Retrained) -> None:
+    try:
+        _append(path, asdict(job))
+    except (OSError, TutelageError) as error:
+        job.problems.append(f"the line could not be written: {error}")
+
+
+def _opened(path: Path) -> int:
+    return open_itself(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+
+
 def _append(path: Path, line: dict[str, Any]) -> None:
-    with os.fdopen(open_itself(path, os.O_RDWR | os.O_CREAT | os.O_APPEND), "rb+") as file:
+    with os.fdopen(_opened(path), "rb+") as file:
         size = file.seek(0, os.SEEK_END)
         cut = size and os.pread(file.fileno(), 1, size - 1) != b"\n"
         file.write(b"\n" * bool(cut) + json.dumps(line, ensure_ascii=False).encode() + b"\n")
@@ -290,6 +322,7 @@ def _notify(workspace: Workspace, job: Retrained) -> None:
         command = shlex.split(workspace.task.retrain.notify)
         if command:
             said = json.dumps(asdict(job)).encode()
-            subprocess.run(command, input=said, cwd=workspace.root, timeout=NOTIFY_SECONDS, check=True)
+            root, out = workspace.root, _STDERR  # --json prints one object and nothing else
+            subprocess.run(command, input=said, cwd=root, stdout=out, timeout=NOTIFY_SECONDS, check=True)
     except (OSError, ValueError, subprocess.SubprocessError, TutelageError) as error:
         job.problems.append(f"notify: {error}")

@@ -10,7 +10,7 @@ from tutelage.core.errors import TutelageError
 from tutelage.core.records import Rank, Record, Response, Shown
 from tutelage.core.workspace import Workspace
 from tutelage.feedback.answers import counting_answers
-from tutelage.feedback.curate import Curated, curate, is_settled, shown_at, with_reason_source
+from tutelage.feedback.curate import Curated, curate, is_open, shown_at, with_reason_source
 from tutelage.feedback.snapshot import load_snapshot
 from tutelage.loaders.consensus import best_reason, suggest
 from tutelage.loaders.holdout import held_out
@@ -104,10 +104,11 @@ def suspects(workspace: Workspace, most: int | None = None, *, pending: bool = F
     """
     with Ledger(workspace.db) as ledger:
         ranks, dataset, answers = ledger.ranks(), ledger.current_dataset(QUEUE), counting_answers(ledger)
+        dealt = ledger.dealt()
         ranked = [record for record in ledger.records(workspace.task) if record.id in ranks]
     items = sorted(curate(ranked, answers, ranks), key=lambda item: ranks[item.record.id].suspect_rank)
     if pending:
-        items = [item for item in items if not is_settled(item.responses, workspace.task.argilla.min_submitted)]
+        items = [item for item in items if is_open(item, workspace.task, dealt.get(item.record.id, ()))]
     rows = []
     for item in items[:most]:
         rank = ranks[item.record.id]

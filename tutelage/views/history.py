@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 HISTORY = "history.jsonl"
+_READ = {"at", "outcome", "message", "server", "dataset", "activity", "snapshot", "challenger", "champion"}
+"""What is read of an earlier line; every version wrote these."""
 
 
 def read_history(root: Path) -> list[dict[str, Any]]:
-    """The lines of ``history.jsonl``, the oldest first; one that a crash cut short is left out."""
+    """The lines of ``history.jsonl``, the oldest first; one that is cut short or none of the job's is left out."""
     path = root / HISTORY
     lines = path.read_text("utf-8", "replace").splitlines() if path.exists() else []
     found = []
@@ -19,4 +21,4 @@ def read_history(root: Path) -> list[dict[str, Any]]:
             found.append(dict(json.loads(line)))
         except (ValueError, TypeError):
             continue
-    return found
+    return [line for line in found if line.keys() >= _READ]

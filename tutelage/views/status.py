@@ -16,7 +16,7 @@ from tutelage.core.workspace import Workspace
 from tutelage.feedback.answers import counting_answers
 from tutelage.feedback.argilla.dataset import queue_link
 from tutelage.feedback.argilla.push import misplaced, unsent
-from tutelage.feedback.curate import Curated, curate, is_final, is_settled, shown_at
+from tutelage.feedback.curate import Curated, curate, is_final, is_open, shown_at
 from tutelage.feedback.snapshot import Snapshot, load_snapshot
 from tutelage.loaders.consensus import suggest
 from tutelage.loaders.holdout import held_out
@@ -46,13 +46,14 @@ PATIENCE = 3.0
 class _Held:
     """What the ledger holds.
 
-    ``records`` are all of them, ``items`` those that are not held out; ``ranks``, ``shown`` and ``responses`` are
-    those of the ``dataset`` on Argilla, ``unsent`` counts what it was not sent, ``misplaced`` the
-    places in its queue that are others now; ``spent`` is the teachers' cost.
+    ``records`` are all of them, ``items`` those that are not held out, ``open`` the ids of those that wait for an
+    answer; ``ranks``, ``shown`` and ``responses`` are those of the ``dataset`` on Argilla, ``unsent`` counts what it
+    was not sent, ``misplaced`` the places in its queue that are others now; ``spent`` is the teachers' cost.
     """
 
     records: Sequence[Record]
     items: Sequence[Curated]
+    open: frozenset[str]
     ranks: Mapping[str, Rank]
     dataset: str | None
     shown: Mapping[str, Sequence[Shown]]
@@ -100,9 +101,11 @@ def _read(workspace: Workspace, *, count: bool) -> _Held:
         responses = ledger.responses(dataset) if dataset else []
         items = curate((record for record in records if record not in holdout), counting_answers(ledger), ranks)
         waiting = unsent(ledger, dataset or "", [(item.record, item.suggestion) for item in items], task)
+        dealt = ledger.dealt()
         return _Held(
             records=records,
             items=items,
+            open=frozenset(i.record.id for i in items if is_open(i, task, dealt.get(i.record.id, ()))),
             ranks=ranks,
             dataset=dataset,
             shown=ledger.shown(dataset) if dataset else {},
@@ -134,7 +137,7 @@ def _status(workspace: Workspace, held: _Held, argilla: _Argilla) -> Status:
         beats_champion=_beats_champion(workspace, students),
         last_run=_last_run(workspace),
         **_of_records(held.records, held.items),
-        **_of_people(held, workspace.task.argilla.min_submitted),
+        **_of_people(held),
     )
     return replace(found, next=find_next_step(found).command(workspace.root))
 
@@ -158,13 +161,12 @@ def _of_records(records: Sequence[Record], items: Sequence[Curated]) -> dict[str
     }
 
 
-def _of_people(held: _Held, min_submitted: int) -> dict[str, Any]:
-    settled = sum(1 for item in held.items if is_settled(item.responses, min_submitted))
+def _of_people(held: _Held) -> dict[str, Any]:
     pairs = Counter(pair for item in held.items if (pair := _suggested_and_given(item, held.shown)))
     changes = [LabelChange(*pair, count) for pair, count in pairs.most_common() if pair[0] != pair[1]]
     return {
-        "settled": settled,
-        "pending": len(held.items) - settled,
+        "settled": len(held.items) - len(held.open),
+        "pending": len(held.open),
         "answers": sum(1 for item in held.items for response in item.responses if is_final(response)),
         "kept": sum(count for (suggested, label), count in pairs.items() if suggested == label),
         "changes": tuple(changes),
@@ -184,14 +186,12 @@ def _behind(
     workspace: Workspace, held: _Held, snapshot: Snapshot | None, students: Sequence[Entry], argilla: _Argilla
 ) -> Behind:
     here = sum(1 for response in held.responses if response.state == "present" and response.status != "draft")
-    minimum = workspace.task.argilla.min_submitted
-    open_ = {item.record.id for item in held.items if not is_settled(item.responses, minimum)}
     newest = students[-1] if students else None
     return Behind(
         unsent=held.unsent,
         misplaced=held.misplaced,
         unpulled=None if argilla.answers is None else max(0, argilla.answers - here),
-        ranks=len(open_ ^ held.ranks.keys()) if held.ranks else 0,
+        ranks=len(held.open ^ held.ranks.keys()) if held.ranks else 0,
         snapshot=_outdated(snapshot, held.items) if snapshot else 0,
         student=bool(newest and snapshot and newest.manifest.snapshot != snapshot.id),
         evaluation=bool(newest and not _reports(workspace, newest.id)),
