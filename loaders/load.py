@@ -23,7 +23,7 @@ from tutelage.loaders.load_ledger import LoadLedger, hashed_id
 from tutelage.loaders.rows import TEXT_MAX_LENGTH, Row, normalised, problem_of, text_key
 from tutelage.loaders.sources import TEXT_ADVICE, Source
 
-LOCK = "load.lock"
+LOCK = "task.db.load.lock"
 _BATCH = 1000
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import random
 import signal
 import tarfile
@@ -185,3 +186,22 @@ def test_a_killed_backup_leaves_none_or_a_whole_one(
         assert (tmp_path / "again" / "large").read_bytes() == (workspace.root / "large").read_bytes()
     backup(workspace, file, None, force=True)
     restore(file, tmp_path / "after", tmp_path / "argilla")
+
+
+def test_linked_folders_are_in_it_and_what_is_no_file_is_not(
+    make_task: Callable[..., Workspace], tmp_path: Path
+) -> None:
+    """Else the copy would lack the students, or could not be restored at all."""
+    root, disk, back = make_task().root, tmp_path / "disk", tmp_path / "back"
+    disk.mkdir()
+    (disk / "model").write_text("weights", "utf-8")
+    (root / "students").symlink_to(disk)
+    (root / "round").symlink_to(root)
+    (root / "gone").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(root / "pipe")
+    backup(Workspace(root), tmp_path / "copy.tar.gz", None)
+    restore(tmp_path / "copy.tar.gz", back, tmp_path / "argilla")
+    assert sorted(path.relative_to(back).as_posix() for path in back.rglob("*") if path.is_file()) == [
+        "students/model",
+        "task.yaml",
+    ]

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -17,7 +17,7 @@ from shop import Shop
 from training_data import fill, make_workspace, records, sentences, small_task
 
 from tutelage.core.workspace import Workspace
-from tutelage.loaders.ledger import Ledger
+from tutelage.loaders.ledger import QUEUE, Ledger
 from tutelage.project import Project
 from tutelage.views.standing import LabelChange, Status
 from tutelage.views.status import PATIENCE
@@ -194,7 +194,9 @@ def dripping() -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         ended.set()
-        thread.join()
+        with suppress(OSError):  # so that it ends where nobody came
+            socket.create_connection(listener.getsockname(), timeout=1).close()
+        thread.join(timeout=10)
         listener.close()
 
 
@@ -203,6 +205,7 @@ def pushed_long_ago(tmp_path: Path) -> Workspace:
     made = records(sentences(5))
     fill(workspace, made, {})
     with Ledger(workspace.db) as ledger:
+        ledger.use_dataset("0f", QUEUE)
         ledger.set_pushed("0f", {record.id: ("", "{}") for record in made})
     return workspace
 

@@ -127,12 +127,19 @@ def _add(archive: tarfile.TarFile, path: Path, name: str) -> bool:
     return True
 
 
-def _lasting(root: Path) -> Iterator[Path]:
-    """The files in a directory that are not just being written: those have a dot before their name."""
+def _lasting(root: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """The files in a directory that are not just being written: those have a dot before their name.
+
+    A folder that a link names is one of the task's, such as students on another disk; one that leads back to
+    where it lies (``above``) is left out, and so is what is no file.
+    """
+    above |= {root.resolve()}
     for path in sorted(root.iterdir()):
-        if path.is_dir() and not path.is_symlink():
-            yield from () if path.name.startswith(".") else _lasting(path)
-        elif not path.name.startswith(".") or path.name in {".env", ".env.example", ".gitignore"}:
+        if path.name.startswith(".") and path.name not in {".env", ".env.example", ".gitignore"}:
+            continue
+        if path.is_dir():
+            yield from () if path.resolve() in above else _lasting(path, above)
+        elif path.is_file():
             yield path
 
 
