@@ -54,6 +54,7 @@ PUSHED = replace(VOTED, behind=FRESH)
 RANKED = replace(PUSHED, ranked=9)
 SNAPSHOT = replace(RANKED, snapshot="abc")
 ANSWERED = replace(SNAPSHOT, answers=2, settled=2, pending=7)
+IN_FILES = replace(VOTED, ranked=9, answers=2, settled=2, pending=7, in_files=True, argilla="down")
 TRAINED = replace(ANSWERED, students=(STUDENT,), behind=replace(FRESH, evaluation=True))
 EVALUATED = replace(TRAINED, behind=FRESH, has_gold=True)
 PROMOTED = replace(EVALUATED, champion="linear-1")
@@ -77,6 +78,11 @@ def but(now: Status, **behind: Any) -> Status:
         ("push --anyway", replace(LOADED, behind=FRESH, link="http://x"), "rank"),
         ("rank", replace(LOADED, behind=FRESH, ranked=9), "review, pull"),
         ("rank", replace(LOADED, behind=FRESH, ranked=9, teachers=1), "annotate --plan"),
+        ("import-review", IN_FILES, "pull"),
+        ("pull", replace(IN_FILES, snapshot="abc"), "train"),
+        ("import-review", replace(but(IN_FILES, snapshot=2), snapshot="abc"), "pull"),
+        ("promote", replace(PROMOTED, in_files=True, argilla="down", behind=replace(FRESH, ranks=2)), "rank --no-push"),
+        ("import-review", replace(IN_FILES, argilla="up"), "push"),
         ("import", VOTED, "push"),
         ("import", replace(VOTED, argilla="down"), "up"),
         ("import", replace(VOTED, argilla="silent"), "push"),
@@ -177,6 +183,20 @@ def test_commands_end_with_what_comes_next(
         f"next: tutelage load texts.csv --task {empty.root}"
     ]
     assert not empty.db.exists(), "looking makes no file"
+
+
+def test_who_works_in_files_alone_is_sent_to_no_argilla(tutelage: Run, shops: Callable[..., Shop]) -> None:
+    shop = shops()
+    shop.add("positive", "negative", "neutral")
+    root = shop.workspace.root
+    (root / "answers.csv").write_text("id,label\nr0,negative\nr1,negative\n", "utf-8")
+
+    def after(*words: object) -> list[str]:
+        return next_of(tutelage(*words, "--task", root, env={"XDG_DATA_HOME": str(root)}))
+
+    assert after("rank", "--no-push") == ["next: tutelage up"]
+    assert after("import-review", root / "answers.csv", "--annotator", "ann") == [f"next: tutelage pull --task {root}"]
+    assert after("pull") == [f"next: tutelage train --task {root}"]
 
 
 def test_init_says_what_comes_next(tutelage: Run, tmp_path: Path) -> None:

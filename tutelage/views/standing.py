@@ -126,6 +126,8 @@ class Status:
         Whether the newest student was found better than the champion, and has never been it.
     last_run
         The newest run of ``retrain``; None before the first.
+    in_files
+        Whether people's answers came from files, and nothing was ever pushed to an Argilla.
     next
         The command that comes next, to be pasted.
     """
@@ -156,6 +158,7 @@ class Status:
     behind: Behind
     beats_champion: bool
     last_run: LastRun | None = None
+    in_files: bool = False
     next: str = ""
 
 
@@ -190,7 +193,14 @@ def find_next_step(now: Status, after: Sequence[str] = ()) -> NextStep:
     """
     done = after[0] if after else ""
     step = _get_labels(now, after) or _get_answers(now, done) or _get_student(now, done)
-    return NextStep(("up",)) if step.words[0] in _ON_ARGILLA and now.argilla == "down" else step
+    if now.argilla == "down" and step.words[0] in _ON_ARGILLA:
+        return _without_argilla(step) if now.in_files else NextStep(("up",))
+    return step
+
+
+def _without_argilla(step: NextStep) -> NextStep:
+    """The same step on what the task directory holds."""
+    return NextStep(("rank", "--no-push")) if step.words == ("rank",) else step
 
 
 def _get_labels(now: Status, after: Sequence[str]) -> NextStep | None:
@@ -206,6 +216,8 @@ def _get_labels(now: Status, after: Sequence[str]) -> NextStep | None:
 
 def _get_answers(now: Status, done: str) -> NextStep | None:
     """Suggestions to people, and their answers back."""
+    if now.in_files and now.argilla == "down":
+        return NextStep(("pull",)) if now.snapshot is None or now.behind.snapshot else None
     unranked = not (now.ranked or now.answers or _is_trained(now))
     outdated = unranked or (done == "push" and (now.behind.ranks or not now.ranked))
     if (now.behind.unsent or now.behind.misplaced) and done != "push":

@@ -136,6 +136,7 @@ def _status(workspace: Workspace, held: _Held, argilla: _Argilla) -> Status:
         behind=_behind(workspace, held, snapshot, students, argilla),
         beats_champion=_beats_champion(workspace, students),
         last_run=_last_run(workspace),
+        in_files=held.dataset is None and any(item.responses for item in held.items),
         **_of_records(held.records, held.items),
         **_of_people(held),
     )
