@@ -257,7 +257,7 @@ def test_a_part_of_the_curve_that_lacks_a_label_is_left_out(tmp_path: Path) -> N
     entry = find_student(workspace.students, trained.id)
     points = learning_curve(workspace, entry, sheet, shares=(2 / trained.rows, 3 / trained.rows), progress=said.append)
     assert [point.rows for point in points] == [3]
-    assert said[0] == Progress("learning curve: skipped 2 rows, which do not have every label", 0, 2)
+    assert Progress("learning curve: skipped 2 rows, which do not have every label", 0, 2) in said
 
 
 def test_each_beginning_of_the_curves_rows_has_the_labels_in_proportion() -> None:

@@ -86,7 +86,7 @@ def test_stopped_after_training_nothing_is_trained_again(tmp_path: Path, tiny: P
         patch.setattr("tutelage.training.train.fit_temperature", Mock(side_effect=KeyboardInterrupt))
         interrupted(workspace, tiny)
     assert same(trained(workspace, tiny, words), whole)
-    assert words == []
+    assert [word for word in words if "epoch" in word.step] == []
 
 
 def test_stopped_without_validation_nothing_is_trained_again(tmp_path: Path, tiny: Path) -> None:
@@ -96,7 +96,7 @@ def test_stopped_without_validation_nothing_is_trained_again(tmp_path: Path, tin
         interrupt_after(2, patch)
         interrupted(workspace, tiny, **options)
     stopped = trained(workspace, tiny, words, **options)
-    assert words == []
+    assert [word for word in words if "epoch" in word.step] == []
     assert same(stopped, trained(small_task(tmp_path / "whole"), tiny, **options))
 
 
