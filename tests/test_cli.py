@@ -86,6 +86,16 @@ def test_json_is_one_object_on_standard_output(tutelage: Run, task: Workspace, c
     assert run.stderr == ""
 
 
+@pytest.mark.parametrize("words", [["load"], ["import"], ["import-review", "--annotator", "ann"]])
+def test_a_file_without_one_usable_row_is_a_failure(
+    tutelage: Run, task: Workspace, write_csv: Callable[..., Path], words: list[str]
+) -> None:
+    bad = write_csv([{"id": "unknown", "text": "", "label": "none of them"}])
+    name, *options = words
+    run = tutelage(name, bad, *options, "--task", task.root, "--json", ok=False)
+    assert (run.returncode, only_object(run)["rejected"]) == (1, 1)
+
+
 def test_the_loop_in_json(tutelage: Run, task: Workspace, argilla_env: dict[str, str]) -> None:
     at = ["--task", task.root, "--json"]
     tutelage("import", task.root / "rows.csv", "--text", "text", "--vote", "vote", *at)

@@ -12,7 +12,7 @@ from shop import Shop
 
 from tutelage.core.records import Rank
 from tutelage.core.workspace import Workspace
-from tutelage.feedback.argilla.pull import _response
+from tutelage.feedback.argilla.pull import _response, fetch
 from tutelage.loaders.ledger import Ledger
 from tutelage.project import Project
 
@@ -162,6 +162,18 @@ def test_answers_of_a_deleted_user_are_named_and_count(shop: Shop) -> None:
         assert (rows["r0"]["label"], rows["r0"]["source"]) == ("neutral", "human")
         assert rows["r0"]["responses"][0]["annotator"] == gone.name
         assert manifest["by_status"]["discarded"] == 1
+
+
+def test_who_is_no_longer_listed_keeps_the_name_that_was_known(shop: Shop) -> None:
+    """To an admin the server lists the people of the workspace only; whoever left it is the same person."""
+    shop.push()
+    person = shop.annotator()
+    shop.answer(person, "r0", "neutral")
+    shop.pull()
+    shop.answer(person, "r1", "negative")
+    with shop.loop() as loop:
+        fetch(loop.ledger, loop.dataset(), {}, frozenset({"r0", "r1", "r2"}))
+        assert {one.annotator for one in loop.ledger.responses(loop.dataset().id)} == {person.name}
 
 
 def test_an_answer_withdrawn_before_its_user_was_deleted_does_not_count(shop: Shop) -> None:

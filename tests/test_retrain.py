@@ -174,6 +174,14 @@ def test_new_files_come_in_and_a_bad_one_does_not_end_the_night(nights: Callable
     assert task.project.retrain().new_texts == 0
 
 
+def test_a_teacher_that_is_gone_does_not_end_the_night(nights: Callable[..., Nights]) -> None:
+    gone = {"name": "gone", "license": "x", "model": "m", "base_url": "http://127.0.0.1:1/v1"}
+    task = nights(teachers=[gone], retrain={"new_texts": "teacher", "budget": 1})
+    task.answer(20)
+    done = task.project.retrain()
+    assert (done.outcome, len(done.problems)) == ("promoted", 1), done.message
+
+
 def test_another_dataset_than_last_time_is_refused_unless_told(nights: Callable[..., Nights]) -> None:
     task = nights()
     task.answer(20)

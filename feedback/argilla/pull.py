@@ -64,7 +64,8 @@ def fetch(
     deleted (it still counts), or it was withdrawn (it no longer counts).
     """
     records = tracked(dataset.records(), progress, "reading answers from Argilla", dataset.count(), "records")
-    seen, unknown = _read(records, users, known_ids)
+    names = {old.user_id: old.annotator for old in ledger.responses(dataset.id)}  # an admin sees the workspace's only
+    seen, unknown = _read(records, {**names, **users}, known_ids)
     ledger.use_dataset(dataset.id, QUEUE)
     gone = [_gone(old, users) for old in ledger.responses(dataset.id) if _key(old) not in seen]
     ledger.set_responses(dataset.id, [*seen.values(), *gone])

@@ -64,6 +64,8 @@ def import_review_command(
     project = console.project
     done = project.import_review(file, annotator=_people(annotators), replace=replace, encoding=encoding)
     console.result(done, _import_words(done, project.workspace.rejects))
+    if done.rows and done.rejected == done.rows:
+        raise SystemExit(1)
 
 
 def _people(annotators: tuple[str, ...]) -> str | Mapping[str, str]:

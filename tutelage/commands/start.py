@@ -123,6 +123,8 @@ def _undone_words(undone: UndoneLoad) -> str:
 
 def _say(console: Console, result: LoadResult, id_: str) -> None:
     console.result(result, _summary(result, console.project.workspace.rejects, id_))
+    if result.rows and result.rejected == result.rows:
+        raise SystemExit(1)
 
 
 def _summary(loaded: LoadResult, rejects: Path, id_: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -161,16 +162,22 @@ class _Night:
 
     def _load(self) -> int:
         """Load the task's sources, and have the teachers asked where the task says so; returns the new votes."""
-        from tutelage.loaders.teacher.session import Session
-
         for source in self._workspace.task.sources:
             for name in self._files(source):
-                try:
-                    self._job.new_texts += self._load_one(source, name)
-                except TutelageError as error:
-                    self._job.problems.append(str(error))
-        if self._options.new_texts != "teacher":
+                self._job.new_texts += self._or_problem(partial(self._load_one, source, name))
+        return self._or_problem(self._annotate) if self._options.new_texts == "teacher" else 0
+
+    def _or_problem(self, step: Callable[[], int]) -> int:
+        """What a step brings; where it fails that is a problem, and the rest goes on."""
+        try:
+            return step()
+        except TutelageError as error:
+            self._job.problems.append(str(error))
             return 0
+
+    def _annotate(self) -> int:
+        from tutelage.loaders.teacher.session import Session
+
         return Session.of(self._workspace).run(budget=self._options.budget, progress=self._progress).votes
 
     def _load_one(self, source: TextFile, name: str) -> int:
