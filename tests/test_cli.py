@@ -194,7 +194,7 @@ def test_pull_before_push_is_one_message(tutelage: Run, task: Workspace, argilla
         ["nonsense"],
         ["load"],
         ["push", "--colour"],
-        ["import", "x.csv"],
+        ["import"],
         ["rank", "--seed", "x"],
         ["init", "d", "--label", "one"],
     ],

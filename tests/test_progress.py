@@ -116,7 +116,7 @@ def test_rows_of_a_text_file_are_counted(tmp_path: Path, name: str, content: byt
 
 def test_rows_of_a_large_file_are_not_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.csv").write_text("text\na\nb\n")
-    monkeypatch.setattr("tutelage.loaders.sources._COUNTED", 8)
+    monkeypatch.setattr("tutelage.loaders.readers._COUNTED", 8)
     assert Source(str(tmp_path / "a.csv")).row_count() is None
 
 
