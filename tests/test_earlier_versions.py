@@ -211,6 +211,8 @@ def test_a_push_finds_the_dataset_and_sends_only_what_is_shown_otherwise_now(onl
     assert shown.keys() == online.expected["ranked"].keys()
     again = online.ask("push")
     assert (again["sent"], again["metadata_only"]) == (0, 0)
+    behind = online.ask("status")["behind"]
+    assert (behind["unsent"], behind["misplaced"]) == (0, 0), "what a push leaves as it is waits for none"
 
 
 def test_a_pull_brings_the_late_answers_and_keeps_all_others(online: Left) -> None:

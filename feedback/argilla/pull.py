@@ -12,7 +12,6 @@ from tutelage.core.records import ProgressCallback, Response, tracked, unreporte
 from tutelage.feedback.answers import counting_answers, is_from_file
 from tutelage.feedback.argilla.dataset import Dataset
 from tutelage.feedback.argilla.payload import LABEL, REASON
-from tutelage.feedback.argilla.remote import Remote
 from tutelage.feedback.curate import is_final
 from tutelage.loaders.ledger import QUEUE, Ledger
 
@@ -71,15 +70,6 @@ def fetch(
     ledger.set_responses(dataset.id, [*seen.values(), *gone])
     former, counts = ledger.datasets(QUEUE)[:-1], ledger.response_counts()
     return Fetched(counting_answers(ledger), unknown, {uuid: counts[uuid] for uuid in former if uuid in counts})
-
-
-def count_answers(remote: Remote, dataset: str) -> int:
-    """How many finished answers a dataset has, without reading them."""
-    users = remote.request("GET", f"datasets/{dataset}/users/progress")["users"]
-    return sum(int(user[of][kind]) for user in users for of in ("completed", "pending") for kind in _FINISHED)
-
-
-_FINISHED = ("submitted", "discarded")
 
 
 def _key(response: Response) -> tuple[str, str]:

@@ -74,9 +74,7 @@ class Push:
     def _sort(self, payload: Payload, whole: list[Payload], metadata: list[Payload]) -> None:
         content, sent = self._known.get(payload.id, ("", "{}"))
         settled = settled_metadata(payload.metadata, json.loads(sent))
-        payload = Payload(payload.id, payload.fields, payload.suggestions, settled)
-        if payload.content != content and payload.without_id().content == content:
-            payload = payload.without_id()  # nothing else has changed: not worth sending all of it
+        payload = _as_sent(Payload(payload.id, payload.fields, payload.suggestions, settled), content)
         if payload.content != content:
             whole.append(payload)
         elif _dumped(settled) != sent:
@@ -129,8 +127,17 @@ class Push:
 def unsent(ledger: Ledger, dataset: str, suggested: Iterable[Suggested], task: Task) -> Iterator[str]:
     """The ids of the records that a push to the dataset would send whole: new, or other votes or suggestions."""
     known = {record_id: content for record_id, (content, _) in ledger.pushed(dataset).items()}
-    payloads = (payload_of(record, suggestion, None, task) for record, suggestion in suggested)
+    made = (payload_of(record, suggestion, None, task) for record, suggestion in suggested)
+    payloads = (_as_sent(payload, known.get(payload.id, "")) for payload in made)
     return (p.id for p in payloads if known.get(p.id) != p.content and not _problem(p, task))
+
+
+def _as_sent(payload: Payload, content: str) -> Payload:
+    """The payload as an earlier version sent it, where nothing else has changed: not worth sending all of it."""
+    if payload.content == content:
+        return payload
+    earlier = payload.without_id()
+    return earlier if earlier.content == content else payload
 
 
 def misplaced(ledger: Ledger, dataset: str, ids: Container[str], ranks: Mapping[str, Rank], task: Task) -> int:

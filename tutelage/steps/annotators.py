@@ -190,10 +190,10 @@ def _sign_in(loop: Loop, account: Account, password: str, *, created: bool, join
 
 
 def _listed(loop: Loop, accounts: Iterable[Account]) -> tuple[Annotator, ...]:
-    from tutelage.feedback.argilla.people import Answered
+    from tutelage.feedback.argilla.people import Answered, answers_by_name
     from tutelage.steps.dealing import waiting_by_name
 
-    answered = loop.people.answered(loop.found.id) if loop.found else {}
+    answered = answers_by_name(loop.people.remote, loop.found.id) if loop.found else {}
     dealt = Counter(name for names in loop.ledger.dealt().values() for name in names)
     waiting = waiting_by_name(loop.ledger, loop.workspace.task)
     return tuple(

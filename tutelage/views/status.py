@@ -255,10 +255,11 @@ def _asked(settings: Settings, dataset: str | None, *, count: bool) -> _Argilla:
 
 def _count(url: str, api_key: str, dataset: str) -> int:
     from tutelage.feedback.argilla.client import ArgillaClient
-    from tutelage.feedback.argilla.pull import count_answers
+    from tutelage.feedback.argilla.people import answers_by_name
 
     with ArgillaClient(url, api_key, timeout=PATIENCE / 2, waits=()) as argilla:
-        return count_answers(argilla.remote, dataset)
+        answered = answers_by_name(argilla.remote, dataset).values()
+    return sum(one.submitted + one.discarded for one in answered)
 
 
 def _summary(entry: Entry) -> StudentSummary:
