@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tutelage import __version__
+from tutelage.core import __version__
 from tutelage.core.errors import SnapshotError
 from tutelage.core.files import new_folder, write_text
 from tutelage.core.records import Response, Vote

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from tutelage import __version__
+from tutelage.core import __version__
 from tutelage.core.errors import StudentError
 from tutelage.core.task import Task
 from tutelage.feedback.snapshot import Snapshot

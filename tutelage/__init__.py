@@ -12,8 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
-
+from tutelage.core import __version__
 from tutelage.core.errors import (
     LedgerError,
     ServerError,

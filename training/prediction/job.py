@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tutelage import __version__
+from tutelage.core import __version__
 from tutelage.core.workspace import Workspace
 from tutelage.loaders.sources import Source
 from tutelage.training.prediction.engines.selection import ChosenEngine

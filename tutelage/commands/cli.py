@@ -10,8 +10,8 @@ import sys
 
 import click
 
-from tutelage import __version__
 from tutelage.commands.terminal.help import WIDEST, Commands
+from tutelage.core import __version__
 from tutelage.core.errors import TutelageError
 
 COMMANDS = {

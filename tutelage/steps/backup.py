@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
-from tutelage import __version__
+from tutelage.core import __version__
 from tutelage.core.errors import TaskError, TutelageError
 from tutelage.core.files import replacing
 from tutelage.core.locks import is_locked
