@@ -12,7 +12,7 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
@@ -88,19 +88,11 @@ def backup(workspace: Workspace, file: Path, argilla: Path | None, *, force: boo
         ):
             files = _add_task(archive, workspace, Path(folder))
             has_argilla = argilla is not None and _add_argilla(archive, argilla, Path(folder))
-            about = Backup(
-                file=str(file),
-                task=task,
-                created_at=at,
-                tutelage=__version__,
-                files=files,
-                bytes=0,
-                argilla=has_argilla,
-            )
-            (Path(folder) / ABOUT).write_text(json.dumps(asdict(about)), "utf-8")
+            about = {"task": task, "created_at": at, "tutelage": __version__}
+            (Path(folder) / ABOUT).write_text(json.dumps(about), "utf-8")
             archive.add(Path(folder) / ABOUT, ABOUT)
         _sync(unfinished)
-    return Backup(**{**asdict(about), "bytes": file.stat().st_size})
+    return Backup(file=str(file), **about, files=files, bytes=file.stat().st_size, argilla=has_argilla)
 
 
 def _add_task(archive: tarfile.TarFile, workspace: Workspace, folder: Path) -> int:
@@ -238,4 +230,4 @@ def _restore_argilla(source: Path, directory: Path) -> None:
     for name in (_CREDENTIALS, _ARGILLA_DB):  # the data last: where they are, the keys are
         with replacing(directory / name) as target:
             target.chmod(0o600)
-            target.write_bytes((source / name).read_bytes())
+            shutil.copyfile(source / name, target)
