@@ -80,12 +80,8 @@ _DENIALS = {
 
 
 def denials() -> Iterator[tuple[str, str, str]]:
-    """Language, name of the label set and an answer that denies one of its labels, of every kind and language."""
+    """Name of the label set, a label, and an answer that denies it, in many wordings of many languages."""
     for labels in label_sets():
         task = task_of(labels)
-        for language, forms in _DENIALS.items():
-            for form in forms:
-                for name in task.label_names:
-                    answer = form.format(name)
-                    if task.read_label(answer) is None:  # "not spam" is a label
-                        yield language, labels, answer
+        for form in (form for forms in _DENIALS.values() for form in forms):
+            yield from ((labels, name, form.format(name)) for name in task.label_names)
