@@ -124,6 +124,7 @@ class Task(Strict):
     holdout: Holdout = Holdout()
     sources: tuple[TextFile, ...] = ()
     retrain: Retraining = Retraining()
+    group_readable: bool = False
     costs: Costs = Costs()
 
     @field_validator("labels", mode="before")
