@@ -131,6 +131,9 @@ class Progress:
     unit: str = ""
 
 
+CHECKPOINT_SAVED = Progress("checkpoint saved")
+"""Said by a training that goes on from here when it is run again: where it may be ended without a loss."""
+
 ProgressCallback = Callable[[Progress], None]
 
 

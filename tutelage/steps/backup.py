@@ -98,7 +98,7 @@ def backup(workspace: Workspace, file: Path, argilla: Path | None, *, force: boo
 def _add_task(archive: tarfile.TarFile, workspace: Workspace, folder: Path) -> int:
     names = [name for name in _POINTERS if (workspace.root / name).exists()]
     if workspace.db.exists():
-        _copy_database(workspace.db, folder / _TASK_DB)
+        copy_database(workspace.db, folder / _TASK_DB)
         archive.add(folder / _TASK_DB, f"{TASK}/{_TASK_DB}")
     for name in names:
         archive.add(workspace.root / name, f"{TASK}/{name}")
@@ -138,13 +138,13 @@ def _lasting(root: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]
 def _add_argilla(archive: tarfile.TarFile, directory: Path, folder: Path) -> bool:
     if not (directory / _ARGILLA_DB).exists():
         return False
-    _copy_database(directory / _ARGILLA_DB, folder / _ARGILLA_DB)
+    copy_database(directory / _ARGILLA_DB, folder / _ARGILLA_DB)
     archive.add(folder / _ARGILLA_DB, f"{ARGILLA}/{_ARGILLA_DB}")
     archive.add(directory / _CREDENTIALS, f"{ARGILLA}/{_CREDENTIALS}")
     return True
 
 
-def _copy_database(source: Path, target: Path) -> None:
+def copy_database(source: Path, target: Path) -> None:
     """A copy as of one moment, while others read and write."""
     try:
         with (

@@ -146,7 +146,7 @@ class Loop:
         """
         dataset, task = self.dataset() if self.argilla else None, self.workspace.task
         records, held = self._parted()
-        fetched = self._fetch(dataset, records, held) if dataset else Fetched(counting_answers(self.ledger), 0, {})
+        fetched = self._fetched(dataset, records, held)
         on_held_out = sum(len(fetched.responses[record_id]) for record_id in held & fetched.responses.keys())
         summary = {**fetched.summary, "on_held_out": on_held_out}
         curated = curate(records, fetched.responses, self.ledger.ranks())
@@ -165,6 +165,15 @@ class Loop:
             tied=tuple(manifest["tied"]),
             **summary,
         )
+
+    def curated(self) -> list[Curated]:
+        """What ``pull`` would freeze now; all answers are fetched before."""
+        records, held = self._parted()
+        fetched = self._fetched(self.dataset() if self.argilla else None, records, held)
+        return curate(records, fetched.responses, self.ledger.ranks())
+
+    def _fetched(self, dataset: Dataset | None, records: list[Record], held: frozenset[str]) -> Fetched:
+        return self._fetch(dataset, records, held) if dataset else Fetched(counting_answers(self.ledger), 0, {})
 
     def _fetch(self, dataset: Dataset, records: list[Record], held: frozenset[str]) -> Fetched:
         self.progress(Progress("reading answers from Argilla"))
