@@ -41,9 +41,10 @@ def drift_since_snapshot(
 
 
 def _parted(workspace: Workspace, in_snapshot: Container[str]) -> tuple[list[Record], list[Record]]:
-    """The holdout's records up to the last of the snapshot, and all records after that, in the order they came."""
+    """The holdout's records up to the last of the snapshot, and the others after that, in the order they came."""
     holdout = held_out(workspace)
     with Ledger(workspace.db) as ledger:
         records = list(ledger.records(workspace.task))
     last = max((place for place, record in enumerate(records) if record.id in in_snapshot), default=len(records) - 1)
-    return [record for record in records[: last + 1] if record in holdout], records[last + 1 :]
+    before = [record for record in records[: last + 1] if record in holdout]
+    return before, [record for record in records[last + 1 :] if record not in holdout]

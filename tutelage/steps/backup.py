@@ -145,10 +145,10 @@ def _add_argilla(archive: tarfile.TarFile, directory: Path, folder: Path) -> boo
 
 
 def copy_database(source: Path, target: Path) -> None:
-    """A copy as of one moment, while others read and write."""
+    """A copy as of one moment, while others read and write; one that may only read would leave its files behind."""
     try:
         with (
-            closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True, timeout=60)) as there,
+            closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=rw", uri=True, timeout=60)) as there,
             closing(sqlite3.connect(target)) as here,
         ):
             there.backup(here)

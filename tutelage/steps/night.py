@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tutelage.core.errors import SnapshotError, TutelageError
@@ -40,11 +40,11 @@ class TimeLimit:
 
     def __init__(self, seconds: float | None, progress: ProgressCallback) -> None:
         self._seconds, self._progress = seconds, progress
-        self._began = time.monotonic()
+        self._began = monotonic()
 
     def check(self, step: str) -> None:
         """End the run here where its time is over; ``step`` is what it has just done."""
-        if self._seconds is not None and time.monotonic() - self._began > self._seconds:
+        if self._seconds is not None and monotonic() - self._began > self._seconds:
             raise OutOfTimeError(
                 f"the time limit of {self._seconds:.0f} s was reached ({step}); nothing is lost, the next run goes on"
             )
