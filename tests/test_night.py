@@ -8,15 +8,22 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import numpy as np
+import pandas as pd
 import pytest
 from filed import Filed
-from training_data import sentences, tiny_roberta
+from training_data import fill, sentences, tiny_roberta
 
 from tutelage.core.errors import ServerError
 from tutelage.core.locks import locked
+from tutelage.core.pred_probs import read_pred_probs
+from tutelage.core.records import Record, Vote, Voter
+from tutelage.feedback.ranking import vote_matrix
 from tutelage.feedback.snapshot import load_snapshot
+from tutelage.loaders.ledger import Ledger
+from tutelage.loaders.rows import text_key
 from tutelage.steps.retrain import LOCK
 from tutelage.training.measures.drift import LEAST, prediction_drift
+from tutelage.training.registry import find_student
 from tutelage.views.history import read_history
 
 Run = Callable[..., CompletedProcess[str]]
@@ -168,3 +175,76 @@ def test_a_night_compares_new_texts_with_the_holdout_of_before(tmp_path: Path) -
     line = read_history(task.root)[-1]["drift"]
     assert (line["verdict"], line["student"], line["p_value"] < 0.001) == ("drift", first.champion, True)
     assert set(line["labels"]["up"]) == {"then", "now"}
+
+
+# Texts without a vote, for which the champion suggests a label
+
+
+def test_the_champion_suggests_for_texts_without_a_vote_and_no_student_learns_it(tmp_path: Path) -> None:
+    task = Filed(tmp_path / "task", retrain={"new_texts": "student"}, sources=[{"file": "new.csv"}])
+    task.answer(30)
+    known = [text for text, _ in sentences(400, seed=3)][:2]
+    new = [text for text, _ in sentences(30, seed=8)]
+    task.bring("new.csv", [*known, *new])
+    done = task.project.retrain()
+    frame = task.project.records().set_index("text")
+    open_ = frame.loc[new][~frame.loc[new]["held_out"]]
+    assert done.proposed == len(open_) > 5
+    cards = [task.project.show(name) for name in open_["id"]]
+    assert {card.agent for card in cards} == {f"student:{done.champion}"}
+    expected = task.project.predict(list(open_.index), student=done.champion or "")
+    assert [card.suggestion for card in cards] == list(expected["label"])
+    assert {card.agreement for card in cards} == {None}
+    assert all(card.suspect_rank for card in cards)
+    with Ledger(task.workspace.db) as ledger:
+        before = {record.id: record for record in ledger.records(task.workspace.task)}
+        assert not [record for record in before.values() if record.proposal and record.votes]
+    task.answer(30)
+    again = task.project.retrain()
+    rows = load_snapshot(task.workspace.snapshots, again.snapshot).frame().set_index("id").loc[open_["id"]]
+    assert set(rows["source"]) == {"student"}
+    assert rows["label"].isna().all(), "a student's label is no label to learn"
+    assert again.proposed == (len(open_) if again.outcome == "promoted" else 0)
+
+
+def test_a_given_label_a_vote_and_an_answer_are_never_overridden(tmp_path: Path) -> None:
+    task = Filed(tmp_path / "task", retrain={"new_texts": "student"})
+    free = [name for name in ("n1", "n2", "n3", "n4", "n5", "n6") if not task.workspace.task.holds_out(name)][:4]
+    given, voted, answered, bare = free
+    vote = Vote(voter=Voter("tutor", "cot"), raw="who knows", label=None)
+    made = [
+        Record(given, "profit fell by 1 euros in Rauma", "flat"),
+        Record(voted, "profit fell by 2 euros in Rauma", None, (vote,)),
+        Record(answered, "profit fell by 3 euros in Rauma"),
+        Record(bare, "profit fell by 4 euros in Rauma"),
+    ]
+    fill(task.workspace, made, {})
+    task.project.import_review(pd.DataFrame({"id": [answered], "label": ["up"]}), annotator="ann")
+    task.answer(30)
+    done = task.project.retrain()
+    assert done.proposed == 1
+    cards = {name: task.project.show(name) for name in free}
+    assert (cards[given].suggestion, cards[given].agent) == ("flat", "given")
+    assert cards[voted].suggestion is cards[answered].suggestion is None
+    assert cards[bare].agent == f"student:{done.champion}"
+
+
+def test_in_the_ranking_the_champion_counts_once_and_only_where_it_did_not_train(tmp_path: Path) -> None:
+    task = Filed(tmp_path / "task", retrain={"new_texts": "student"}, sources=[{"file": "new.csv"}])
+    task.answer(30)
+    task.bring("new.csv", [text for text, _ in sentences(30, seed=8)])
+    champion = task.project.retrain().champion
+    night = read_pred_probs(task.workspace.pred_probs, LABELS)
+    task.project.rank(push=False)
+    alone = read_pred_probs(task.workspace.pred_probs, LABELS)
+    seen = find_student(task.workspace.students, champion or "").seen()
+    with Ledger(task.workspace.db) as ledger:
+        records = {record.id: record for record in ledger.records(task.workspace.task)}
+    trained = [name for name in night.index if text_key(records[name].text) in seen]
+    others = [name for name in night.index if name not in set(trained)]
+    assert np.allclose(night.loc[trained], alone.loc[trained])
+    predicted = task.project.predict([records[name].text for name in others], student=champion or "")
+    assert np.allclose(night.loc[others], predicted.drop(columns="label"))
+    proposed = [records[name] for name in others if records[name].proposal]
+    assert proposed
+    assert vote_matrix(proposed, task.workspace.task).shape == (len(proposed), 0)

@@ -8,16 +8,20 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import Any
 from uuid import uuid4
 
 import pandas as pd
 import pytest
 from test_kill import started
-from training_data import VOTERS, fill, make_workspace, sentences
+from training_data import VOTERS, WORDS, fill, make_workspace, sentences
 
+from tutelage.commands.cli import cli
 from tutelage.core.errors import ServerError
 from tutelage.core.locks import locked
 from tutelage.core.records import Record, Vote
@@ -38,8 +42,8 @@ MISREAD = ("climbed", "doubled", "dropped", "halved")
 class Nights:
     """A task on a real Argilla, whose teacher errs on some words, and somebody who answers."""
 
-    def __init__(self, root: Path, server: Server, **keys: object) -> None:
-        rows = sentences(700, seed=3)
+    def __init__(self, root: Path, server: Server, count: int = 300, **keys: object) -> None:
+        rows = sentences(count, seed=3)
         self.gold = {f"r{number}": label for number, (_, label) in enumerate(rows)}
         name = f"nights-{uuid4().hex[:8]}"
         self.workspace = make_workspace(root / name, name=name, holdout={"share": 0.5}, **keys)
@@ -47,6 +51,14 @@ class Nights:
         self.server, self.project = server, Project(self.workspace.root)
         self.project.push()
         self.project.rank()
+
+    def on_argilla(self) -> dict[str, dict[str, Any]]:
+        """The records as the server has them, by id."""
+        with ArgillaClient(self.server.url, self.server.api_key) as signed_in:
+            dataset = signed_in.dataset(self.workspace.task)
+            assert dataset
+            listed = dataset.remote.pages(f"datasets/{dataset.id}/records", include="suggestions")
+            return {record["external_id"]: record for record in listed}
 
     def answer(self, count: int, *, wrongly: bool = False) -> None:
         """The first of the queue: right, or all alike."""
@@ -74,11 +86,15 @@ def nights(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> C
 
 def test_four_nights(nights: Callable[..., Nights]) -> None:
     """A first champion; nothing new; answers that make a better one; poisoned answers, whose student stays out."""
-    task = nights()
+    task = nights(count=700)
     task.answer(20)
+    plan = task.project.plan_retrain()
+    assert (plan.activity, plan.new_answers, plan.trains, plan.champion) == (True, 20, True, None)
     first = task.project.retrain()
     assert (first.outcome, first.champion) == ("promoted", first.challenger)
 
+    plan = task.project.plan_retrain()
+    assert (plan.activity, plan.new_answers, plan.trains, plan.champion) == (False, 0, False, first.champion)
     quiet = task.project.retrain()
     assert (quiet.outcome, quiet.new_answers, quiet.champion) == ("nothing_new", 0, first.champion)
     assert (quiet.snapshot, quiet.activity) == (first.snapshot, first.activity)
@@ -107,7 +123,7 @@ def test_four_nights(nights: Callable[..., Nights]) -> None:
 @pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 100))])
 def test_killed_at_any_point_the_next_run_makes_it_good(nights: Callable[..., Nights], seed: int) -> None:
     """First a champion, then better answers: whatever is killed on the way, the better student ends as champion."""
-    task, chance = nights(), random.Random(seed)
+    task, chance = nights(count=700), random.Random(seed)
     task.answer(20)
     champion = task.project.retrain().champion
     task.answer(120)
@@ -144,23 +160,41 @@ def test_without_a_holdout_it_trains_and_compares_nothing(nights: Callable[..., 
     assert task.project.retrain().outcome == "nothing_new"
 
 
+@pytest.fixture
+def gone(monkeypatch: pytest.MonkeyPatch) -> Callable[[], AbstractContextManager[None]]:
+    """While it is open nothing listens where Argilla was, and a restart is not waited for as long as else."""
+
+    @contextmanager
+    def opened() -> Iterator[None]:
+        with monkeypatch.context() as patch:
+            patch.setenv("ARGILLA_API_URL", "http://127.0.0.1:1")
+            patch.setattr("tutelage.steps.loop.ArgillaClient", partial(ArgillaClient, waits=(0.01, 0.01)))
+            yield
+
+    return opened
+
+
 def test_an_argilla_that_is_gone_is_a_failure_with_a_line_and_a_notice(
-    nights: Callable[..., Nights], tutelage: Run, tmp_path: Path
+    nights: Callable[..., Nights],
+    gone: Callable[[], AbstractContextManager[None]],
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
     notify = tmp_path / "notify.py"
     notify.write_text(f"import sys\nopen({str(tmp_path / 'told.json')!r}, 'w').write(sys.stdin.read())\n", "utf-8")
     task = nights(retrain={"notify": f"{sys.executable} {notify}"})
-    env = {"ARGILLA_API_URL": "http://127.0.0.1:1", "ARGILLA_API_KEY": "x"}
-    done = tutelage("retrain", "--task", task.workspace.root, "--json", env=env, ok=False)
-    said = json.loads(done.stdout)
-    assert (done.returncode, said["outcome"]) == (1, "failed")
+    with gone(), pytest.raises(SystemExit) as ended:
+        cli.main(["retrain", "--task", str(task.workspace.root), "--json"], standalone_mode=False)
+    said = json.loads(capsys.readouterr().out)
+    assert (ended.value.code, said["outcome"]) == (1, "failed")
     assert "does not answer" in said["message"]
     assert json.loads((tmp_path / "told.json").read_text())["outcome"] == "failed"
     assert read_history(task.workspace.root)[-1]["outcome"] == "failed"
 
 
 def test_new_files_come_in_and_a_bad_one_does_not_end_the_night(nights: Callable[..., Nights]) -> None:
-    task = nights(sources=[{"file": "missing.csv"}, {"file": "incoming/*.csv", "text": "body"}])
+    sources = [{"file": "missing.csv"}, {"file": "incoming/*.csv", "text": "body"}]
+    task = nights(sources=sources, retrain={"new_texts": "student"})
     folder = task.workspace.root / "incoming"
     folder.mkdir()
     (folder / "a.csv").write_text("body\nThe board met in Rauma.\nA branch closed in Kemi.\n", "utf-8")
@@ -171,7 +205,15 @@ def test_new_files_come_in_and_a_bad_one_does_not_end_the_night(nights: Callable
     assert len(done.problems) == 2
     assert "missing.csv" in done.problems[0]
     assert "b.csv" in done.problems[1]
-    assert task.project.retrain().new_texts == 0
+    again = task.project.retrain()
+    assert (again.new_texts, again.proposed) == (0, 0)
+    records = task.project.records().set_index("text")
+    new = [name for name in ("The board met in Rauma.", "A branch closed in Kemi.") if not records["held_out"][name]]
+    assert done.proposed == len(new)
+    there = task.on_argilla()
+    for name in new:
+        (label,) = (said for said in there[records["id"][name]]["suggestions"] if said["value"] in WORDS)
+        assert (label["agent"], label["value"]) == (f"student:{done.champion}", records["suggestion"][name])
 
 
 def test_a_teacher_that_is_gone_does_not_end_the_night(nights: Callable[..., Nights]) -> None:
@@ -248,12 +290,11 @@ def test_a_snapshot_that_was_removed_is_pulled_anew(nights: Callable[..., Nights
 
 
 def test_texts_that_a_failed_night_loaded_are_sent_by_the_next(
-    nights: Callable[..., Nights], monkeypatch: pytest.MonkeyPatch
+    nights: Callable[..., Nights], gone: Callable[[], AbstractContextManager[None]]
 ) -> None:
     task = nights(sources=[{"file": "new.csv", "text": "text"}])
     (task.workspace.root / "new.csv").write_text("text\nThe board met in Rauma.\nA branch closed in Kemi.\n", "utf-8")
-    with monkeypatch.context() as patch:
-        patch.setenv("ARGILLA_API_URL", "http://127.0.0.1:1")
+    with gone():
         failed = Project(task.workspace.root).retrain()
     assert (failed.outcome, failed.new_texts) == ("failed", 2)
     assert task.project.retrain().outcome == "nothing_new"

@@ -180,10 +180,13 @@ class Night:
         """Bring Argilla and the ranking up to date, also with what an earlier run did not get to."""
         job = self._job
         try:
-            sent = loop.push().sent if loop.argilla else job.new_texts + job.new_answers
+            champion = champion_of(self._workspace)
+            if champion and self._options.new_texts == "student":
+                job.proposed = loop.propose(champion)
+            sent = loop.push().sent if loop.argilla else job.new_texts + job.new_answers + job.proposed
             self._limit.check("before the ranking")
             if sent or job.challenger or self._owes():
-                loop.rank()
+                loop.rank(champion=champion)
             job.sent = True
         except (TutelageError, OutOfTimeError) as error:
             if not job.challenger:

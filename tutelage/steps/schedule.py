@@ -107,12 +107,10 @@ class Schedule:
         before, at = len(read_history(root)), datetime.now(UTC).isoformat(timespec="seconds")
         with TemporaryFile() as out:
             status = self._wait([sys.executable, "-m", "tutelage", *words], out)
-            if status is None:
-                return None
             said = _said(out)
         lines = read_history(root)[before:]
-        if said or lines:
-            return said or lines[-1]
+        if said or lines or status is None:
+            return said or next(iter(lines), None)
         job = Retrained(at=at, message=f"the run ended before it was done ({_ending(status)}); the next one goes on")
         write_down(root, job)
         return asdict(job)
