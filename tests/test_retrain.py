@@ -8,7 +8,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from uuid import uuid4
 
 import pandas as pd
 import pytest
+from filed import Filed
 from test_kill import started
 from training_data import VOTERS, WORDS, fill, make_workspace, sentences
 
@@ -28,10 +29,12 @@ from tutelage.core.records import Record, Vote
 from tutelage.feedback.argilla.client import ArgillaClient
 from tutelage.feedback.argilla.scripted_annotator import ScriptedAnnotator
 from tutelage.feedback.server.lifecycle import Server
+from tutelage.feedback.snapshot import load_snapshot
+from tutelage.loaders.ledger import Ledger
 from tutelage.project import Project
 from tutelage.steps.loop import Loop
 from tutelage.steps.retrain import LOCK
-from tutelage.training.registry import champion_history
+from tutelage.training.registry import Entry, champion_history, list_students
 from tutelage.views.history import HISTORY, read_history
 
 Run = Callable[..., CompletedProcess[str]]
@@ -51,6 +54,28 @@ class Nights:
         self.server, self.project = server, Project(self.workspace.root)
         self.project.push()
         self.project.rank()
+
+    def freeze_and_train(self) -> str:
+        """A student of long ago, with a snapshot of its own."""
+        self.answer(1)
+        self.project.pull()
+        return self.project.train().id
+
+    def students(self) -> list[Entry]:
+        """Each with the snapshot that it names, which is read."""
+        entries = list_students(self.workspace.students)
+        for entry in entries:
+            load_snapshot(self.workspace.snapshots, entry.manifest.snapshot)
+        return entries
+
+    def records(self) -> list[Record]:
+        """As the ledger has them."""
+        with Ledger(self.workspace.db) as ledger:
+            return list(ledger.records(self.workspace.task))
+
+    def held_out(self, records: Sequence[Record]) -> int:
+        """How many of these are."""
+        return sum(self.workspace.task.holds_out(record.id) for record in records)
 
     def on_argilla(self) -> dict[str, dict[str, Any]]:
         """The records as the server has them, by id."""
@@ -122,11 +147,18 @@ def test_four_nights(nights: Callable[..., Nights]) -> None:
 
 @pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 100))])
 def test_killed_at_any_point_the_next_run_makes_it_good(nights: Callable[..., Nights], seed: int) -> None:
-    """First a champion, then better answers: whatever is killed on the way, the better student ends as champion."""
-    task, chance = nights(count=700), random.Random(seed)
+    """First a champion, then better answers and new texts: whatever is killed on the way, the better student wins.
+
+    What is old goes meanwhile, and what is left is whole.
+    """
+    retrain = {"keep": 1, "new_texts": "student"}
+    task, chance = nights(count=700, sources=[{"file": "new.csv"}], retrain=retrain), random.Random(seed)
     task.answer(20)
     champion = task.project.retrain().champion
-    task.answer(120)
+    old = [task.freeze_and_train() for _ in range(2)]
+    task.answer(118)
+    new = "\n".join(text for text, _ in sentences(60, seed=8))
+    (task.workspace.root / "new.csv").write_text(f"text\n{new}\n", "utf-8")
     for _ in range(3):
         process = started("retrain", "--task", task.workspace.root)
         time.sleep(chance.uniform(0.5, 6.0))
@@ -138,11 +170,20 @@ def test_killed_at_any_point_the_next_run_makes_it_good(nights: Callable[..., Ni
     assert moves[-1]["champion"] == last.champion == task.project.status().champion
     assert "macro-F1 +" in moves[-1]["why"]
     assert (task.project.responses()["status"] == "submitted").sum() == 140
-    assert task.project.retrain().outcome == "nothing_new"
+    done = task.project.retrain()
+    assert (done.outcome, done.problems) == ("nothing_new", [])
+    now = task.project.status()
+    assert (now.records, now.behind.unsent) == (760, 0)
+    assert {entry.id for entry in task.students()} == {champion, last.champion}
+    assert not set(old) & {entry.id for entry in task.students()}
+    assert not list(task.workspace.root.glob("*/.deleting-*"))
+    bare = [record for record in task.records() if not record.votes]
+    assert {record.proposal.student for record in bare if record.proposal} == {last.champion}
+    assert sum(record.proposal is not None for record in bare) == now.without_vote - task.held_out(bare)
 
 
-def test_a_second_call_says_who_is_at_work(nights: Callable[..., Nights], tutelage: Run) -> None:
-    task = nights()
+def test_a_second_call_says_who_is_at_work(tmp_path: Path, tutelage: Run) -> None:
+    task = Filed(tmp_path / "task")
     with locked(task.workspace.root / LOCK, on_wait=lambda _holder: None):
         done = tutelage("retrain", "--task", task.workspace.root, "--json")
     said = json.loads(done.stdout)
@@ -150,8 +191,8 @@ def test_a_second_call_says_who_is_at_work(nights: Callable[..., Nights], tutela
     assert said["message"].startswith("process ")
 
 
-def test_without_a_holdout_it_trains_and_compares_nothing(nights: Callable[..., Nights]) -> None:
-    task = nights()
+def test_without_a_holdout_it_trains_and_compares_nothing(tmp_path: Path) -> None:
+    task = Filed(tmp_path / "task")
     task.workspace.gold.unlink()
     task.answer(20)
     done = task.project.retrain()
@@ -236,8 +277,8 @@ def test_another_dataset_than_last_time_is_refused_unless_told(nights: Callable[
     assert task.project.retrain().outcome == "nothing_new"
 
 
-def test_a_line_that_a_crash_cut_short_hurts_nobody(nights: Callable[..., Nights]) -> None:
-    task = nights()
+def test_a_line_that_a_crash_cut_short_hurts_nobody(tmp_path: Path) -> None:
+    task = Filed(tmp_path / "task")
     history = task.workspace.root / HISTORY
     history.write_text('{"outcome": "kep', "utf-8")
     assert task.project.retrain().outcome == "nothing_new"
@@ -245,8 +286,8 @@ def test_a_line_that_a_crash_cut_short_hurts_nobody(nights: Callable[..., Nights
 
 
 @pytest.mark.parametrize("line", ["{}", "[]", '{"snapshot": "x"}', '[["challenger", 1]]'])
-def test_a_line_that_is_none_of_the_jobs_hurts_nobody(nights: Callable[..., Nights], line: str) -> None:
-    task = nights()
+def test_a_line_that_is_none_of_the_jobs_hurts_nobody(tmp_path: Path, line: str) -> None:
+    task = Filed(tmp_path / "task")
     (task.workspace.root / HISTORY).write_text(f"{line}\n", "utf-8")
     assert task.project.retrain().outcome == "nothing_new"
     assert [line["outcome"] for line in read_history(task.workspace.root)] == ["nothing_new"]
@@ -254,9 +295,9 @@ def test_a_line_that_is_none_of_the_jobs_hurts_nobody(nights: Callable[..., Nigh
 
 @pytest.mark.parametrize("kind", ["link", "folder"])
 def test_where_no_line_can_be_written_nothing_is_done_and_that_is_said(
-    nights: Callable[..., Nights], tutelage: Run, kind: str
+    tmp_path: Path, tutelage: Run, kind: str
 ) -> None:
-    task = nights()
+    task = Filed(tmp_path / "task")
     task.answer(20)
     history = task.workspace.root / HISTORY
     history.symlink_to(task.workspace.root / "other") if kind == "link" else history.mkdir()
@@ -316,10 +357,8 @@ def test_what_was_decided_stays_decided_where_argilla_fails_after_it(
     assert (done.outcome, done.champion, done.problems) == ("promoted", done.challenger, ["Argilla has gone"])
 
 
-def test_what_the_command_of_notify_prints_is_no_part_of_the_result(
-    nights: Callable[..., Nights], tutelage: Run
-) -> None:
-    task = nights(retrain={"notify": "echo told"})
+def test_what_the_command_of_notify_prints_is_no_part_of_the_result(tmp_path: Path, tutelage: Run) -> None:
+    task = Filed(tmp_path / "task", retrain={"notify": "echo told"})
     task.answer(20)
     done = tutelage("retrain", "--task", task.workspace.root, "--json")
     assert json.loads(done.stdout)["outcome"] == "promoted"
