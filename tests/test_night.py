@@ -248,3 +248,14 @@ def test_in_the_ranking_the_champion_counts_once_and_only_where_it_did_not_train
     proposed = [records[name] for name in others if records[name].proposal]
     assert proposed
     assert vote_matrix(proposed, task.workspace.task).shape == (len(proposed), 0)
+
+
+def test_a_champion_whose_training_texts_are_unknown_has_no_word_and_ends_no_night(tmp_path: Path) -> None:
+    task = Filed(tmp_path / "task", retrain={"new_texts": "student"}, sources=[{"file": "new.csv"}])
+    task.answer(30)
+    champion = task.project.retrain().champion
+    task.bring("new.csv", [text for text, _ in sentences(30, seed=8)])
+    (task.workspace.students / str(champion) / "seen.json").unlink()
+    done = task.project.retrain()
+    assert (done.outcome, done.proposed, done.drift, done.sent) == ("nothing_new", 0, None, True), done.message
+    assert "training texts" in done.problems[-1]

@@ -34,6 +34,7 @@ from tutelage.loaders.ledger import Ledger
 from tutelage.project import Project
 from tutelage.steps.loop import Loop
 from tutelage.steps.retrain import LOCK
+from tutelage.steps.schedule import epoch_seconds
 from tutelage.training.registry import Entry, champion_history, list_students
 from tutelage.views.history import HISTORY, read_history
 
@@ -123,6 +124,7 @@ def test_four_nights(nights: Callable[..., Nights]) -> None:
     quiet = task.project.retrain()
     assert (quiet.outcome, quiet.new_answers, quiet.champion) == ("nothing_new", 0, first.champion)
     assert (quiet.snapshot, quiet.activity) == (first.snapshot, first.activity)
+    assert time.time() - epoch_seconds(quiet.activity.split(" ")[0]) < 300, "as the schedule reads it"
 
     task.answer(120)
     better = task.project.retrain()

@@ -103,6 +103,8 @@ def test_an_argilla_that_does_not_answer_does_not_put_a_run_off(task: Filed) -> 
 def test_a_run_that_is_killed_is_a_line_and_does_not_end_the_schedule(task: Filed) -> None:
     said = list[dict[str, Any]]()
     stop = threading.Event()
+    with (task.root / FILE_NAME).open("a", encoding="utf-8") as file:
+        file.write("retrain: {notify: tee told.json}\n")
 
     def show(done: dict[str, Any]) -> None:
         said.append(done)
@@ -115,6 +117,7 @@ def test_a_run_that_is_killed_is_a_line_and_does_not_end_the_schedule(task: File
     assert [line["outcome"] for line in said] == ["failed"]
     assert "signal 9" in said[0]["message"]
     assert read_history(task.root)[-1]["message"] == said[0]["message"]
+    assert "signal 9" in (task.root / "told.json").read_text("utf-8")
     assert runs.due() > time.time()
 
 

@@ -601,7 +601,8 @@ class Project:
     def _activity(self) -> str:
         from tutelage.feedback.answers import was_pushed
 
-        with self._loop(with_argilla=was_pushed(self.workspace.db)) as loop:
+        now = Project(self.workspace.root)  # task file and settings may be others by now
+        with now._loop(with_argilla=was_pushed(self.workspace.db)) as loop:
             return loop.dataset().activity()
 
     def backup(self, file: str | PathLike[str], *, force: bool = False) -> Backup:

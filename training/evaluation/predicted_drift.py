@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 
+from tutelage.core.errors import SnapshotError
 from tutelage.core.records import ProgressCallback, Record, unreported
 from tutelage.core.workspace import Workspace
 from tutelage.feedback.snapshot import load_snapshot
@@ -23,14 +24,18 @@ def drift_since_snapshot(
     """The student's predictions on texts that came after its snapshot, against those on the holdout of before.
 
     The holdout is a random part of what there was when the snapshot was made, and nothing trained on it. None
-    where nothing came after the snapshot.
+    where nothing came after the snapshot, or it is not there any more.
 
     Raises
     ------
-    SnapshotError, StudentError
-        When the student's snapshot or its training texts are not there any more.
+    StudentError
+        When the student's training texts are unknown, or it cannot be loaded.
     """
-    before, after = _parted(workspace, load_snapshot(workspace.snapshots, entry.manifest.snapshot).labels())
+    try:
+        in_snapshot = load_snapshot(workspace.snapshots, entry.manifest.snapshot).labels()
+    except SnapshotError:
+        return None
+    before, after = _parted(workspace, in_snapshot)
     now = unseen_by(entry, after)[-MOST:]
     if not now:
         return None

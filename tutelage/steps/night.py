@@ -180,7 +180,7 @@ class Night:
         """Bring Argilla and the ranking up to date, also with what an earlier run did not get to."""
         job = self._job
         try:
-            champion = champion_of(self._workspace)
+            champion = self._or_problem(self._trusted_champion, None)
             if champion and self._options.new_texts == "student":
                 job.proposed = loop.propose(champion)
             sent = loop.push().sent if loop.argilla else job.new_texts + job.new_answers + job.proposed
@@ -192,6 +192,14 @@ class Night:
             if not job.challenger:
                 raise
             job.problems.append(str(error))  # what was decided before stays decided
+
+    def _trusted_champion(self) -> Entry | None:
+        """The champion, where it has the task's labels and its training texts are known."""
+        champion = champion_of(self._workspace)
+        if champion:
+            champion.manifest.check_labels(self._workspace.task.label_names)
+            champion.seen()
+        return champion
 
     def _owes(self) -> bool:
         """Whether the last run that worked at all did not send and rank."""

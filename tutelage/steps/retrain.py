@@ -53,8 +53,7 @@ def retrain(
         raise
     finally:
         job.took_s = round(time.monotonic() - began, 1)
-        write_down(root, job)
-        _notify(workspace, job)
+        conclude(workspace, job)
     return job
 
 
@@ -67,12 +66,13 @@ def _alone(path: Path) -> Iterator[None]:
         yield
 
 
-def write_down(root: Path, job: Retrained) -> None:
-    """Add the run's line to ``history.jsonl``; where that cannot be, it is one of its problems."""
+def conclude(workspace: Workspace, job: Retrained) -> None:
+    """Add the run's line to ``history.jsonl`` and tell who is to be told; what fails is one of its problems."""
     try:
-        append_history(root, asdict(job))
+        append_history(workspace.root, asdict(job))
     except (OSError, TutelageError) as error:
         job.problems.append(f"the line could not be written: {error}")
+    _notify(workspace, job)
 
 
 def _notify(workspace: Workspace, job: Retrained) -> None:

@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from tutelage.core.workspace import Workspace
 from tutelage.steps.results import Retrained
-from tutelage.steps.retrain import write_down
+from tutelage.steps.retrain import conclude
 from tutelage.views.history import read_history
 
 QUIET, PATIENCE = 300.0, 7200.0
@@ -78,7 +78,7 @@ class Schedule:
     def due(self) -> float:
         """When the next run is due, in seconds since 1970; 0 where none was yet."""
         lines = read_history(self._workspace.root)
-        began = max(_seconds(lines[-1]["at"]) if lines else 0.0, self._began)
+        began = max(epoch_seconds(lines[-1]["at"]) if lines else 0.0, self._began)
         return min(began, time.time()) + self._every if began else 0.0  # a clock may have been put back
 
     def _await_turn(self) -> bool:
@@ -91,7 +91,7 @@ class Schedule:
                 continue
             text, now = ask(self._activity), time.monotonic()
             if seen is None and text is not None:
-                changed_at = now - max(0.0, time.time() - _seconds(text.split(" ")[0]))
+                changed_at = now - max(0.0, time.time() - epoch_seconds(text.split(" ")[0]))
             elif text != seen:
                 changed_at = now
             seen = text
@@ -112,7 +112,7 @@ class Schedule:
         if said or lines or status is None:
             return said or next(iter(lines), None)
         job = Retrained(at=at, message=f"the run ended before it was done ({_ending(status)}); the next one goes on")
-        write_down(root, job)
+        conclude(Workspace(root), job)  # the task file may be another one by now
         return asdict(job)
 
     def _wait(self, command: Sequence[str], out: IO[bytes]) -> int | None:
@@ -162,7 +162,7 @@ def _ending(status: int) -> str:
     return f"signal {-status}: {signal.strsignal(-status)}" if status < 0 else f"exit status {status}"
 
 
-def _seconds(moment: str) -> float:
+def epoch_seconds(moment: str) -> float:
     """A moment in ISO 8601, of UTC where it does not say otherwise, in seconds since 1970; 0 for anything else."""
     try:
         found = datetime.fromisoformat(moment)
