@@ -241,6 +241,14 @@ STEPS = (
         UNIQUE (record, annotator)
     ) STRICT;
     """,
+    """
+    -- The label that a student, which never trained on its text, suggests for a record without votes.
+    CREATE TABLE proposals (
+        record TEXT PRIMARY KEY REFERENCES records (id) ON DELETE CASCADE,
+        student TEXT NOT NULL,
+        label TEXT NOT NULL
+    ) STRICT;
+    """,
 )
 
 

@@ -20,7 +20,9 @@ from typing import Any
 from tutelage.core.arrays import Floats
 from tutelage.core.errors import StudentError
 from tutelage.core.formats.strict_json import RepeatedKeyError, read_json
+from tutelage.core.locks import in_use
 from tutelage.core.workspace import Workspace
+from tutelage.training.manifest import FILE
 from tutelage.training.prediction.batching import BatchQueue, QueueFullError, ready_student
 from tutelage.training.prediction.engines.engine import Classifier
 from tutelage.training.prediction.engines.selection import ChosenEngine, Say
@@ -81,10 +83,11 @@ def serve_student(
     check_installed()
     with listen(*where) as listening:
         entry = find_student(workspace.students, student)
-        chosen, classifier = ready_student(workspace, entry, engine, say)
-        app = make_app(entry, chosen, classifier, limits)
-        ready(Address(url_of(listening), entry.id, chosen.name))
-        serve(app, listening)
+        with in_use(entry.path / FILE):
+            chosen, classifier = ready_student(workspace, entry, engine, say)
+            app = make_app(entry, chosen, classifier, limits)
+            ready(Address(url_of(listening), entry.id, chosen.name))
+            serve(app, listening)
 
 
 def serve(app: Any, listening: socket.socket) -> None:
