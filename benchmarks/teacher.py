@@ -25,7 +25,7 @@ from typing import Any
 from _data import recorded_votes
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 LATENCY, AT_ONCE, TEXTS, VOTES = 0.2, 64, 2000, 3
 FAULTS = {"too_many": 0.05, "retry_after": "1", "hang": 0.02, "garbage": 0.01}
@@ -126,6 +126,28 @@ def speed(title: str, limit: float, *, timeout: float = 60.0, **behaviour: Any) 
     print(f"{title}: {ran['votes']} votes, {requests} requests {did['outcomes']}")
     print(f"  wall {ran['wall']:.2f} s, ideal {ideal:.2f} s, ratio {ran['wall'] / ideal:.3f} (limit {limit})")
     print(f"  client CPU {1000 * ran['cpu'] / requests:.2f} ms a call (limit 3), {did['most_active']} calls at once")
+
+
+def reading() -> None:
+    """How answers in models' styles are read, by style; styles that the reader was not written for are starred."""
+    from reading_table import denials, table, task_of
+
+    from tutelage.loaders.teacher.parsing import parse_answer
+
+    counts: dict[str, Counter[str]] = {}
+    for row in table():
+        task = task_of(row.labels)
+        found = task.read_label(parse_answer(row.answer, task, finish=row.finish).label_text)
+        outcome = "right" if found == row.label else "missed" if found is None else "wrong"
+        counts.setdefault(row.style + (" *" if row.held_back else ""), Counter())[outcome] += 1
+    counts["all"] = sum(counts.values(), Counter())
+    for style, of in counts.items():
+        print(f"{style:32} wrong {of['wrong']:3}  missed {of['missed']:3}  right {of['right']:3}")
+    cases = list(denials())
+    taken = sum(
+        task_of(s).read_label(parse_answer(answer, task_of(s)).label_text) == denied for s, denied, answer in cases
+    )
+    print(f"denials read as the label that they deny: {taken} of {len(cases)}")
 
 
 def rate_limit() -> None:
@@ -260,6 +282,7 @@ def main() -> None:
         child(Path(sys.argv[2]))
         return
     parts = {
+        "reading": reading,
         "recorded": recorded,
         "speed": lambda: speed("all well", 1.10),
         "faults": lambda: speed("5 % 429, 2 % hung, 1 % garbage", 1.25, timeout=1.0, **FAULTS),

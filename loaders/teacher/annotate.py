@@ -19,7 +19,6 @@ from tutelage.loaders.teacher.teacher_ledger import OpenRecord, StoredAnswer, Te
 from tutelage.loaders.teacher.voting import next_step
 
 _PAGE = 256
-_REFUSALS = {"content_filter", "refusal"}
 _RECORDS_AHEAD = 2  # per concurrent call
 
 
@@ -174,7 +173,8 @@ class AnnotationRun:
         except Refused as refused:
             return self._refused(record, panel, number, refused)
         else:
-            return self._store(record, panel, number, result, self._parse(result.reply))
+            parsed = parse_answer(result.reply.text, self._task, finish=result.reply.finish)
+            return self._store(record, panel, number, result, parsed)
         return None
 
     def _refused(self, record: OpenRecord, panel: Panel, number: int, refused: Refused) -> StoredAnswer:
@@ -183,12 +183,6 @@ class AnnotationRun:
         reply = Reply(text=str(refused), finish=refused.kind)
         result = CallResult(reply=reply, cost=0.0, latency=0.0, attempts=1)
         return self._store(record, panel, number, result, _no_label(refused.kind))
-
-    def _parse(self, reply: Reply) -> ParsedAnswer:
-        """The parsed reply; a refusal of the endpoint or the model names no label, whatever its text."""
-        if reply.finish in _REFUSALS:
-            return _no_label(reply.finish)
-        return parse_answer(reply.text, self._task)
 
     def _store(
         self, record: OpenRecord, panel: Panel, number: int, result: CallResult, parsed: ParsedAnswer

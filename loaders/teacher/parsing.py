@@ -1,36 +1,33 @@
-"""Parses raw answers: a ladder of rungs, from strict to lenient, that never guesses.
+"""Reads the label in an answer, strictly: a wrong label costs far more than an abstention, which people see first.
 
-An answer that names no label, or several, is stored unchanged; it names no label of the task and is
-an abstention.
+A label counts where the answer is the label, where it is the value of the label's own key in an object, or where it
+stands alone after a marker: ``Label:``, bold, or a last line that is nothing else. All other answers are stored
+unchanged and are abstentions.
 """
 
 from __future__ import annotations
 
-import ast
-import json
 import re
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
 
 from tutelage.core.task import Task
+from tutelage.loaders.teacher.reading.lines import label_in, lines_of, with_tags_as_lines
+from tutelage.loaders.teacher.reading.objects import Found, Unclear, labels_of, objects_in, own_key, whole_value
+from tutelage.loaders.teacher.reading.spelling import LABEL_LENGTH, Spellings, spellings_of
+from tutelage.loaders.teacher.reading.surroundings import asks_for_text, declines, is_meant, leaves_alone
+from tutelage.loaders.teacher.reading.thoughts import first_turn, without_thoughts
 
-_LABEL_KEYS = ("label", "labels", "answer")
-_REASON_KEYS = ("reason", "reasoning", "explanation", "rationale")
-_LAST_LINE_WORDS = 12
+PARSER = "2"
+"""The version of what is read in an answer: answers that another one has read are read anew."""
+
+_LONGEST = 4_000_000  # characters, with thoughts
+_LONGEST_PROSE = 60_000  # characters that are no object, without thoughts
 _LABEL_TEXT_MAX_LENGTH = 10_000
-_OBJECTS_TRIED = 50
-
-_THOUGHTS = re.compile(r"^.*?</think>", re.DOTALL)
-_NAMED = re.compile(r"[\"'*_`]*\b(?:final\s+)?(?:label|answer)\b[\"'*_`]*\s*(?:is\b:?|[:=])\s*(.+)", re.IGNORECASE)
-_NEGATED = re.compile(
-    r"(?:\b(?:not|no|never|neither|nor|rather than|instead of)|n't)\s+(?:\w+\s+){0,2}[\"'*`]*$", re.IGNORECASE
-)
-_REASON = re.compile(
-    r"\breason(?:ing)?\b[\"'*_`]*\s*[:=]\s*(.+?)(?:[\"'`]?\s*,\s*[\"'`]label\b|$)", re.IGNORECASE | re.MULTILINE
-)
+_WRAPPED = re.compile(r"^<([a-zA-Z_]{1,30})>(.*)</\1>$", re.DOTALL)
+_WRAPPERS_MOST = 3
+_FENCE = re.compile(r"^```[\w+-]{0,20}\s*\n(.*?)\n?```$", re.DOTALL)
+_BULLET = re.compile(r"^[-*•] (?=[^\d\s])")
+_COMPLETE = frozenset({"", "stop", "eos", "eos_token", "end_turn", "stop_sequence", "tool_calls", "function_call"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,137 +39,109 @@ class ParsedAnswer:
     rung: str
 
 
-class _Ambiguous(Exception):  # noqa: N818 - ends the ladder, never leaves this file
-    """The answer names more than one label."""
+def parse_answer(raw: str, task: Task, *, finish: str = "stop") -> ParsedAnswer:
+    """Read the label in one raw answer.
 
-
-def parse_answer(raw: str, task: Task) -> ParsedAnswer:
-    """Parse one raw answer.
-
-    The rungs, of which the first match wins: the whole answer is a label; it is JSON; it contains
-    JSON, or a Python literal, in prose or code fences; "Label: x" in words; a short last line that
-    names exactly one label. Objects or lines that name different labels end the ladder.
+    Parameters
+    ----------
+    finish
+        Why the answer ended, as the endpoint says; one that was cut off or refused names no label.
     """
-    answer = _THOUGHTS.sub("", raw, count=1).strip()
-    if task.read_label(answer):
-        return ParsedAnswer(label_text=answer, reason="", rung="label")
+    if finish.casefold() not in _COMPLETE:
+        return ParsedAnswer(label_text="", reason="", rung="cut" if finish == "length" else finish)
     try:
-        parsed = _from_objects(answer, task) or _from_naming(answer, task) or _from_last_line(answer, task)
-    except _Ambiguous:
-        parsed = None
-    return parsed or ParsedAnswer(label_text=answer[:_LABEL_TEXT_MAX_LENGTH], reason="", rung="none")
+        rung, found = _read(raw, task)
+    except Unclear:
+        rung, found = "unclear", None
+    if found and found.label:
+        label_text = found.words if task.read_label(found.words) == found.label else found.label
+        return ParsedAnswer(label_text=label_text, reason=found.reason, rung=rung)
+    words = (found.words if found else raw.strip())[:_LABEL_TEXT_MAX_LENGTH]
+    label_text = "" if task.read_label(words) else words
+    return ParsedAnswer(label_text=label_text, reason=found.reason if found else "", rung=rung if found else "none")
 
 
-def _from_objects(answer: str, task: Task) -> ParsedAnswer | None:
-    """From the JSON objects or Python dicts in the answer; they must agree on the label."""
-    parsed = [one for value in _objects(answer) if (one := _from_object(value, task))]
-    if len({task.read_label(one.label_text) or one.label_text for one in parsed}) > 1:
-        raise _Ambiguous
-    return parsed[0] if parsed else None
+def _read(raw: str, task: Task) -> tuple[str, Found | None]:
+    """The rung and what it found."""
+    spellings, names = spellings_of(task.labels), _names(task)
+    raw = raw[: _LONGEST + 1].strip()
+    if raw[:1] in {"{", "["} and (found := labels_of(whole_value(raw), spellings, names)):
+        return "json", found[0]
+    answer = without_thoughts(raw) if len(raw) <= _LONGEST else None
+    if answer is None:
+        raise Unclear
+    return _read_answer(first_turn(answer[: _LONGEST_PROSE * 2]).strip(), len(answer), spellings, names)
 
 
-def _objects(answer: str) -> Iterator[dict[str, Any]]:
-    """The outermost objects, from left to right; an answer that is one long broken object yields nothing."""
-    decoder, at = json.JSONDecoder(strict=False), answer.find("{")
-    for _ in range(_OBJECTS_TRIED):
-        if at < 0:
-            return
-        try:
-            value, end = decoder.raw_decode(answer, at)
-        except (ValueError, RecursionError):
-            value, end = _literal(answer, at)
-        if isinstance(value, dict):
-            yield value
-        at = answer.find("{", max(end, at + 1))
+def _names(task: Task) -> frozenset[str]:
+    """Words of the task's name: a key that is called so is the label's own."""
+    return frozenset(word for word in re.findall(r"[^\W\d_]+", task.name.casefold()) if len(word) > 3)
 
 
-def _literal(answer: str, at: int) -> tuple[Any, int]:
-    """A Python dict at this place, up to the first or the last closing brace."""
-    for end in dict.fromkeys((answer.find("}", at) + 1, answer.rfind("}") + 1)):
-        try:
-            with warnings.catch_warnings(action="ignore"):  # about invalid escapes in an answer
-                return ast.literal_eval(answer[at:end]), end
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            continue
-    return None, at
+def _read_answer(answer: str, length: int, spellings: Spellings, names: frozenset[str]) -> tuple[str, Found | None]:
+    """The rungs, from the strictest, of which the first match wins."""
+    answer = _unwrapped(answer, names)
+    if label := _is_label(answer, spellings):
+        return "label", Found(label=label, words=answer)
+    if length > _LONGEST_PROSE:
+        raise Unclear
+    if answer.startswith('"') and answer.endswith("}") and "{" not in answer:
+        answer = f"{{{answer}"  # the opening brace stood in the prompt
+    if asks_for_text(answer) or answer.count("{") > answer.count("}"):
+        raise Unclear
+    if found := _from_objects(answer, spellings, names):
+        return "json", found
+    found = label_in(lines_of(with_tags_as_lines(answer), spellings, names), spellings)
+    return "marked", found
 
 
-def _from_object(value: dict[str, Any], task: Task) -> ParsedAnswer | None:
-    keys = {str(key).strip().casefold(): item for key, item in value.items()}
-    reason = next((_text(keys[key]) for key in _REASON_KEYS if key in keys), "")
-    for key in _LABEL_KEYS:
-        if key in keys:
-            return ParsedAnswer(label_text=_label_text(keys[key]), reason=reason, rung="json")
-    named = {label for key, item in keys.items() if key not in _REASON_KEYS if (label := task.read_label(_text(item)))}
-    if len(named) > 1:
-        raise _Ambiguous
-    return ParsedAnswer(label_text=named.pop(), reason=reason, rung="json") if named else None
-
-
-def _label_text(value: Any) -> str:
-    """The label's text; a list of one counts as that one, anything else is kept as JSON."""
-    return _text(value[0] if isinstance(value, list) and len(value) == 1 else value)
-
-
-def _text(value: Any) -> str:
-    return value.strip() if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-
-
-def _from_naming(answer: str, task: Task) -> ParsedAnswer | None:
-    """From "Label: x" or "the answer is x"; every such line must name the same label."""
-    named = [_head(match.group(1), task) for match in _NAMED.finditer(answer)]
-    labels = {label for label in named if label}
-    if len(labels) > 1:
-        raise _Ambiguous
-    if not labels:
+def _is_label(answer: str, spellings: Spellings) -> str | None:
+    if len(answer) > LABEL_LENGTH:
         return None
-    return ParsedAnswer(label_text=labels.pop(), reason=_reason_beside(answer), rung="named")
+    return spellings.label(answer) or spellings.label(_BULLET.sub("", answer))
 
 
-def _head(rest: str, task: Task) -> str | None:
-    """The label that the rest of a line begins with, cut at punctuation; ambiguous if another one follows."""
-    cuts = [
-        rest,
-        *(rest[: match.start()] for match in re.finditer(r"[\"'*`]?\s*[.,;:!()}\]\n]|\s[-\u2013\u2014]\s", rest)),
-    ]
-    label = next((label for cut in cuts if (label := task.read_label(cut.strip().lstrip("\"'*`_").strip()))), None)
-    if label and _labels_in(rest, task) - {label}:
-        raise _Ambiguous
-    return label
+def _unwrapped(answer: str, names: frozenset[str]) -> str:
+    """What stands in a code fence, or in the tag of an answer, around the whole answer."""
+    for _ in range(_WRAPPERS_MOST):
+        if len(answer) > _LONGEST_PROSE:
+            return answer
+        fence, tag = _FENCE.match(answer), _WRAPPED.match(answer)
+        if fence and "```" not in fence.group(1):
+            answer = fence.group(1).strip()
+        elif tag and own_key(tag.group(1), names) and f"<{tag.group(1)}>" not in tag.group(2):
+            answer = tag.group(2).strip()
+        else:
+            return answer
+    return answer
 
 
-def _reason_beside(answer: str) -> str:
-    """The text after "Reason:" in the same answer."""
-    match = _REASON.search(answer)
-    return match.group(1).strip().strip("\"'*`,{}").strip() if match else ""
-
-
-def _from_last_line(answer: str, task: Task) -> ParsedAnswer | None:
-    """From a last line of a few words that names one label and does not negate it."""
-    line = answer.rsplit("\n", 1)[-1].strip()
-    if len(line.split()) > _LAST_LINE_WORDS:
+def _from_objects(answer: str, spellings: Spellings, names: frozenset[str]) -> Found | None:
+    """From the objects in the answer, which must agree, and from what stands around them."""
+    found: list[Found] = []
+    around: list[str] = []
+    at = 0
+    for start, end, value in objects_in(answer):
+        if own := labels_of(value, spellings, names):
+            before = _without_fence(answer[at:start])
+            if not is_meant(before) or declines(before):
+                raise Unclear
+            found += own
+        around.append(answer[at:start])
+        at = end
+    if not found:
         return None
-    named = _labels_in(line, task)
-    if len(named) > 1:
-        raise _Ambiguous
-    return ParsedAnswer(label_text=named.pop(), reason="", rung="prose") if named else None
+    if len({one.label for one in found}) > 1:
+        raise Unclear
+    if found[0].label and not _stands(found[0].label, [*around[1:], answer[at:]], spellings):
+        raise Unclear
+    return found[0]
 
 
-def _labels_in(text: str, task: Task) -> set[str]:
-    """The labels whose names or aliases occur in the text as whole words, without a negation."""
-    labels: set[str] = set()
-    for match in _spellings(task).finditer(text):
-        label = task.read_label(match.group())
-        if label and not _NEGATED.search(text[: match.start()]):
-            labels.add(label)
-    return labels
+def _without_fence(text: str) -> str:
+    return re.sub(r"```[\w+-]{0,20}\s*$|[\[(`\s]+$", "", text)
 
 
-@lru_cache(maxsize=8)
-def _spellings_of(spellings: tuple[str, ...]) -> re.Pattern[str]:
-    longest_first = sorted(spellings, key=len, reverse=True)
-    return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)", re.IGNORECASE)
-
-
-def _spellings(task: Task) -> re.Pattern[str]:
-    return _spellings_of(tuple(spelling for label in task.labels for spelling in (label.name, *label.aliases)))
+def _stands(label: str, after: list[str], spellings: Spellings) -> bool:
+    lines = [line for part in after for line in part.replace("```", "\n").split("\n")]
+    return leaves_alone([line for line in lines if line.strip()], label, spellings)

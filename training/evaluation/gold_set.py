@@ -144,6 +144,15 @@ def find_holdout(workspace: Workspace) -> GoldSet | None:
     return load_holdout(workspace)
 
 
+def gold_outside_holdout(workspace: Workspace) -> dict[str, str]:
+    """The gold labels of records that are not held out, by id, as the task spells them: to measure labels with."""
+    if not workspace.gold.exists():
+        return {}
+    held, task = held_out(workspace).ids, workspace.task
+    read = {record_id: task.read_label(label) for record_id, label in read_gold(workspace.gold).items()}
+    return {record_id: label for record_id, label in read.items() if label and record_id not in held}
+
+
 def load_holdout(workspace: Workspace) -> GoldSet:
     """The task's holdout rows with gold labels, locked at their first use.
 

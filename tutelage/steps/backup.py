@@ -81,7 +81,7 @@ def backup(workspace: Workspace, file: Path, argilla: Path | None, *, force: boo
         raise TaskError(f"{file}: is there already; name another file, or replace it with --force")
     task, at = workspace.task.name, datetime.now(UTC).isoformat(timespec="seconds")
     with replacing(file) as unfinished:
-        unfinished.chmod(0o600)
+        unfinished.chmod(0o600)  # also where the group may read the task: it holds keys
         with (
             tarfile.open(unfinished, "w:gz", compresslevel=1, dereference=True) as archive,
             tempfile.TemporaryDirectory() as folder,
@@ -179,6 +179,7 @@ def restore(file: Path, root: Path, argilla: Path) -> Restored:
         kept = has_argilla and (argilla / _ARGILLA_DB).exists()
         if has_argilla and not kept:
             _restore_argilla(Path(folder) / ARGILLA, argilla)
+        Workspace(Path(folder) / TASK).close()
         if root.exists():
             root.rmdir()
         (Path(folder) / TASK).rename(root)
@@ -229,5 +230,4 @@ def _restore_argilla(source: Path, directory: Path) -> None:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name in (_CREDENTIALS, _ARGILLA_DB):  # the data last: where they are, the keys are
         with replacing(directory / name) as target:
-            target.chmod(0o600)
             shutil.copyfile(source / name, target)

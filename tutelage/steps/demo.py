@@ -88,7 +88,7 @@ def make_workspace(directory: Path, datasets: Collection[str] = ()) -> Workspace
         if root.exists() or NAME + ending in datasets:
             continue
         root.mkdir(parents=True)
-        write_text(root / "task.yaml", f"{task}\nargilla:\n  dataset: {NAME}{ending}\n")
+        write_text(root / "task.yaml", f"{task}\nargilla:\n  dataset: {NAME}{ending}\n", public=True)
         break
     return Workspace(root)
 

@@ -1,0 +1,1 @@
+"""How a label is read in a model's answer: strictly, in time linear in its length."""
