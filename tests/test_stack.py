@@ -72,7 +72,7 @@ def test_the_image_runs_as_nobody_in_particular_and_needs_no_network(core: str) 
     assert in_container(core, "-u", options=(*CONFINED, "--entrypoint", "id")).strip() == "1000"
     another = (*CONFINED, "--user", "4711:4711", "--tmpfs", "/task")
     made = in_container(core, "init", "/task/news", "--labels", "good,bad", "--json", options=another)
-    assert json.loads(made)["task"]
+    assert json.loads(made)["labels"] == ["good", "bad"]
     listed = in_container(core, "-R", "/opt/tutelage", "/task", "/home", options=(*CONFINED, "--entrypoint", "ls"))
     assert not {"secrets", "tests", ".git"} & set(listed.split())
 
