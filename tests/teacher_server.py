@@ -23,7 +23,7 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
-Answer = Callable[[str, int, dict[str, Any]], str]
+Answer = Callable[[str, int, dict[str, Any]], str | bytes]  # bytes: the whole body
 _TEXT = re.compile(r"<(text(?:-\d+)?)>\n(.*)\n</\1>", re.DOTALL)
 
 
@@ -173,6 +173,8 @@ class Server:
         if outcome == "empty_choices":
             return 200, json.dumps({"id": "x", "object": "chat.completion", "choices": []}).encode(), ""
         content = "" if outcome == "content_filter" else self.answer(text, number, data)
+        if isinstance(content, bytes):
+            return 200, content, ""
         return 200, json.dumps(self._completion(content, outcome, data), ensure_ascii=False).encode(), ""
 
     def _completion(self, content: str, outcome: str, data: dict[str, Any]) -> dict[str, Any]:

@@ -13,11 +13,13 @@ from typing import Any
 from tutelage.core.errors import TeacherError
 from tutelage.core.teachers import Teacher
 from tutelage.loaders.models.dialect import Dialect
-from tutelage.loaders.models.model import OVERFLOW, Busy, Refused, Reply, Request
+from tutelage.loaders.models.model import OVERFLOW, Busy, Keep, Refused, Reply, Request, not_kept
+from tutelage.loaders.models.wire import read_reply
 
 FILTERED = "content_filter"
 _REQUEST_ERRORS = {400, 403, 413, 415, 422, 451, 501}  # the request is rejected: its text, or a parameter
 _LONGEST_WAIT = 900.0  # seconds of Retry-After above which the run ends
+_LONG_BODY = 100_000  # bytes from which reading would hold up other calls
 _QUOTE_MAX_LENGTH = 300  # characters of an endpoint's message that are shown
 _OVERFLOWS = re.compile(
     r"context.?(length|window|size)|maximum (context|sequence|input)|too many (input )?tokens|prompt is too long"
@@ -34,8 +36,10 @@ class Endpoint:
     def __init__(
         self, teacher: Teacher, key: str, *, dialect: Dialect, remember: Callable[[Dialect], None] = lambda _: None
     ) -> None:
+        import httpx
         import openai
 
+        self._response = httpx.Response
         self._teacher, self._key, self._remember = teacher, key, remember
         self._dialect = self._remembered = dialect
         self._openai = openai
@@ -48,30 +52,34 @@ class Endpoint:
         """Close the connections."""
         await self._client.close()
 
-    async def answer(self, request: Request) -> Reply:
+    async def answer(self, request: Request, keep: Keep = not_kept) -> Reply:
         """One chat completion, in the dialect that the endpoint supports."""
         while True:
             dialect = self._dialect
             try:
-                reply = await self._completion(request, dialect)
+                reply = await self._completion(request, dialect, keep)
             except self._openai.APIStatusError as error:
                 self._handle_status_error(error, dialect, request)
                 continue  # in the simpler dialect
             self._learn(reply, request, dialect)
             return reply
 
-    async def _completion(self, request: Request, dialect: Dialect) -> Reply:
+    async def _completion(self, request: Request, dialect: Dialect, keep: Keep) -> Reply:
         body = dialect.body(request, model=self._teacher.model, logprobs=self._teacher.logprobs)
         try:
             async with asyncio.timeout(self._teacher.limits.timeout):  # the client's own timeout is per read
                 # `post` takes half the time of `chat.completions.create`, and accepts bodies that are no completion.
-                content = await self._client.post("/chat/completions", cast_to=str, body=body)
+                response = await self._client.post("/chat/completions", cast_to=self._response, body=body)
         except (TimeoutError, self._openai.APITimeoutError):
             raise Busy("timeout", lost=True) from None
         except self._openai.APIConnectionError as error:
             unsent = type(error.__cause__).__name__ == "ConnectError"
             raise Busy("no connection" if unsent else "dropped", lost=not unsent) from None
-        return _reply(content, dialect.form if request.labels else "")
+        form = dialect.form if request.labels else ""
+        keep(response.content, form)
+        if len(response.content) > _LONG_BODY:
+            return await asyncio.to_thread(read_reply, response.content, form)
+        return read_reply(response.content, form)
 
     def _handle_status_error(self, error: Any, dialect: Dialect, request: Request) -> None:
         """Raise the error that an HTTP status stands for; return where a simpler dialect may work."""
@@ -167,42 +175,6 @@ def _now(headers: Any) -> float:
 
 def _timestamp(date: str) -> float:
     return parsedate_to_datetime(date).timestamp()
-
-
-def _reply(content: str, form: str) -> Reply:
-    """Parse a completion's body; one that is malformed is worth another attempt."""
-    try:
-        data = json.loads(content)
-        choices, usage = data["choices"], dict(data.get("usage") or {})
-        choice = choices[0] if choices else None
-        message = choice["message"] if choice else {}
-        text, finish = _content(message), str(choice.get("finish_reason") or "stop") if choice else ""
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
-        raise Busy("garbage", lost=True) from None
-    if choice is None:
-        raise Busy("empty choices", lost=True)
-    return Reply(
-        text=text,
-        finish="refusal" if message.get("refusal") else finish,
-        tokens_in=_count(usage.get("prompt_tokens")),
-        tokens_out=_count(usage.get("completion_tokens")),
-        structured=form,
-        logprobs=_logprobs(choice),
-    )
-
-
-def _content(message: dict[str, Any]) -> str:
-    content = message.get("content") or message.get("refusal") or ""
-    return content if isinstance(content, str) else "".join(str(part.get("text", "")) for part in content)
-
-
-def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and value >= 0 else None
-
-
-def _logprobs(choice: dict[str, Any]) -> tuple[tuple[str, float], ...]:
-    tokens = ((choice.get("logprobs") or {}).get("content")) or ()
-    return tuple((str(token["token"]), float(token["logprob"])) for token in tokens)
 
 
 def _is_vote(text: str) -> bool:

@@ -7,7 +7,7 @@ Refused                                  this text gets no answer; others do
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -42,6 +42,14 @@ class Reply:
     logprobs: tuple[tuple[str, float], ...] = field(default=(), repr=False)
 
 
+Keep = Callable[[bytes, str], None]
+"""Takes what an endpoint sent, and the type of ``response_format`` that was asked for, before it is read."""
+
+
+def not_kept(_body: bytes, _structured: str) -> None:
+    """Keeps nothing."""
+
+
 class Busy(Exception):  # noqa: N818 - transient, retried
     """No answer to this attempt. ``kind`` is counted and shown; ``lost`` says that it may have been charged."""
 
@@ -61,8 +69,8 @@ class Refused(Exception):  # noqa: N818 - the endpoint's decision about one text
 class Model(Protocol):
     """A model that takes concurrent requests."""
 
-    async def answer(self, request: Request) -> Reply:
-        """Make one attempt; raises Busy, Refused or TeacherError."""
+    async def answer(self, request: Request, keep: Keep = not_kept) -> Reply:
+        """Make one attempt, and keep what came before it is read; raises Busy, Refused or TeacherError."""
 
     async def close(self) -> None:
         """Release connections and memory."""

@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tutelage.core.errors import TeacherError
@@ -21,6 +22,13 @@ _UNREACHABLE = 3  # failed connections, before any answer
 _MAX_OUTAGE = 300.0  # seconds without an answer
 _BYTES_PER_TOKEN = 4
 _TEMPLATE_TOKENS = 50
+
+
+KeepReply = Callable[[bytes, str, float], None]
+
+
+def _not_kept(_body: bytes, _structured: str, _latency: float) -> None:
+    pass
 
 
 class Unanswered(Exception):  # noqa: N818 - counted, not fatal
@@ -53,8 +61,8 @@ class RetryingModel:
         self._first_call = asyncio.Lock()
         self._failing_since: float | None = None
 
-    async def ask(self, request: Request) -> CallResult:
-        """The model's reply.
+    async def ask(self, request: Request, keep: KeepReply = _not_kept) -> CallResult:
+        """The model's reply; ``keep`` gets what came, the form asked for and the seconds it took, before it is read.
 
         Raises
         ------
@@ -70,17 +78,17 @@ class RetryingModel:
         if not self._has_answered:
             async with self._first_call:
                 if not self._has_answered:
-                    result = await self._ask_with_retries(request)
+                    result = await self._ask_with_retries(request, keep)
                     self._has_answered = True
                     return result
-        return await self._ask_with_retries(request)
+        return await self._ask_with_retries(request, keep)
 
-    async def _ask_with_retries(self, request: Request) -> CallResult:
+    async def _ask_with_retries(self, request: Request, keep: KeepReply) -> CallResult:
         attempts = failures = 0
         while failures < self.teacher.limits.attempts:
             attempts += 1
             try:
-                return await self._attempt(request, attempts)
+                return await self._attempt(request, attempts, keep)
             except Busy as busy:
                 self._handle_busy(busy, attempts)
                 failures += busy.kind != _RATE_LIMITED  # being told to wait is not a failure
@@ -88,11 +96,11 @@ class RetryingModel:
             await asyncio.sleep(pause)
         raise Unanswered(f"{self.teacher.name}: no answer after {attempts} attempts")
 
-    async def _attempt(self, request: Request, attempt: int) -> CallResult:
+    async def _attempt(self, request: Request, attempt: int, keep: KeepReply) -> CallResult:
         most, cost = self._max_cost(request), 0.0
         await self.budget.reserve(most)
         try:
-            result = await self._call(request, attempt)
+            result = await self._call(request, attempt, keep)
             cost = most if result.cost is None else result.cost
             return result
         except Busy as busy:
@@ -102,11 +110,11 @@ class RetryingModel:
         finally:
             self.budget.settle(most, cost)
 
-    async def _call(self, request: Request, attempt: int) -> CallResult:
+    async def _call(self, request: Request, attempt: int, keep: KeepReply) -> CallResult:
         expected = expected_tokens(request)
         async with self.rate_limiter.slot(expected):
             began = time.monotonic()
-            reply = await self.model.answer(request)
+            reply = await self.model.answer(request, lambda body, form: keep(body, form, time.monotonic() - began))
             latency = time.monotonic() - began
         self._failing_since = None
         tokens = expected if reply.tokens_in is None else reply.tokens_in + (reply.tokens_out or 0)

@@ -44,8 +44,24 @@ def _dollars(cost: float | None) -> str:
     return "cost unknown (the task lists no price)" if cost is None else f"{cost:.4f} USD"
 
 
+_CHANGES_SHOWN = 5
+
+
+def _changes(done: AnnotateResult) -> str:
+    """The stored votes that are read otherwise now, a line for each of the first ones."""
+    if not done.changed:
+        return ""
+    lines = [f"{len(done.changed)} stored votes are read otherwise than before, without asking:"]
+    for one in done.changed[:_CHANGES_SHOWN]:
+        before, after = (one.before or "no label"), (one.after or "no label")
+        lines.append(f"  {one.record}: vote {one.vote} of {one.teacher} {one.prompt}: {before} -> {after}")
+    rest = len(done.changed) - _CHANGES_SHOWN
+    return "\n".join([*lines, *([f"  and {rest} more"] if rest > 0 else []), ""])
+
+
 def _summary(done: AnnotateResult) -> str:
-    words = f"{done.votes} votes on {done.records} records, {done.abstentions} abstentions"
+    words = _changes(done)
+    words += f"{done.votes} votes on {done.records} records, {done.abstentions} abstentions"
     words += f"; {done.tokens_in} tokens in, {done.tokens_out} out, {done.cost:.4f} USD"
     words += f"; {done.early_stops} early stops saved {done.saved} votes" if done.early_stops else ""
     words += f"; {done.rejected} texts refused (see rejects.jsonl)" if done.rejected else ""
