@@ -249,6 +249,7 @@ _USES = {
         AND substr(updated_at, 1, 19) >= (SELECT substr(at, 1, 19) FROM begun))""",
     "annotated": f"""{_ADDED} SELECT count(DISTINCT record) FROM (
         SELECT record FROM answers WHERE record IN (SELECT id FROM added) AND seq NOT IN (SELECT seq FROM answered)
+        UNION SELECT record FROM replies WHERE record IN (SELECT id FROM added)
         UNION SELECT record FROM early_stops WHERE record IN (SELECT id FROM added))""",
 }
 """What was done with a load's records since: SQL that counts them."""
