@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
@@ -456,6 +457,26 @@ def test_a_holdout_that_changed_is_said_in_its_place(tmp_path: Path) -> None:
     found = collect_report(Workspace(workspace.root))
     assert "rows locked on" in found.problem
     assert found.problem in Parts(render_page(found)).text
+
+
+@pytest.mark.parametrize("missing", ["file", "library"])
+def test_a_student_that_cannot_be_loaded_leaves_the_rest(
+    missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = small_task(tmp_path / "task", 60)
+    student = Path(Project(workspace.root).train().path)
+    if missing == "file":
+        (student / "head.npz").unlink()
+    else:
+        monkeypatch.setitem(sys.modules, "tutelage.training.students.linear", None)
+    found = collect_report(workspace)
+    assert found.student
+    assert found.student.evaluation is None
+    assert {"file": "cannot be loaded", "library": "is not installed"}[missing] in found.student.missing
+    page = Parts(render_page(found)).text
+    assert found.student.missing in page
+    assert found.quality.on_holdout
+    assert "its speed cannot be measured" in page
 
 
 DRIFT = {
