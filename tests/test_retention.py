@@ -62,6 +62,14 @@ def test_the_newest_and_the_champions_lineage_stay(task: Workspace) -> None:
         rollback_champion(task.students)
 
 
+def test_the_newest_pages_stay(task: Workspace) -> None:
+    for number in range(1, 4):
+        (task.reports / f"report-2026010{number}T030000Z.html").write_text("")
+    gone = [name for name in clear(task, expendable(task, 2)) if name.endswith(".html")]
+    assert gone == ["reports/report-20260101T030000Z.html"]
+    assert len([*task.reports.glob("*.html")]) == 2
+
+
 def test_the_latest_snapshot_and_those_needed_stay(task: Workspace) -> None:
     latest = load_snapshot(task.snapshots).id
     first = next(entry for entry in list_students(task.students) if entry.id == "linear-1").manifest.snapshot

@@ -73,11 +73,16 @@ def _latest(snapshots: Path) -> str:
 
 
 def _reports(reports: Path, keep: int, lineage: set[str | None]) -> list[Path]:
-    """The evaluations, each with its figure, that are neither among the newest nor of a student of the lineage."""
+    """The evaluations, each with its figure, that are neither among the newest nor of a student of the lineage.
+
+    And the pages of ``tutelage report``, named by their time, that are not among the newest.
+    """
     found = sorted(reports.glob("evaluate-*.json"), key=lambda path: _said(path, "at"))
     own = tuple(f"evaluate-{student}-" for student in lineage if student)
     old = [path for path in found[: max(0, len(found) - keep)] if not path.name.startswith(own or ("\0",))]
-    return [file for path in old for file in (path, path.with_suffix(".png")) if file.exists()]
+    pages = sorted(reports.glob("report-*.html"))
+    old_pages = pages[: max(0, len(pages) - keep)]
+    return [file for path in old for file in (path, path.with_suffix(".png")) if file.exists()] + old_pages
 
 
 def clear(workspace: Workspace, names: Iterable[str]) -> list[str]:
