@@ -153,7 +153,8 @@ def test_runs_follow_each_other_a_failed_one_too_until_it_is_told_to_end(task: F
 def test_a_signal_ends_it_at_once_between_runs(task: Filed, number: signal.Signals) -> None:
     began(task, 0)
     process = started(task, "--every", "7d")
-    time.sleep(1.5)
+    assert process.stderr
+    assert process.stderr.readline().startswith("a run every 7 days")
     process.send_signal(number)
     asked = time.monotonic()
     out, _ = process.communicate(timeout=10)
