@@ -158,9 +158,10 @@ class Ledger:
 
     def _records(self, task: Task, where: str, values: Sequence[str] = ()) -> Iterator[Record]:
         rows = self._db.execute(
-            "SELECT r.id, r.text, r.given, p.student, p.label, a.teacher, a.prompt, a.vote, a.said, a.reason"
-            " FROM records r LEFT JOIN proposals p ON p.record = r.id"
-            f" LEFT JOIN answers a ON a.record = r.id AND {COUNTS}{where} ORDER BY r.seq, a.seq",
+            "SELECT r.id, r.text, r.given, p.student, p.label, a.teacher, a.prompt, a.vote, coalesce(n.said, a.said),"
+            " coalesce(n.reason, a.reason) FROM records r LEFT JOIN proposals p ON p.record = r.id"
+            f" LEFT JOIN answers a ON a.record = r.id AND {COUNTS}"
+            f" LEFT JOIN readings n ON n.answer = a.seq{where} ORDER BY r.seq, a.seq",
             list(values),
         )
         voters: dict[tuple[str, str, int], Voter] = {}

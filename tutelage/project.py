@@ -219,14 +219,42 @@ class Project:
 
     # Argilla
 
-    def up(self, *, port: int | None = None) -> Server:
+    def up(self, *, port: int | None = None, host: str = "") -> Server:
         """Start the embedded Argilla, or find the one that runs; the server tells how to sign in.
 
-        ``port`` is 6900 by default; 0 takes a free one.
+        Parameters
+        ----------
+        port
+            6900 by default; 0 takes a free one.
+        host
+            127.0.0.1 by default. With another one the owner's password and API key are those of the settings.
         """
         from tutelage.feedback.server.lifecycle import up
 
-        return up(port=port, on_progress=self._say)
+        return up(port=port, on_progress=self._say, **self._reach(host))
+
+    def run_argilla(
+        self,
+        *,
+        port: int | None = None,
+        host: str = "",
+        on_ready: Callable[[Server], None] = lambda _server: None,
+    ) -> None:
+        """Run the embedded Argilla in the foreground until SIGTERM or SIGINT, its log on standard error."""
+        from tutelage.feedback.server.foreground import run_in_foreground
+
+        run_in_foreground(port=port, on_progress=self._say, ready=on_ready, **self._reach(host))
+
+    def _reach(self, host: str) -> dict[str, Any]:
+        """Where the embedded Argilla listens, and the credentials that were given for another address than its own."""
+        from tutelage.feedback.server.credentials import GivenCredentials
+
+        if not host:
+            return {}
+        password, key = self.settings.argilla_password, self.settings.argilla_api_key
+        if password is None or key is None:
+            return {"host": host}
+        return {"host": host, "given": GivenCredentials(password.get_secret_value(), key.get_secret_value())}
 
     def down(self) -> bool:
         """Stop the embedded Argilla; False where none runs. All that is in it stays."""

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 )
 def demo_command(console: Console, *, folder: Path) -> None:
     """Show the whole loop on the shipped sample; a person goes on at the printed link."""
-    from tutelage.feedback.server.lifecycle import down, find_server, free_port, up
+    from tutelage.feedback.server.lifecycle import down, find_server, up
+    from tutelage.feedback.server.listening import free_port
     from tutelage.steps.demo import dataset_names, import_libraries, make_workspace, run_demo
 
     console.say("This is a sample: sentences about companies that do not exist, with made-up votes and reasons.")
@@ -55,7 +56,7 @@ def _go_on(demo: DemoResult, server: Server, *, stays: bool) -> str:
     first = "" if stays else again
     last = f"Argilla goes on running; stop it with: {name} down (all that is in it stays)" if stays else ""
     return (
-        f"{first}Go on as the reviewer: open\n  {demo.link}\n"
+        f"{first}Read the report: open\n  {demo.report}\nGo on as the reviewer: open\n  {demo.link}\n"
         f"  and sign in as {server.annotator} with password {server.annotator_password}\n"
         "  Enter accepts the suggestion; a digit and then Enter chooses another label.\n"
         f"Then bring your answers home, and train and use a student of them:\n"

@@ -228,9 +228,9 @@ def load_sources(workspace: Workspace, progress: ProgressCallback) -> tuple[int,
     new, problems = 0, list[str]()
     for source in workspace.task.sources:
         for name in _files(workspace, source):
-            read = Source(name, source.encoding, source.split)
+            read, columns = Source(name, source.encoding, source.split), Columns(text=source.text, id=source.id)
             try:
-                new += load(workspace, read, Columns(text=source.text, id=source.id), progress=progress).new
+                new += load(workspace, read, columns, keep_empty=False, progress=progress).new
             except TutelageError as error:
                 problems.append(str(error))
     return new, problems
