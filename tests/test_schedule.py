@@ -136,7 +136,7 @@ def await_lines(task: Filed, count: int) -> None:
 
 
 def test_runs_follow_each_other_a_failed_one_too_until_it_is_told_to_end(task: Filed) -> None:
-    process = started(task, "--every", "3s")
+    process = started(task, "--every", "3s", "--time-limit", "90.5s")
     await_lines(task, 1)
     (task.root / FILE_NAME).write_text("no task", "utf-8")
     await_lines(task, 2)
