@@ -616,7 +616,7 @@ class Project:
         """
         from tutelage.steps.schedule import Schedule
 
-        limit = [] if time_limit is None else ["--time-limit", f"{time_limit:.0f}s"]
+        limit = [] if time_limit is None else ["--time-limit", f"{time_limit:.3f}s"]
         Schedule(
             self.workspace,
             every,

@@ -77,13 +77,14 @@ def _run_on_schedule(console: Console, every: float, **options: Any) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    console.say(f"a run every {timedelta(seconds=every)}; SIGTERM or Ctrl+C ends this")
 
     def show(done: Mapping[str, Any]) -> None:
         with suppress(SystemExit):
             _show_run(console, done)
-        at = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=max(0.0, every - done["took_s"]))
+        at = datetime.now(UTC) + timedelta(seconds=max(0.0, every - done["took_s"]))
         again = ", which tries again" if done["outcome"] == "failed" else ""
-        console.say(f"next run: {at.isoformat()}{again}")
+        console.say(f"next run: {at.isoformat(timespec='seconds')}{again}")
 
     console.project.retrain_every(every, on_run=show, stop=stop, **options)
     console.say("tutelage: stopped; a run that was at work is due again at the next start")

@@ -6,6 +6,7 @@ A run that is killed, or that the system ends because memory is short, ends neit
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -83,21 +84,15 @@ class Schedule:
 
     def _await_turn(self) -> bool:
         """Wait until a run is due and nobody is at work; False where it is stopped."""
-        seen, changed_at = None, 0.0
+        calm = _Calm(self._activity)
         while not self._stop.is_set():
             left = self.due() - time.time()
             if left > self._quiet:
                 self._stop.wait(min(left - self._quiet, _LOOK))
-                continue
-            text, now = ask(self._activity), time.monotonic()
-            if seen is None and text is not None:
-                changed_at = now - max(0.0, time.time() - epoch_seconds(text.split(" ")[0]))
-            elif text != seen:
-                changed_at = now
-            seen = text
-            if left <= 0 and (text is None or now - changed_at >= self._quiet or -left >= self._patience):
+            elif left <= -self._patience or (calm.seconds() >= self._quiet and left <= 0):
                 return True
-            self._stop.wait(self._quiet / 10)
+            else:
+                self._stop.wait(self._quiet / 10)
         return False
 
     def _run(self) -> dict[str, Any] | None:
@@ -125,6 +120,26 @@ class Schedule:
         finally:
             if process.poll() is None:
                 _end(process)
+
+
+class _Calm:
+    """For how long nobody has answered, as far as Argilla says."""
+
+    def __init__(self, activity: Callable[[], str]) -> None:
+        self._activity = activity
+        self._seen, self._since = "", 0.0
+
+    def seconds(self) -> float:
+        """By Argilla's clock at the first look, by ours later; without end where it says nothing."""
+        text, now = ask(self._activity), time.monotonic()
+        if text is None:
+            return math.inf
+        if not self._seen:
+            self._since = now - max(0.0, time.time() - epoch_seconds(text.split(" ")[0]))
+        elif text != self._seen:
+            self._since = now
+        self._seen = text
+        return now - self._since
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
