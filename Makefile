@@ -31,6 +31,7 @@ lint: .venv/all
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python .ci/audit.py  # known weaknesses of what is pinned
 
 bench: .venv/bench  ## what the README and benchmarks/LOG.md quote
 	for bench in benchmarks/[a-z]*.py; do $(BIN)/python $$bench || exit 1; done

@@ -41,7 +41,7 @@ class Snapshot:
     def frame(self) -> pd.DataFrame:
         """One row per record.
 
-        Columns: id, text, label (missing: not to be trained on), source (human, given, teacher),
+        Columns: id, text, label (missing: not to be trained on), source (human, given, teacher, student),
         status (pending, reviewed, discarded, tied), suggestion, agreement (0 to 1 or NaN),
         label_quality (0 to 1 or NaN), suspect_rank (or NaN), votes and responses (lists of dicts).
         """

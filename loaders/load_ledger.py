@@ -177,6 +177,13 @@ class LoadLedger(Ledger):
                 [gold, load],
             )
 
+    def forget_empty_load(self, load: int, rejects: int) -> None:
+        """Remove a load that added nothing; ``rejects`` are the bytes that ``rejects.jsonl`` has after it."""
+        parts = ("load_batches", "load_givens", "load_ids")
+        nothing = " AND ".join(f"NOT EXISTS (SELECT 1 FROM {part} WHERE load = seq)" for part in parts)
+        with self._transaction() as db:
+            db.execute(f"DELETE FROM loads WHERE seq = ? AND gold = 0 AND rejects = ? AND {nothing}", [load, rejects])
+
     # Undo
 
     def last_load(self) -> Load | None:
@@ -242,6 +249,7 @@ _USES = {
         AND substr(updated_at, 1, 19) >= (SELECT substr(at, 1, 19) FROM begun))""",
     "annotated": f"""{_ADDED} SELECT count(DISTINCT record) FROM (
         SELECT record FROM answers WHERE record IN (SELECT id FROM added) AND seq NOT IN (SELECT seq FROM answered)
+        UNION SELECT record FROM replies WHERE record IN (SELECT id FROM added)
         UNION SELECT record FROM early_stops WHERE record IN (SELECT id FROM added))""",
 }
 """What was done with a load's records since: SQL that counts them."""

@@ -241,6 +241,54 @@ STEPS = (
         UNIQUE (record, annotator)
     ) STRICT;
     """,
+    """
+    -- The label that a student, which never trained on its text, suggests for a record without votes.
+    CREATE TABLE proposals (
+        record TEXT PRIMARY KEY REFERENCES records (id) ON DELETE CASCADE,
+        student TEXT NOT NULL,
+        label TEXT NOT NULL
+    ) STRICT;
+    """,
+    """
+    -- What an endpoint sent, byte for byte, before anything read it: a row for each attempt that got a reply.
+    -- structured: the type of response_format that was asked for; latency in seconds.
+    CREATE TABLE replies (
+        seq INTEGER PRIMARY KEY,
+        record TEXT NOT NULL REFERENCES records (id),
+        teacher TEXT NOT NULL,
+        prompt TEXT NOT NULL,
+        vote INTEGER NOT NULL,
+        attempt INTEGER NOT NULL,
+        body BLOB NOT NULL,
+        structured TEXT NOT NULL,
+        latency REAL NOT NULL,
+        at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ')),
+        UNIQUE (record, teacher, prompt, vote, attempt)
+    ) STRICT;
+
+    CREATE TRIGGER replies_stay BEFORE UPDATE ON replies
+    BEGIN SELECT RAISE(ABORT, 'the ledger of replies is append-only'); END;
+    CREATE TRIGGER replies_remain BEFORE DELETE ON replies
+    BEGIN SELECT RAISE(ABORT, 'the ledger of replies is append-only'); END;
+
+    -- How a stored answer is read now, where that is not how it was read when it came. It can be made anew
+    -- at any time from the reply and the parser.
+    CREATE TABLE readings (
+        answer INTEGER PRIMARY KEY REFERENCES answers (seq),
+        parser TEXT NOT NULL,
+        said TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        rung TEXT NOT NULL
+    ) STRICT;
+
+    -- The parser, and the task's spellings of labels, that all answers of a panel were last read with.
+    CREATE TABLE read_with (
+        teacher TEXT NOT NULL,
+        prompt TEXT NOT NULL,
+        parser TEXT NOT NULL,
+        PRIMARY KEY (teacher, prompt)
+    ) STRICT;
+    """,
 )
 
 

@@ -5,27 +5,29 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import time
 from collections.abc import Callable
-from email.utils import parsedate_to_datetime
+from dataclasses import replace
 from typing import Any
 
 from tutelage.core.errors import TeacherError
 from tutelage.core.teachers import Teacher
 from tutelage.loaders.models.dialect import Dialect
-from tutelage.loaders.models.model import OVERFLOW, Busy, Refused, Reply, Request
+from tutelage.loaders.models.model import OVERFLOW, Busy, Keep, Refused, Rejected, Reply, Request, not_kept
+from tutelage.loaders.models.waiting import account_is_empty, rest_of, wait_asked_for
+from tutelage.loaders.models.wire import read_reply
 
 FILTERED = "content_filter"
 _REQUEST_ERRORS = {400, 403, 413, 415, 422, 451, 501}  # the request is rejected: its text, or a parameter
 _LONGEST_WAIT = 900.0  # seconds of Retry-After above which the run ends
+_LONG_BODY = 100_000  # bytes from which reading would hold up other calls
 _QUOTE_MAX_LENGTH = 300  # characters of an endpoint's message that are shown
 _OVERFLOWS = re.compile(
     r"context.?(length|window|size)|maximum (context|sequence|input)|too many (input )?tokens|prompt is too long"
     r"|input.{0,20}too long|exceeds?.{0,40}(context|tokens)",
     re.IGNORECASE,
 )
+_TOO_LARGE = re.compile(r"request too large|too large for|reduce (your|the) (message|prompt|input)", re.IGNORECASE)
 _FILTERS = re.compile(r"content.?(filter|policy|management)|safety (system|filter)|moderation", re.IGNORECASE)
-_USED_UP = re.compile(r"insufficient_quota|exceeded your current quota|billing|credit", re.IGNORECASE)
 
 
 class Endpoint:
@@ -34,44 +36,51 @@ class Endpoint:
     def __init__(
         self, teacher: Teacher, key: str, *, dialect: Dialect, remember: Callable[[Dialect], None] = lambda _: None
     ) -> None:
+        import httpx
         import openai
 
+        self._response = httpx.Response
         self._teacher, self._key, self._remember = teacher, key, remember
         self._dialect = self._remembered = dialect
         self._openai = openai
         self._client = openai.AsyncOpenAI(
             api_key=key, base_url=teacher.base_url, max_retries=0, timeout=teacher.limits.timeout
         )
-        self._answered = False
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
 
-    async def answer(self, request: Request) -> Reply:
+    async def answer(self, request: Request, keep: Keep = not_kept) -> Reply:
         """One chat completion, in the dialect that the endpoint supports."""
         while True:
             dialect = self._dialect
             try:
-                reply = await self._completion(request, dialect)
+                reply = await self._completion(request, dialect, keep)
             except self._openai.APIStatusError as error:
                 self._handle_status_error(error, dialect, request)
                 continue  # in the simpler dialect
             self._learn(reply, request, dialect)
             return reply
 
-    async def _completion(self, request: Request, dialect: Dialect) -> Reply:
+    async def _completion(self, request: Request, dialect: Dialect, keep: Keep) -> Reply:
         body = dialect.body(request, model=self._teacher.model, logprobs=self._teacher.logprobs)
         try:
             async with asyncio.timeout(self._teacher.limits.timeout):  # the client's own timeout is per read
                 # `post` takes half the time of `chat.completions.create`, and accepts bodies that are no completion.
-                content = await self._client.post("/chat/completions", cast_to=str, body=body)
+                response = await self._client.post("/chat/completions", cast_to=self._response, body=body)
         except (TimeoutError, self._openai.APITimeoutError):
             raise Busy("timeout", lost=True) from None
         except self._openai.APIConnectionError as error:
             unsent = type(error.__cause__).__name__ == "ConnectError"
             raise Busy("no connection" if unsent else "dropped", lost=not unsent) from None
-        return _reply(content, dialect.form if request.labels else "")
+        form = dialect.form if request.labels else ""
+        keep(response.content, form)
+        if len(response.content) > _LONG_BODY:
+            reply = await asyncio.to_thread(read_reply, response.content, form)
+        else:
+            reply = read_reply(response.content, form)
+        return replace(reply, rest=rest_of(response.headers))
 
     def _handle_status_error(self, error: Any, dialect: Dialect, request: Request) -> None:
         """Raise the error that an HTTP status stands for; return where a simpler dialect may work."""
@@ -90,11 +99,14 @@ class Endpoint:
             raise Refused(OVERFLOW, self._quote(message))
 
     def _raise(self, status: int, message: str, error: Any) -> None:
-        if status in {408, 409, 425, 429} or status >= 500:
+        if status == 429 and _TOO_LARGE.search(message):
+            raise Refused("too_large", self._quote(message))
+        if status in {408, 409, 425, 429} or (status >= 500 and status not in _REQUEST_ERRORS):
             raise Busy(_kind(status), after=self._wait(status, message, error.response.headers))
-        if status in _REQUEST_ERRORS and self._answered:
-            raise Refused("bad_request", self._quote(message))
-        raise TeacherError(f"teacher {self._teacher.name!r}: {self._advice(status)} ({status}: {self._quote(message)})")
+        words = f"teacher {self._teacher.name!r}: {self._advice(status)} ({status}: {self._quote(message)})"
+        if status in _REQUEST_ERRORS:
+            raise Rejected(str(status), words)
+        raise TeacherError(words)
 
     def _advice(self, status: int) -> str:
         where = self._teacher.base_url
@@ -108,11 +120,11 @@ class Endpoint:
 
     def _wait(self, status: int, message: str, headers: Any) -> float | None:
         """Seconds to wait, as the endpoint asks for; None where it does not say."""
-        if status == 429 and _USED_UP.search(message):
+        if status == 429 and account_is_empty(headers, message):
             raise TeacherError(
                 f"teacher {self._teacher.name!r}: {self._advice(402)} ({status}: {self._quote(message)})"
             )
-        wait = retry_after(headers)
+        wait = wait_asked_for(headers, message)
         if wait is not None and wait > _LONGEST_WAIT:
             raise TeacherError(
                 f"teacher {self._teacher.name!r}: {self._teacher.base_url} accepts no calls for {wait:.0f} s;"
@@ -125,7 +137,6 @@ class Endpoint:
         return " ".join(message.replace(self._key, "[key]").split())[:_QUOTE_MAX_LENGTH]
 
     def _learn(self, reply: Reply, request: Request, dialect: Dialect) -> None:
-        self._answered = True
         if request.labels and not dialect.settled and reply.finish == "stop":
             self._adopt(dialect, dialect.confirmed(followed=_is_vote(reply.text)))
         if self._dialect != self._remembered:
@@ -145,64 +156,6 @@ def _message(error: Any) -> str:
 
 def _kind(status: int) -> str:
     return str(status) if status < 500 else "5xx"
-
-
-def retry_after(headers: Any) -> float | None:
-    """Seconds from ``retry-after-ms`` or ``Retry-After``, which holds seconds or a date (RFC 9110, 10.2.3)."""
-    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        try:
-            return max(0.0, float(headers[name]) * unit)
-        except (KeyError, ValueError):
-            continue
-    try:
-        return max(0.0, _timestamp(headers["retry-after"]) - _now(headers))
-    except (KeyError, ValueError):
-        return None
-
-
-def _now(headers: Any) -> float:
-    """The endpoint's own time, where its response has a date."""
-    return _timestamp(headers["date"]) if "date" in headers else time.time()
-
-
-def _timestamp(date: str) -> float:
-    return parsedate_to_datetime(date).timestamp()
-
-
-def _reply(content: str, form: str) -> Reply:
-    """Parse a completion's body; one that is malformed is worth another attempt."""
-    try:
-        data = json.loads(content)
-        choices, usage = data["choices"], dict(data.get("usage") or {})
-        choice = choices[0] if choices else None
-        message = choice["message"] if choice else {}
-        text, finish = _content(message), str(choice.get("finish_reason") or "stop") if choice else ""
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
-        raise Busy("garbage", lost=True) from None
-    if choice is None:
-        raise Busy("empty choices", lost=True)
-    return Reply(
-        text=text,
-        finish="refusal" if message.get("refusal") else finish,
-        tokens_in=_count(usage.get("prompt_tokens")),
-        tokens_out=_count(usage.get("completion_tokens")),
-        structured=form,
-        logprobs=_logprobs(choice),
-    )
-
-
-def _content(message: dict[str, Any]) -> str:
-    content = message.get("content") or message.get("refusal") or ""
-    return content if isinstance(content, str) else "".join(str(part.get("text", "")) for part in content)
-
-
-def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and value >= 0 else None
-
-
-def _logprobs(choice: dict[str, Any]) -> tuple[tuple[str, float], ...]:
-    tokens = ((choice.get("logprobs") or {}).get("content")) or ()
-    return tuple((str(token["token"]), float(token["logprob"])) for token in tokens)
 
 
 def _is_vote(text: str) -> bool:

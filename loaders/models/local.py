@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from tutelage.core.errors import TeacherError
 from tutelage.core.teachers import Teacher
-from tutelage.loaders.models.model import OVERFLOW, Refused, Reply, Request
+from tutelage.loaders.models.model import OVERFLOW, Keep, Refused, Reply, Request, not_kept
+from tutelage.loaders.models.wire import body_of, read_reply
 
 _SAMPLING = {"temperature": "temperature", "top_p": "top_p", "max_tokens": "max_new_tokens"}
 
@@ -37,8 +38,10 @@ class LocalModel:
         self._torch, self._batch = torch, teacher.local.batch
         self._device = _device(teacher.local.device)
         try:
-            self._tokenizer = AutoTokenizer.from_pretrained(teacher.model, padding_side="left")
-            model = AutoModelForCausalLM.from_pretrained(teacher.model, dtype=_dtype(teacher.local.dtype))
+            self._tokenizer = AutoTokenizer.from_pretrained(teacher.model, padding_side="left", trust_remote_code=False)
+            model = AutoModelForCausalLM.from_pretrained(
+                teacher.model, dtype=_dtype(teacher.local.dtype), trust_remote_code=False, use_safetensors=True
+            )
             self._model = model.to(self._device).eval()
         except (OSError, ValueError, RuntimeError) as error:  # not found, unsupported model, out of memory
             raise TeacherError(f"teacher {teacher.name!r}: model {teacher.model!r} cannot be loaded: {error}") from None
@@ -48,7 +51,7 @@ class LocalModel:
         self._queue: asyncio.Queue[_Pending] = asyncio.Queue()
         self._worker = asyncio.create_task(self._work())
 
-    async def answer(self, request: Request) -> Reply:
+    async def answer(self, request: Request, keep: Keep = not_kept) -> Reply:
         """The model's answer; uses the model's chat template, where it has one."""
         tokens, options = self._tokens(request.prompt), _options(request.parameters)
         longest = getattr(self._model.config, "max_position_embeddings", None)
@@ -58,7 +61,9 @@ class LocalModel:
             )
         reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         await self._queue.put(_Pending(tokens, options, reply))
-        return await reply
+        body = body_of(await reply)
+        keep(body, "")
+        return read_reply(body)
 
     async def close(self) -> None:
         """Stop the worker."""

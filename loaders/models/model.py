@@ -2,12 +2,13 @@
 
 TeacherError (tutelage/core/errors.py)   no call can succeed: wrong key, unknown model; ends the run
 Busy                                     try again, after ``after`` seconds where the endpoint says so
-Refused                                  this text gets no answer; others do
+Refused                                  this text gets no answer, and the endpoint says so; others do
+Rejected                                 the endpoint took no call, and does not say that it is because of this text
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -31,7 +32,8 @@ class Reply:
 
     ``tokens_in`` and ``tokens_out`` are None where the endpoint does not report usage; ``logprobs``
     are pairs of token and natural log probability; ``structured`` is the type of
-    ``response_format`` that was asked for, '' for none.
+    ``response_format`` that was asked for, '' for none; ``rest`` is the seconds for which the endpoint
+    says that its limit is used up.
     """
 
     text: str
@@ -40,6 +42,15 @@ class Reply:
     tokens_out: int | None = None
     structured: str = ""
     logprobs: tuple[tuple[str, float], ...] = field(default=(), repr=False)
+    rest: float = 0.0
+
+
+Keep = Callable[[bytes, str], None]
+"""Takes what an endpoint sent, and the type of ``response_format`` that was asked for, before it is read."""
+
+
+def not_kept(_body: bytes, _structured: str) -> None:
+    """Keeps nothing."""
 
 
 class Busy(Exception):  # noqa: N818 - transient, retried
@@ -58,11 +69,19 @@ class Refused(Exception):  # noqa: N818 - the endpoint's decision about one text
         self.kind = kind
 
 
+class Rejected(Exception):  # noqa: N818 - decided by asking about a harmless text
+    """The endpoint rejected a request for a reason that may be the text's or its own; ``kind`` is counted and shown."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
 class Model(Protocol):
     """A model that takes concurrent requests."""
 
-    async def answer(self, request: Request) -> Reply:
-        """Make one attempt; raises Busy, Refused or TeacherError."""
+    async def answer(self, request: Request, keep: Keep = not_kept) -> Reply:
+        """Make one attempt, and keep what came before it is read; raises Busy, Refused, Rejected or TeacherError."""
 
     async def close(self) -> None:
         """Release connections and memory."""

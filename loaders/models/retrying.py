@@ -6,25 +6,40 @@ import asyncio
 import random
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 from tutelage.core.errors import TeacherError
 from tutelage.core.teachers import Price, Teacher
 from tutelage.loaders.models.budget import Budget, cost_of
-from tutelage.loaders.models.model import Busy, Model, Reply, Request
+from tutelage.loaders.models.model import Busy, Model, Refused, Rejected, Reply, Request
 from tutelage.loaders.models.rate_limit import RateLimiter
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 30.0  # seconds
 _RATE_LIMITED = "429"
 _NOT_OVERLOADED = {"garbage", "empty choices"}  # the endpoint has answered, but malformed
+_REJECTIONS = 2  # attempts for a text that is rejected while another is answered
+_HARMLESS = "This is a test of the connection. Answer with one word."
+_WORKS_FOR = 10.0  # seconds for which an answer about the harmless text is believed
 _UNREACHABLE = 3  # failed connections, before any answer
 _MAX_OUTAGE = 300.0  # seconds without an answer
 _BYTES_PER_TOKEN = 4
 _TEMPLATE_TOKENS = 50
 
 
+KeepReply = Callable[[bytes, str, float], None]
+
+
+def _not_kept(_body: bytes, _structured: str, _latency: float) -> None:
+    pass
+
+
 class Unanswered(Exception):  # noqa: N818 - counted, not fatal
-    """All attempts failed; the next run asks again."""
+    """All attempts failed; the next run asks again. ``why``: the last failure's kind, or the endpoint's words."""
+
+    def __init__(self, message: str, why: str) -> None:
+        super().__init__(message)
+        self.why = why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,9 +67,10 @@ class RetryingModel:
         self._has_answered = False  # one call goes first, to see whether the endpoint works at all
         self._first_call = asyncio.Lock()
         self._failing_since: float | None = None
+        self._probing, self._works_until = asyncio.Lock(), 0.0
 
-    async def ask(self, request: Request) -> CallResult:
-        """The model's reply.
+    async def ask(self, request: Request, keep: KeepReply = _not_kept) -> CallResult:
+        """The model's reply; ``keep`` gets what came, the form asked for and the seconds it took, before it is read.
 
         Raises
         ------
@@ -70,29 +86,55 @@ class RetryingModel:
         if not self._has_answered:
             async with self._first_call:
                 if not self._has_answered:
-                    result = await self._ask_with_retries(request)
+                    result = await self._ask_with_retries(request, keep)
                     self._has_answered = True
                     return result
-        return await self._ask_with_retries(request)
+        return await self._ask_with_retries(request, keep)
 
-    async def _ask_with_retries(self, request: Request) -> CallResult:
+    async def _ask_with_retries(self, request: Request, keep: KeepReply) -> CallResult:
         attempts = failures = 0
+        why = ""
         while failures < self.teacher.limits.attempts:
             attempts += 1
             try:
-                return await self._attempt(request, attempts)
+                return await self._attempt(request, attempts, keep)
             except Busy as busy:
                 self._handle_busy(busy, attempts)
                 failures += busy.kind != _RATE_LIMITED  # being told to wait is not a failure
-                pause = _pause(attempts) if busy.after is None else busy.after
+                pause, why = busy.after or _pause(attempts), busy.kind
+            except Rejected as rejected:
+                self.errors[rejected.kind] += 1
+                await self._check_endpoint(request)
+                failures += max(1, self.teacher.limits.attempts // _REJECTIONS)
+                pause, why = 0.0, str(rejected)
             await asyncio.sleep(pause)
-        raise Unanswered(f"{self.teacher.name}: no answer after {attempts} attempts")
+        raise Unanswered(f"{self.teacher.name}: no answer after {attempts} attempts", why)
 
-    async def _attempt(self, request: Request, attempt: int) -> CallResult:
+    async def _check_endpoint(self, rejected: Request) -> None:
+        """Ask about a harmless text, with all else as in a request that was rejected; one call for many of these.
+
+        Raises
+        ------
+        TeacherError
+            In the endpoint's words, when that is rejected too: it is not the text's fault.
+        """
+        async with self._probing:
+            if time.monotonic() < self._works_until:
+                return
+            try:
+                await self._attempt(replace(rejected, prompt=_HARMLESS), 1, _not_kept)
+            except Rejected as error:
+                raise TeacherError(f"{error}; all answers so far are kept, run it again when that is mended") from None
+            except (Busy, Refused):
+                return
+            self._has_answered = True
+            self._works_until = time.monotonic() + _WORKS_FOR
+
+    async def _attempt(self, request: Request, attempt: int, keep: KeepReply) -> CallResult:
         most, cost = self._max_cost(request), 0.0
         await self.budget.reserve(most)
         try:
-            result = await self._call(request, attempt)
+            result = await self._call(request, attempt, keep)
             cost = most if result.cost is None else result.cost
             return result
         except Busy as busy:
@@ -102,14 +144,16 @@ class RetryingModel:
         finally:
             self.budget.settle(most, cost)
 
-    async def _call(self, request: Request, attempt: int) -> CallResult:
+    async def _call(self, request: Request, attempt: int, keep: KeepReply) -> CallResult:
         expected = expected_tokens(request)
         async with self.rate_limiter.slot(expected):
             began = time.monotonic()
-            reply = await self.model.answer(request)
+            reply = await self.model.answer(request, lambda body, form: keep(body, form, time.monotonic() - began))
             latency = time.monotonic() - began
         self._failing_since = None
         tokens = expected if reply.tokens_in is None else reply.tokens_in + (reply.tokens_out or 0)
+        if reply.rest:
+            self.rate_limiter.rest(reply.rest)
         self.rate_limiter.answered(latency, expected=expected, tokens=tokens)
         cost = cost_of(self.price, reply.tokens_in, reply.tokens_out)
         return CallResult(reply=reply, cost=cost, latency=latency, attempts=attempt)

@@ -5,16 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from tutelage.core.errors import TutelageError
+from tutelage.core.records import Voter
 from tutelage.core.task import Task
-from tutelage.loaders.models.budget import BudgetReached
-from tutelage.loaders.models.model import OVERFLOW, Refused, Reply, Request
+from tutelage.loaders.models.budget import BudgetReached, cost_of
+from tutelage.loaders.models.model import OVERFLOW, Busy, Refused, Reply, Request
 from tutelage.loaders.models.retrying import CallResult, RetryingModel, Unanswered
+from tutelage.loaders.models.wire import read_reply
 from tutelage.loaders.teacher.panel import Panel
 from tutelage.loaders.teacher.parsing import ParsedAnswer, parse_answer
 from tutelage.loaders.teacher.probability import label_probability
+from tutelage.loaders.teacher.reply_ledger import KeptReply
+from tutelage.loaders.teacher.rereading import ChangedVote, reread
 from tutelage.loaders.teacher.teacher_ledger import OpenRecord, StoredAnswer, TeacherLedger
 from tutelage.loaders.teacher.voting import next_step
 
@@ -30,8 +36,10 @@ class AnnotateResult:
     ----------
     votes, abstentions, records
         Answers, those that name no label, and records that are finished.
-    unanswered, rejected
-        Votes that the next run asks for again, and texts that a model refuses.
+    complete
+        Whether every vote is there or an abstention.
+    unanswered, why, rejected
+        Votes that the next run asks for again, how many of them for which reason, and texts that a model refuses.
     early_stops, saved
         Records whose majority could no longer change, and the votes that this saved.
     tokens_in, tokens_out
@@ -40,13 +48,19 @@ class AnnotateResult:
         US dollars for the answers, and at most for calls without one.
     budget_reached
         Whether the run ended because of its budget.
+    read_later
+        Answers, among these, that an earlier run had received and had not read when it was interrupted.
+    changed
+        Stored votes that a new parser, or a new spelling of a label, reads otherwise than before.
     troubles, rungs
         Failed attempts by kind, and answers by the rung of the parser that read them.
     """
 
+    complete: bool = True
     votes: int = 0
     abstentions: int = 0
     unanswered: int = 0
+    why: Mapping[str, int] = field(default_factory=dict)
     rejected: int = 0
     records: int = 0
     early_stops: int = 0
@@ -56,6 +70,8 @@ class AnnotateResult:
     cost: float = 0.0
     lost_cost: float = 0.0
     budget_reached: bool = False
+    read_later: int = 0
+    changed: tuple[ChangedVote, ...] = ()
     troubles: Mapping[str, int] = field(default_factory=dict)
     rungs: Mapping[str, int] = field(default_factory=dict)
 
@@ -90,15 +106,19 @@ class AnnotationRun:
         self._reject, self._progress = reject, progress
         self._counts, self._rungs = Counter[str](), Counter[str]()
         self._cost, self._budget_reached = 0.0, False
+        self._changed: list[ChangedVote] = []
+        self._why = Counter[str]()
 
     async def run(self) -> AnnotateResult:
-        """Ask until nothing is missing or the budget is reached.
+        """Read what is stored and was not read, or not by this parser; ask until nothing is missing or affordable.
 
         Raises
         ------
         TutelageError
             The first that any call raised; every answer that arrived before is stored.
         """
+        self._changed = reread(self._ledger, self._task, self._panels)
+        self._read_kept_replies()
         try:
             await self._all_records()
         except BaseExceptionGroup as group:
@@ -111,12 +131,29 @@ class AnnotationRun:
         """What the run did so far."""
         return AnnotateResult(
             **self._counts,
+            complete=not (self._budget_reached or self._counts["unanswered"]),
+            why=dict(self._why),
             cost=self._cost,
             lost_cost=max((model.budget.lost for model in self._models.values()), default=0.0),
             budget_reached=self._budget_reached,
+            changed=tuple(self._changed),
             troubles=dict(sum((model.errors for model in self._models.values()), Counter[str]())),
             rungs=dict(self._rungs),
         )
+
+    def _read_kept_replies(self) -> None:
+        """Read the replies that a run had received when it was killed; of several attempts the last readable one."""
+        for panel in self._panels:
+            readable: dict[tuple[str, int], tuple[KeptReply, Reply]] = {}
+            for kept in self._ledger.unread(panel):
+                with suppress(Busy):
+                    readable[kept.record_id, kept.voter.vote] = kept, read_reply(kept.body, kept.structured)
+            for kept, reply in readable.values():
+                cost = cost_of(self._models[panel.teacher].price, reply.tokens_in, reply.tokens_out)
+                result = CallResult(reply=reply, cost=cost, latency=kept.latency, attempts=kept.attempt)
+                parsed = parse_answer(reply.text, self._task, finish=reply.finish)
+                self._counts["read_later"] += 1
+                self._store(kept.record_id, kept.voter, result, parsed)
 
     async def _all_records(self) -> None:
         room = asyncio.Semaphore(
@@ -164,17 +201,20 @@ class AnnotationRun:
         labels = self._task.label_names if panel.template.wants_json else ()
         prompt = panel.template.render(record.text)
         request = Request(prompt=prompt, parameters=panel.parameters, labels=labels, number=number)
+        voter = panel.voter(number)
         try:
-            result = await self._models[panel.teacher].ask(request)
+            result = await self._models[panel.teacher].ask(request, partial(self._ledger.keep_reply, record.id, voter))
         except BudgetReached:
             self._budget_reached = True
-        except Unanswered:
+        except Unanswered as unanswered:
             self._counts["unanswered"] += 1
+            self._why[unanswered.why] += 1
         except Refused as refused:
             return self._refused(record, panel, number, refused)
         else:
-            parsed = parse_answer(result.reply.text, self._task, finish=result.reply.finish)
-            return self._store(record, panel, number, result, parsed)
+            reply = result.reply
+            parsed = await asyncio.to_thread(parse_answer, reply.text, self._task, finish=reply.finish)
+            return self._store(record.id, voter, result, parsed)
         return None
 
     def _refused(self, record: OpenRecord, panel: Panel, number: int, refused: Refused) -> StoredAnswer:
@@ -182,16 +222,13 @@ class AnnotationRun:
         self._reject(record.id, panel, str(refused))
         reply = Reply(text=str(refused), finish=refused.kind)
         result = CallResult(reply=reply, cost=0.0, latency=0.0, attempts=1)
-        return self._store(record, panel, number, result, _no_label(refused.kind))
+        return self._store(record.id, panel.voter(number), result, _no_label(refused.kind))
 
-    def _store(
-        self, record: OpenRecord, panel: Panel, number: int, result: CallResult, parsed: ParsedAnswer
-    ) -> StoredAnswer:
-        """Commit the answer before anything else is done with it."""
+    def _store(self, record_id: str, voter: Voter, result: CallResult, parsed: ParsedAnswer) -> StoredAnswer:
         reply = result.reply
         answer = StoredAnswer(
-            record_id=record.id,
-            voter=panel.voter(number),
+            record_id=record_id,
+            voter=voter,
             label_text=parsed.label_text,
             reason=parsed.reason,
             raw=reply.text,

@@ -10,9 +10,10 @@ from typing import Any
 
 from tutelage.core.records import Vote, Voter
 from tutelage.core.task import Task
-from tutelage.loaders.ledger import COUNTS, Ledger
+from tutelage.loaders.ledger import COUNTS
 from tutelage.loaders.models.model import OVERFLOW
 from tutelage.loaders.teacher.panel import Panel
+from tutelage.loaders.teacher.reply_ledger import ReplyLedger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +84,7 @@ class UsedPanel:
     present: bool
 
 
-class TeacherLedger(Ledger):
+class TeacherLedger(ReplyLedger):
     """The ledger, with the calls to teachers."""
 
     def set_panels(self, panels: Sequence[Panel]) -> None:
@@ -130,8 +131,9 @@ class TeacherLedger(Ledger):
 
     def _answers(self, after: int, last: int) -> dict[str, list[tuple[Any, ...]]]:
         rows = self._db.execute(
-            "SELECT a.record, a.teacher, a.prompt, a.vote, a.said, c.finish FROM records r"
+            "SELECT a.record, a.teacher, a.prompt, a.vote, coalesce(n.said, a.said), c.finish FROM records r"
             f" JOIN answers a ON a.record = r.id AND {COUNTS} LEFT JOIN calls c ON c.answer = a.seq"
+            " LEFT JOIN readings n ON n.answer = a.seq"
             " WHERE r.seq > ? AND r.seq <= ? ORDER BY a.seq",
             [after, last],
         )

@@ -20,7 +20,9 @@ from typing import Any
 from tutelage.core.arrays import Floats
 from tutelage.core.errors import StudentError
 from tutelage.core.formats.strict_json import RepeatedKeyError, read_json
+from tutelage.core.locks import in_use
 from tutelage.core.workspace import Workspace
+from tutelage.training.manifest import FILE
 from tutelage.training.prediction.batching import BatchQueue, QueueFullError, ready_student
 from tutelage.training.prediction.engines.selection import Say
 from tutelage.training.prediction.following import Following, ServedStudent
@@ -97,7 +99,8 @@ def serve_student(
 
 def _served(workspace: Workspace, student: str, engine: str, say: Say) -> ServedStudent:
     entry = find_student(workspace.students, student)
-    chosen, classifier = ready_student(workspace, entry, engine, say)
+    with in_use(entry.path / FILE):
+        chosen, classifier = ready_student(workspace, entry, engine, say)
     return ServedStudent(entry, chosen, BatchQueue(classifier))
 
 

@@ -82,7 +82,7 @@ def _argilla_lines(status: Status) -> Iterator[str]:
         "silent": "Argilla does not answer; what is there is not counted",
     }[status.argilla]
     if status.link:
-        yield f"queue: {status.link}"
+        yield f"review: {status.link}"
 
 
 def _outdated(behind: Behind, status: Status) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tutelage.commands.terminal.console import Console, command
+from tutelage.core.errors import TeacherError
 
 if TYPE_CHECKING:
     from tutelage.loaders.teacher.annotate import AnnotateResult
@@ -28,6 +29,9 @@ def annotate_command(console: Console, *, only_plan: bool, budget: float | None,
     else:
         result = console.project.annotate(votes=votes, budget=budget)
         console.result(result, _summary(result))
+        if result.unanswered:
+            why = ", ".join(f"{count} after {words}" for words, count in result.why.items())
+            raise TeacherError(f"{result.unanswered} votes are missing ({why}); all answers are kept, run it again")
 
 
 def _planned(panel: PlannedPanel) -> str:
@@ -44,13 +48,28 @@ def _dollars(cost: float | None) -> str:
     return "cost unknown (the task lists no price)" if cost is None else f"{cost:.4f} USD"
 
 
+_CHANGES_SHOWN = 5
+
+
+def _changes(done: AnnotateResult) -> str:
+    """The stored votes that are read otherwise now, a line for each of the first ones."""
+    if not done.changed:
+        return ""
+    lines = [f"{len(done.changed)} stored votes are read otherwise than before, without asking:"]
+    for one in done.changed[:_CHANGES_SHOWN]:
+        before, after = (one.before or "no label"), (one.after or "no label")
+        lines.append(f"  {one.record}: vote {one.vote} of {one.teacher} {one.prompt}: {before} -> {after}")
+    rest = len(done.changed) - _CHANGES_SHOWN
+    return "\n".join([*lines, *([f"  and {rest} more"] if rest > 0 else []), ""])
+
+
 def _summary(done: AnnotateResult) -> str:
-    words = f"{done.votes} votes on {done.records} records, {done.abstentions} abstentions"
+    words = _changes(done)
+    words += f"{done.votes} votes on {done.records} records, {done.abstentions} abstentions"
     words += f"; {done.tokens_in} tokens in, {done.tokens_out} out, {done.cost:.4f} USD"
     words += f"; {done.early_stops} early stops saved {done.saved} votes" if done.early_stops else ""
     words += f"; {done.rejected} texts refused (see rejects.jsonl)" if done.rejected else ""
     words += (
         f"; tried again after: {', '.join(f'{n} {kind}' for kind, n in done.troubles.items())}" if done.troubles else ""
     )
-    words += f"; {done.unanswered} votes without an answer, run it again for them" if done.unanswered else ""
     return words + ("; stopped before the budget was exceeded" if done.budget_reached else "")

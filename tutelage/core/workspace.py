@@ -63,5 +63,5 @@ class Workspace:
 
     @property
     def reports(self) -> Path:
-        """Evaluation reports: JSON and PNG."""
+        """Evaluations as JSON and PNG, reports for a team lead as HTML."""
         return self.root / "reports"

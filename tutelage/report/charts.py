@@ -24,7 +24,7 @@ from tutelage.report.svg import (
     whisker,
     words,
 )
-from tutelage.report.wording import count, percent, percent_range
+from tutelage.report.wording import count, percent, percent_range, shortened, visible
 from tutelage.training.measures.calibration import ReliabilityBin
 from tutelage.training.measures.metrics import Interval
 from tutelage.views.standing import LabelChange
@@ -48,8 +48,7 @@ class Bar:
 def interval_chart(ident: str, title: str, every: Sequence[Bar], *, what: str) -> Picture:
     """Shares with their intervals, one below the other, on one axis of per cent; the first are drawn."""
     bars = every[:BARS_MAX]
-    low = max(0.0, floor(min(bar.interval.low for bar in bars) * 10) / 10)
-    high = min(1.0, ceil(max(bar.interval.high for bar in bars) * 10) / 10)
+    low, high = _ends([end for bar in bars for end in bar.interval])
     left, right = 6.0, WIDTH - 14.0
     bottom = len(bars) * ROW + 8
 
@@ -68,11 +67,17 @@ def interval_chart(ident: str, title: str, every: Sequence[Bar], *, what: str) -
     return Picture(drawing=drawing(ident, title, said, bottom + 20, parts), head=head, rows=tuple(table), note=note)
 
 
+def _ends(values: Sequence[float]) -> tuple[float, float]:
+    """The ends of an axis, at whole tenths; at whole fifths where it is long."""
+    wide = max(values) - min(values) > 0.5
+    unit = 5 if wide else 10
+    return max(0.0, floor(min(values) * unit) / unit), min(1.0, ceil(max(values) * unit) / unit)
+
+
 def _ticks_across(low: float, high: float, at: Any, bottom: float) -> list[Markup]:
     steps = max(1, round((high - low) * 10))
-    stride = 2 if steps > 6 else 1
     parts = []
-    for number in range(0, steps + 1, stride):
+    for number in range(0, steps + 1, 2 if steps > 5 else 1):
         value = low + number / 10
         anchor = "start" if number == 0 else "middle" if value < high - 0.001 else "end"
         label = words(f"{100 * value:.0f} %", at(value), bottom + 14, "axis", anchor=anchor)
@@ -127,9 +132,9 @@ def changes_chart(ident: str, title: str, changes: Sequence[LabelChange], most: 
     for number, change in enumerate(shown):
         y = number * 34 + 16
         width = change.records / widest * (WIDTH - 60)
-        arrow = f"{change.suggested} \N{RIGHTWARDS ARROW} {change.label}"
+        suggested, given = (shortened(visible(label), 25) for label in (change.suggested, change.label))
         parts += [
-            name_at(arrow, 4, y, most=52),
+            name_at(f"{suggested} \N{RIGHTWARDS ARROW} {given}", 4, y, most=60),
             rect(4, y + 5, width, 9, "bar"),
             words(str(change.records), width + 12, y + 14, "n"),
         ]
@@ -152,7 +157,7 @@ def confusion_chart(ident: str, matrix: Sequence[Sequence[int]], labels: Sequenc
         middle = number * side + side / 2
         parts += [
             name_at(label, left + middle, top - 6, most=most, anchor="middle"),
-            name_at(label, left - 6, top + middle + 4, most=12, anchor="end"),
+            name_at(label, left - 6, top + middle + 4, most=11, anchor="end"),
         ]
     for row, counts in enumerate(matrix):
         for column, cell in enumerate(counts[: len(labels)]):

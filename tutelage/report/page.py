@@ -38,6 +38,8 @@ from tutelage.training.evaluation.slices import SMALLEST, Slice
 STANDARD_OUTPUT = "-"
 SLICES_MAX = 12
 """Slices that are drawn, the least accurate first; the table holds all."""
+_OF_LABELS, _OF_THE_STUDENT = ("quality", "review", "changes", "teachers"), ("against", "confusion", "slices")
+PICTURES = (*_OF_LABELS, *_OF_THE_STUDENT, "calibration", "curve", "drift", "cost")
 _TEMPLATES = files("tutelage.report") / "templates"
 
 
@@ -127,7 +129,7 @@ def _shown_figures(report: Report) -> dict[str, Any]:
 
 def _pictures(report: Report, evaluation: Evaluation | None) -> Mapping[str, Picture | None]:
     """The pictures for which there are figures."""
-    review, made = report.review, dict[str, Picture | None]()
+    review, made = report.review, dict[str, Picture | None].fromkeys(PICTURES)
     if bars := _quality_bars(report.quality):
         made["quality"] = interval_chart("p-quality", "Right labels", bars, what="right")
     if review.steps:

@@ -86,11 +86,11 @@ def backup(workspace: Workspace, file: Path, argilla: Path | None, *, force: boo
             tarfile.open(unfinished, "w:gz", compresslevel=1, dereference=True) as archive,
             tempfile.TemporaryDirectory() as folder,
         ):
-            files = _add_task(archive, workspace, Path(folder))
-            has_argilla = argilla is not None and _add_argilla(archive, argilla, Path(folder))
             about = {"task": task, "created_at": at, "tutelage": __version__}
             (Path(folder) / ABOUT).write_text(json.dumps(about), "utf-8")
-            archive.add(Path(folder) / ABOUT, ABOUT)
+            archive.add(Path(folder) / ABOUT, ABOUT)  # first: a later backup leaves out what begins with it
+            files = _add_task(archive, workspace, Path(folder))
+            has_argilla = argilla is not None and _add_argilla(archive, argilla, Path(folder))
         _sync(unfinished)
     return Backup(file=str(file), **about, files=files, bytes=file.stat().st_size, argilla=has_argilla)
 
@@ -98,7 +98,7 @@ def backup(workspace: Workspace, file: Path, argilla: Path | None, *, force: boo
 def _add_task(archive: tarfile.TarFile, workspace: Workspace, folder: Path) -> int:
     names = [name for name in _POINTERS if (workspace.root / name).exists()]
     if workspace.db.exists():
-        _copy_database(workspace.db, folder / _TASK_DB)
+        copy_database(workspace.db, folder / _TASK_DB)
         archive.add(folder / _TASK_DB, f"{TASK}/{_TASK_DB}")
     for name in names:
         archive.add(workspace.root / name, f"{TASK}/{name}")
@@ -120,7 +120,7 @@ def _add(archive: tarfile.TarFile, path: Path, name: str) -> bool:
 
 
 def _lasting(root: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
-    """The files in a directory that are not just being written: those have a dot before their name.
+    """The files in a directory that are neither backups nor just being written: those have a dot before their name.
 
     A folder that a link names is one of the task's, such as students on another disk; one that leads back to
     where it lies (``above``) is left out, and so is what is no file.
@@ -131,24 +131,36 @@ def _lasting(root: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]
             continue
         if path.is_dir():
             yield from () if path.resolve() in above else _lasting(path, above)
-        elif path.is_file():
+        elif path.is_file() and not _is_backup(path):
             yield path
+
+
+def _is_backup(path: Path) -> bool:
+    """Whether a file is itself an archive that ``backup`` wrote."""
+    if not path.name.endswith(".tar.gz"):
+        return False
+    try:
+        with tarfile.open(path, "r:gz") as archive:
+            first = archive.next()
+    except (tarfile.TarError, OSError, EOFError, zlib.error):
+        return False
+    return first is not None and first.name == ABOUT
 
 
 def _add_argilla(archive: tarfile.TarFile, directory: Path, folder: Path) -> bool:
     if not (directory / _ARGILLA_DB).exists():
         return False
-    _copy_database(directory / _ARGILLA_DB, folder / _ARGILLA_DB)
+    copy_database(directory / _ARGILLA_DB, folder / _ARGILLA_DB)
     archive.add(folder / _ARGILLA_DB, f"{ARGILLA}/{_ARGILLA_DB}")
     archive.add(directory / _CREDENTIALS, f"{ARGILLA}/{_CREDENTIALS}")
     return True
 
 
-def _copy_database(source: Path, target: Path) -> None:
-    """A copy as of one moment, while others read and write."""
+def copy_database(source: Path, target: Path) -> None:
+    """A copy as of one moment, while others read and write; one that may only read would leave its files behind."""
     try:
         with (
-            closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True, timeout=60)) as there,
+            closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=rw", uri=True, timeout=60)) as there,
             closing(sqlite3.connect(target)) as here,
         ):
             there.backup(here)

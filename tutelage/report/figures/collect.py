@@ -20,7 +20,7 @@ from tutelage.report.figures.label_accuracy import LabelAccuracy, label_accuracy
 from tutelage.report.figures.lineage import LineageStep, trace_lineage
 from tutelage.report.figures.review_findings import ReviewFindings, review_findings
 from tutelage.report.figures.student_findings import StudentFindings, student_findings
-from tutelage.training.evaluation.gold_set import GoldSet, find_holdout, gold_outside_holdout
+from tutelage.training.evaluation.gold_set import GoldSet, find_holdout, gold_in_and_outside_holdout
 from tutelage.training.registry import Entry, champion_id, find_student, list_students
 from tutelage.views.history import read_history
 
@@ -109,9 +109,9 @@ def collect_report(workspace: Workspace, progress: ProgressCallback = unreported
     """
     progress(Progress("reading the task"))
     held = _read(workspace)
-    holdout, problem = _holdout(workspace)
     entries, champion = list_students(workspace.students), champion_id(workspace.students)
-    entry = _entry(workspace, entries)
+    entry = find_student(workspace.students) if entries else None
+    holdout, problem = _holdout(workspace) if entry else (None, "")  # its first use locks it
     student = student_findings(workspace, entry, champion, holdout, progress) if entry else None
     review = review_findings(held.items, held.history)
     progress(Progress("measuring the student's speed"))
@@ -150,14 +150,9 @@ def _reviewable(records: Sequence[Record], out: HeldOut) -> list[Record]:
 def _holdout(workspace: Workspace) -> tuple[GoldSet | None, str]:
     """The holdout; what ails it where it cannot be used, which the page says in its place."""
     try:
-        return (find_holdout(workspace) if workspace.db.exists() else None), ""
+        return find_holdout(workspace), ""
     except TutelageError as error:
         return None, str(error)
-
-
-def _entry(workspace: Workspace, entries: Sequence[Entry]) -> Entry | None:
-    """The champion, else the newest student."""
-    return find_student(workspace.students) if entries else None
 
 
 def _asked(workspace: Workspace, held: _Ledger) -> Asked:
@@ -177,10 +172,11 @@ def _asked(workspace: Workspace, held: _Ledger) -> Asked:
 
 
 def _quality(workspace: Workspace, held: _Ledger, holdout: GoldSet | None) -> LabelAccuracy:
-    gold = {item.id: item.gold for item in holdout.items} if holdout else {}
-    rows = [record for record in held.records if record.id in gold]
-    outside = gold_outside_holdout(workspace) if workspace.db.exists() else {}
-    return label_accuracy(workspace.task, held.items, outside, rows, gold)
+    held_gold, gold = gold_in_and_outside_holdout(workspace) if workspace.db.exists() else ({}, {})
+    if holdout:
+        held_gold = {item.id: item.gold for item in holdout.items}
+    rows = [record for record in held.records if record.id in held_gold]
+    return label_accuracy(workspace.task, held.items, gold, rows, held_gold)
 
 
 def _drift(workspace: Workspace) -> LastDrift | None:

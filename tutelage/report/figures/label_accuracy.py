@@ -34,7 +34,8 @@ class LabelAccuracy:
     on_holdout
         Suggestions that are right in the holdout, which nobody reviewed: an estimate of all labels before.
     after, after_interval
-        The same, plus the share of the labels that people corrected; supposes that people are right.
+        The same, plus the share of the labels that people corrected; supposes that people are right. None where
+        they changed so many that this comes to more than all: then the two do not fit together.
     corrected
         Records whose label people changed, of those with a suggestion that are not held out.
     """
@@ -57,12 +58,15 @@ def label_accuracy(
     suggested = [item for item in items if item.suggestion]
     changed = sum(item.status == "reviewed" and item.label != _suggested(item) for item in suggested)
     corrected, on_holdout = share_of(changed, len(suggested)), _on_holdout(holdout, holdout_gold)
-    after = min(1.0, on_holdout.value + corrected.value) if on_holdout and corrected else None
+    after = on_holdout.value + corrected.value if on_holdout and corrected else None
+    is_known = after is not None and after < 1
     return LabelAccuracy(
         on_gold=_on_gold(task, suggested, gold),
         on_holdout=on_holdout,
-        after=after,
-        after_interval=_shifted(on_holdout.interval, corrected.value) if on_holdout and corrected else None,
+        after=after if is_known else None,
+        after_interval=_shifted(on_holdout.interval, corrected.value)
+        if is_known and on_holdout and corrected
+        else None,
         corrected=corrected,
     )
 
