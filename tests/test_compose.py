@@ -37,7 +37,7 @@ def test_argilla_and_the_champion_alone_are_published_and_on_loopback() -> None:
 
 def test_who_is_waited_for_can_tell_that_it_is_healthy() -> None:
     waited_for = {name for service in SERVICES.values() for name in service.get("depends_on", {})}
-    assert waited_for == {"argilla", "postgres", "elasticsearch", "redis"}
+    assert waited_for == {"argilla", "embedded", "postgres", "elasticsearch", "redis"}
     assert {name for name, service in SERVICES.items() if "healthcheck" not in service} == {"worker"}
 
 
