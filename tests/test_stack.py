@@ -209,7 +209,7 @@ def test_the_five_with_stand_ins(stacks: Callable[..., Stack], stand_ins: Path) 
     annotator.answer(20)
     stack.tutelage("pull")
     assert annotator.kept() == annotator.given
-    assert "Listening on" in stack.logs("worker")  # Redis took its password
+    until(lambda: "Listening on" in stack.logs("worker"), 120, "Redis takes the worker's password")
 
     refused = subprocess.run(
         [str(PODMAN), "exec", stack.container("redis"), "redis-cli", "ping"],
