@@ -79,7 +79,7 @@ def test_the_image_runs_as_nobody_in_particular_and_needs_no_network(core: str) 
 
 
 @pytest.mark.parametrize("target", ["cuda", "cpu"])
-def test_the_image_with_torch_trains_a_network(target: str) -> None:
+def test_the_image_with_torch_has_what_networks_need(target: str) -> None:
     """Without a card. The target cpu takes torch from an index that some networks do not let through."""
     try:
         image = build(ROOT, target, f"localhost/tutelage:{target}")
