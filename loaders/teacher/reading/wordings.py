@@ -14,7 +14,7 @@ MARKERS = frozenset(
     " etichetta risposta classificazione sentimento risultato rótulo rotulo resposta classificação"
     " antwoord categorie klasse etykieta odpowiedź kategoria klasa svar etikett kategori sonuç cevap etiket yanıt kategori"
     " ответ метка категория класс тональность результат відповідь мітка"
-    " 答案 标签 標籤 分类 分類 类别 類別 情感 回答 答え ラベル カテゴリ カテゴリー 感情"
+    " 答案 标签 標籤 分类 分類 类别 類別 情感 情感倾向 情感类别 情绪 分类结果 分類結果 结果 結果 立场 意图 主题 回答 答え ラベル カテゴリ カテゴリー 感情"
     " 정답 답변 답 라벨 레이블 분류 감정 التصنيف الإجابة الاجابة الجواب التسمية الفئة उत्तर लेबल श्रेणी".split()
 )
 """The names of a label's own key."""
@@ -30,7 +30,7 @@ MODIFIERS = CONCLUSIONS | frozenset(
     " primary main is are of for to this that text review sentence message tweet comment document passage item post"
     " name value type key question task s here based on provided given above here so thus therefore hence then consequently accordingly finally conclusion in"
     " das die der dem dieses diesen diese text textes ist lautet also daher somit deshalb endgültige finale richtige für"
-    " le la les l ce cette texte est donc ainsi finale correcte du de"
+    " le la les l ce cette texte est donc ainsi bonne finale correcte du de"
     " el los del esta este texto es por lo tanto final correcta il lo questo testo è quindi dunque finale corretta di"
     " o as do da texto é portanto logo este jest to het dus är är det bu"
     " итоговый итоговая окончательный это так"
@@ -38,7 +38,9 @@ MODIFIERS = CONCLUSIONS | frozenset(
 )
 """Words that may stand beside a marker and change nothing of what it announces."""
 
-CORRECTED = frozenset("corrected revised updated actual true new changed adjusted fixed real amended".split())
+CORRECTED = frozenset(
+    "corrected revised updated actual true new changed adjusted fixed real amended final first initial preliminary draft".split()
+)
 """Words that make a key another answer than the first one."""
 
 REASONS = frozenset(
@@ -90,7 +92,7 @@ DOUBTED = (
 NOT_MEANT = (
     " if ", "would", " were ", "example", " e g ", "such as", " not ", "n t ", "never", "instead", "rather than", "wrong",
     "incorrect", "template", "placeholder", "look like", "looks like", "should", "previous", "initial", "at first",
-    "earlier", "draft", "suppose", "hypothe", "imagine", "cannot", "can t", "unable", "refuse", "avoid", "except",
+    "earlier", "draft", " asks ", " asked ", "prompt", "expected", "requires", "suppose", "hypothe", "imagine", "cannot", "can t", "unable", "refuse", "avoid", "except",
     "excluding", "rule out", "ruled out", "opposite", "least", "someone", "some ", "others", "could", "might", "maybe",
     " nicht ", "wäre", "würde", " wenn ", "beispiel", " kein", "könnte", " pas ", "serait", " si ", "exemple", " sería",
     "ejemplo", " no ", " non ", "sarebbe", " se ", "esempio", " não ", " seria", "exemplo", " не ", " если ", " бы ",
@@ -107,7 +109,7 @@ RULED_OUT = (
 
 DECLINED = (
     " i can t ", " i cannot ", " i can not ", " i m unable", " i am unable", " i m not able", " i am not able", " i refuse",
-    " i won t ", " i will not ", " i m sorry", " i am sorry", " sorry but", " as an ai", " i do not feel", " i decline",
+    " i won t ", " i will not ", " i m sorry", " i am sorry", " sorry but", " as an ai", " as a language model", " as a large language model", " i do not feel", " i decline",
     "ich kann nicht", "es tut mir leid", "je ne peux pas", "je suis désolé", "no puedo", "lo siento", "non posso",
     "mi dispiace", "não posso", "sinto muito", "не могу", "извините", "抱歉", "无法", "申し訳", "できません", "죄송", "عذر",
 )  # fmt: skip
