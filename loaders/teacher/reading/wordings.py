@@ -66,26 +66,32 @@ INTRODUCTIONS = (
 """All words of a line that may introduce a label or an object; any other word there makes it doubtful."""
 
 TAKEN_BACK = (
-    "on second thought", "on reflection", "correction", "scratch that", " hmm", "let me re", "i was wrong",
-    "my mistake", "take that back", "should be", "should have been", "misread", "mistaken", "strike that", "revise",
-    "apologies", "i meant", " re read", "reread", "closer", "second look", "look again", "looking again", "read again",
-    "reading again", "reading it again", "not hold", "n t hold", " strike ", "retract", "withdraw", "previous", "hold on", "or rather", "change my", "is wrong", "was wrong", "s wrong", "incorrect", "not correct",
-    "not right", "rethink", "reconsider", "never mind", "nevermind", "ignore that", "disregard", "oops",
-    "korrektur", "doch nicht", "stimmt nicht", "falsch", "attendez", "je me trompe", "rectification",
-    "espera", "me equivoqu", "corrección", "aspetta", " anzi ", "correzione", "correção", "постойте", "подождите",
-    "исправ", "неверно", "等等", "不对", "更正", "错了", "待って", "訂正", "間違", "잠깐", "정정", "انتظر", "تصحيح", "रुको",
+    "on second thought", "on reflection", "scratch that", " hmm", "let me re", "i was wrong", "my mistake", "take that back",
+    "i misread", "i m mistaken", "i was mistaken", "strike that", "strike this", "apologies", "i meant", "or rather",
+    "change my answer", "change my mind", "change my label", "rethink", "reconsider", "never mind", "nevermind",
+    "ignore that", "disregard", "oops", "re read", "reread", "closer look", "closer inspection", "closer reading",
+    "second look", "look again", "looking again", "read again", "reading again", "reading it again", "i retract",
+    "i withdraw", "hold on", "correction the", "correction it", "label should", "answer should", "should be labeled",
+    "korrektur", "doch nicht", "stimmt nicht", "je me trompe", "rectification", "me equivoqu", "corrección",
+    "mi sbaglio", "correzione", "correção", "постойте", "подождите", "исправлен", "等等", "不对", "更正", "错了", "待って",
+    "訂正", "잠깐", "정정", "انتظر", "تصحيح", "रुको",
 )  # fmt: skip
-"""What takes back an answer that was given before it."""
+"""What takes back an answer that was given before it, also in a reason."""
 
 DOUBTED = (
-    *TAKEN_BACK, " actually ", " however ", " but ", " although ", " though ", "not sure", "unsure", "uncertain", "unclear",
-    "ambiguous", "cannot", " can t ", " won t ", "unable", "could", "might", " may ", "perhaps", "maybe", "possibly",
-    "hard to", "difficult to", "alternativ", " if ", "unless", "depend", "sarcas", " ironic", " irony", "opposite",
-    " guess", "would", "doubt", "low confidence", "only half", "not entirely", "not really", "not quite", "not exactly",
-    " aber ", "allerdings", "vielleicht", "eigentlich", "unsicher", " mais ", "peut être", "en fait", " pero ", "quizá",
-    "tal vez", "en realidad", " forse ", " però ", "in realtà", "talvez", " mas ", "na verdade", " но ", "возможно",
-    "на самом деле", "однако", " jednak ", " ale ", " maar ", " men ", " ama ", "但", "可能", "也许", "其实", "不过",
-    "しかし", "かも", "でも", "하지만", "아마", "لكن", "ربما", "لست", "शायद", "लेकिन",
+    "correction", "this is wrong", "that is wrong", "that s wrong", "it s wrong", "label is wrong", "answer is wrong",
+    "is incorrect", "not correct", "not right", "should have been", "previous text", "previous label", "previous answer",
+    "not hold", "n t hold", "mistaken", "not sure", "unsure", "uncertain", "unclear", "ambiguous", " i cannot", " i can t ",
+    "can t be sure", "cannot be sure", "can t tell", "cannot tell", "can t say", "cannot say", "could be", "could also",
+    "could have", "might be", "might also", "might have", " may be ", " may also", "perhaps", "maybe", "possibly",
+    "hard to", "difficult to", "alternativ", " if the", " if it", " if that", " if this", "only if", "unless", "depend",
+    "sarcas", " ironic", " irony", "opposite", " guess", "would be", "would change", "would have", "i would not", "i wouldn t", "doubt",
+    "low confidence", "very low", "not confident", "only half", "not entirely", "not really", "not quite", "not exactly",
+    "n t actually", "n t believe", "not believe", " aber ", "allerdings", "vielleicht", "eigentlich", "unsicher", "falsch",
+    " mais ", "peut être", "en fait", " pero ", "quizá", "tal vez", "en realidad", " forse ", " però ", "in realtà",
+    "talvez", " mas ", "na verdade", " но ", "возможно", "на самом деле", "однако", "неверно", " jednak ", " ale ",
+    " maar ", " ama ", "但", "可能", "也许", "其实", "不过", "しかし", "かも", "でも", "間違", "하지만", "아마", "لكن", "ربما",
+    "लेकिन", "शायद",
 )  # fmt: skip
 """What makes an answer before it doubtful."""
 
