@@ -30,6 +30,10 @@ QUEUE, FILE = "queue", "file"
 COUNTS = "NOT EXISTS (SELECT 1 FROM panels p WHERE p.teacher = a.teacher AND p.prompt = a.prompt AND p.present = 0)"
 """SQL: whether the answer ``a`` counts as a vote; answers to a prompt that has changed since do not."""
 
+VOTE_ORDER = "a.vote, (SELECT p.rowid FROM panels p WHERE (p.teacher, p.prompt) = (a.teacher, a.prompt)), a.seq"
+"""SQL: the order of a record's votes, of which the first wins a tie: by number, then imported ones, then the task's
+order of teachers and prompts; never by which answer came first."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
@@ -161,7 +165,7 @@ class Ledger:
             "SELECT r.id, r.text, r.given, p.student, p.label, a.teacher, a.prompt, a.vote, coalesce(n.said, a.said),"
             " coalesce(n.reason, a.reason) FROM records r LEFT JOIN proposals p ON p.record = r.id"
             f" LEFT JOIN answers a ON a.record = r.id AND {COUNTS}"
-            f" LEFT JOIN readings n ON n.answer = a.seq{where} ORDER BY r.seq, a.seq",
+            f" LEFT JOIN readings n ON n.answer = a.seq{where} ORDER BY r.seq, {VOTE_ORDER}",
             list(values),
         )
         voters: dict[tuple[str, str, int], Voter] = {}

@@ -79,6 +79,33 @@ def test_a_teacher_asked_only_in_doubt_is_named_and_not_measured_on_doubts(
     assert words.count("best\n") == 1
 
 
+def test_votes_that_early_stopping_cut_because_of_others_are_not_compared(
+    make_task: Make, tutelage: Run, write_csv: Callable[..., Path]
+) -> None:
+    def divided(text: str, _number: int, data: dict[str, Any]) -> str:
+        """The first teacher is right but in vote 3 of every second text; vote 1 of the second is wrong there."""
+        n, seed, first = int(text.removeprefix("text ")), data["seed"], data["model"] == "m"
+        is_wrong = n % 2 == 0 and seed == (3 if first else 1)
+        return "bad" if is_wrong else "good"
+
+    with running(divided) as (url, _):
+        one = {"name": "t", "license": "none", "model": "m", "base_url": url, "seed": 1, "prompts": ["plain"]}
+        one["early_stop"] = True
+        workspace = make_task(["good", "bad"], teachers=[one, {**one, "name": "u", "model": "m2"}])
+        with Ledger(workspace.db) as ledger:
+            ledger.add([Record(f"r{n}", f"text {n}") for n in range(20)])
+        tutelage("annotate", "--task", workspace.root)
+    gold = write_csv([{"text": f"text {n}", "gold": "good"} for n in range(20)])
+    words = ["evaluate", gold, "--teachers", "--task", workspace.root]
+    table = json.loads(tutelage(*words, "--json").stdout)
+    scores = {(s["teacher"], s["votes"]): s["accuracy"] for s in table["scores"]}
+    assert scores == {("t", 1): 1.0, ("t", 2): 1.0, ("t", 3): 1.0, ("u", 1): 0.5, ("everyone", 6): 1.0}
+    assert [(cut["teacher"], cut["votes"]) for cut in table["cut"]] == [("u", 2)]
+    said = tutelage(*words).stdout
+    assert "not compared, asked only where other votes left doubt: u plain@" in said
+    assert "votes 2 and on" in said
+
+
 def test_without_votes_the_next_step_is_said(make_task: Make, tutelage: Run, write_csv: Callable[..., Path]) -> None:
     gold = write_csv([{"text": "a", "gold": "good"}])
     done = tutelage("evaluate", gold, "--teachers", "--task", make_task(["good", "bad"]).root, ok=False)

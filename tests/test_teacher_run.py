@@ -7,11 +7,12 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from teacher_server import running
+from teacher_server import Failure, running
 from teaching import Make, Run, edit, rows, task_with, teacher, vote, voters
 
 from tutelage.core.records import Record, Voter
 from tutelage.loaders.ledger import Answer, Ledger
+from tutelage.loaders.teacher.session import Session
 from tutelage.loaders.teacher.teacher_ledger import TeacherLedger
 
 
@@ -110,6 +111,25 @@ def test_doubt_is_escalated_to_the_second_teacher(make_task: Make, tutelage: Run
         tutelage("annotate", "--task", workspace.root)
     assert Counter(body["model"] for body in server.log.bodies) == {"m": 18, "m2": 1}
     assert Counter(voters(workspace)["r3"]) == {"t:cot:good": 2, "t:cot:-": 1, "big:cot:good": 1}
+
+
+def test_a_tie_goes_to_the_vote_with_the_lower_number_whichever_answer_came_first(make_task: Make) -> None:
+    failures = 0
+
+    def answer(text: str, _number: int, data: dict[str, Any]) -> str:
+        nonlocal failures
+        if text == "fine 1" and data["seed"] == 1 and failures < 3:
+            failures += 1
+            raise Failure(500, "Internal error")
+        return "good" if data["seed"] == 1 else "bad"
+
+    with running(answer) as (url, _):
+        workspace = task_with(make_task, 2, teacher(url, votes=2, seed=1))
+        Session.of(workspace).run()
+    assert rows(workspace, "SELECT vote FROM answers WHERE record = 'r1' ORDER BY seq") == [(2,), (1,)]
+    assert voters(workspace)["r1"] == ["t:cot:good", "t:cot:bad"]
+    with TeacherLedger(workspace.db) as ledger:
+        assert [vote.label for vote in ledger.page(workspace.task, after=1, size=1)[0].votes] == ["good", "bad"]
 
 
 def test_refused_texts_are_rejected_with_the_reason_and_not_asked_again(make_task: Make, tutelage: Run) -> None:

@@ -70,6 +70,30 @@ def test_early_stop_never_changes_the_majority_and_saves_calls(count: int) -> No
     assert saved > 0
 
 
+@pytest.mark.parametrize("count", [3, 4, 5, 7])
+@pytest.mark.parametrize("later", [1, 3])
+def test_early_stop_before_an_escalation_changes_no_label(count: int, later: int) -> None:
+    draw, saved = random.Random(count), 0
+    first, second = (replace(panel, votes=n) for panel, n in zip(TWO_STAGES, (count, later), strict=True))
+    for _ in range(300):
+        drawn = {
+            panel.voter(n): Vote(voter=panel.voter(n), raw="", label=draw.choice(["a", "a", "a", "b", None]))
+            for panel in (first, second)
+            for n in range(1, panel.votes + 1)
+        }
+        stops, all_asked = (_asked(drawn, [replace(first, early_stop=early), second]) for early in (True, False))
+        assert consensus([v.label for v in stops]) == consensus([v.label for v in all_asked])
+        saved += len(all_asked) - len(stops)
+    assert (saved > 0) == (count > later + 2)  # else the later votes could always matter
+
+
+def _asked(drawn: dict[Voter, Vote], asked: list[Panel]) -> list[Vote]:
+    given: list[Vote] = []
+    while ask := next_step(given, asked).ask:
+        given += [drawn[panel.voter(number)] for panel, number in ask]
+    return sorted(given, key=lambda vote: (vote.voter.vote, vote.voter.teacher != "t"))
+
+
 def test_imported_votes_count_towards_what_is_settled() -> None:
     imported = [Vote(voter=Voter("old", "column", n), raw="a", label="a") for n in range(1, 5)]
     assert next_step(imported, ONE) == ((), ((ONE[0], 3),))

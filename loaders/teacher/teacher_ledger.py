@@ -10,7 +10,7 @@ from typing import Any
 
 from tutelage.core.records import Vote, Voter
 from tutelage.core.task import Task
-from tutelage.loaders.ledger import COUNTS
+from tutelage.loaders.ledger import COUNTS, VOTE_ORDER
 from tutelage.loaders.models.model import OVERFLOW
 from tutelage.loaders.teacher.panel import Panel
 from tutelage.loaders.teacher.reply_ledger import ReplyLedger
@@ -134,7 +134,7 @@ class TeacherLedger(ReplyLedger):
             "SELECT a.record, a.teacher, a.prompt, a.vote, coalesce(n.said, a.said), c.finish FROM records r"
             f" JOIN answers a ON a.record = r.id AND {COUNTS} LEFT JOIN calls c ON c.answer = a.seq"
             " LEFT JOIN readings n ON n.answer = a.seq"
-            " WHERE r.seq > ? AND r.seq <= ? ORDER BY a.seq",
+            f" WHERE r.seq > ? AND r.seq <= ? ORDER BY r.seq, {VOTE_ORDER}",
             [after, last],
         )
         answers: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
@@ -156,6 +156,10 @@ class TeacherLedger(ReplyLedger):
                 )
                 new, saved = new + done.rowcount, saved + done.rowcount * spared
         return new, saved
+
+    def early_stopped(self) -> list[tuple[str, str]]:
+        """The teachers and prompts that were ever stopped early."""
+        return self._db.execute("SELECT DISTINCT teacher, prompt FROM early_stops ORDER BY teacher, prompt").fetchall()
 
     def dialect(self, base_url: str, model: str) -> dict[str, Any]:
         """The stored dialect of this model's endpoint; empty before the first call."""

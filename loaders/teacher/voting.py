@@ -25,16 +25,19 @@ def next_step(votes: Sequence[Vote], panels: Sequence[Panel], overflows: Iterabl
 
     Panels are asked in stages: first those without escalation, then each teacher with
     ``escalate``, in the task's order, where the votes of the stages before are in doubt. Imported
-    votes count in every stage. Panels in ``overflows`` are not asked.
+    votes count in every stage. Panels in ``overflows`` are not asked. A panel with ``early_stop`` is
+    stopped where neither its own votes nor those of later stages could change the majority.
     """
-    asked = {panel.key for panel in panels}
+    asked, closed = {panel.key for panel in panels}, set(overflows)
     seen = [vote for vote in votes if (vote.voter.teacher, vote.voter.prompt) not in asked]
     stopped: list[tuple[Panel, int]] = []
-    for escalate, stage in _stages(panels):
+    stages = _stages(panels)
+    for number, (escalate, stage) in enumerate(stages, 1):
         if escalate and not in_doubt(seen, escalate):
             continue
         seen += [vote for vote in votes if (vote.voter.teacher, vote.voter.prompt) in {p.key for p in stage}]
-        step = _stage_step(seen, [panel for panel in stage if panel.key not in set(overflows)])
+        later = sum(p.votes for _, panels_later in stages[number:] for p in panels_later if p.key not in closed)
+        step = _stage_step(seen, [panel for panel in stage if panel.key not in closed], later)
         stopped += step.stopped
         if step.ask:
             return Step(step.ask, tuple(stopped))
@@ -69,12 +72,13 @@ def in_doubt(votes: Sequence[Vote], escalate: Escalate) -> bool:
     return (agreement(majority.label, labels) or 0.0) < escalate.agreement_below
 
 
-def _stage_step(votes: Sequence[Vote], stage: Sequence[Panel]) -> Step:
+def _stage_step(votes: Sequence[Vote], stage: Sequence[Panel], later: int) -> Step:
+    """The step within a stage; ``later`` is the number of votes that later stages could add."""
     voted = {vote.voter for vote in votes}
     missing = [(panel, n) for panel in stage for n in range(1, panel.votes + 1) if panel.voter(n) not in voted]
     must = [(panel, n) for panel, n in missing if not panel.early_stop]
     may = [(panel, n) for panel, n in missing if panel.early_stop]
-    wanted = votes_to_settle([vote.label for vote in votes], len(missing))
+    wanted = votes_to_settle([vote.label for vote in votes], len(missing) + later)
     if wanted == 0 and may:
         spared = Counter(panel.key for panel, _ in may)
         return Step(tuple(must), tuple((panel, spared[panel.key]) for panel in stage if panel.key in spared))

@@ -14,6 +14,7 @@ from tutelage.core.records import Voter
 from tutelage.core.workspace import Workspace
 from tutelage.loaders.consensus import consensus
 from tutelage.loaders.teacher.teacher_ledger import Spent, TeacherLedger
+from tutelage.loaders.teacher.voting import votes_to_settle
 from tutelage.training.evaluation.gold_set import GoldRow, GoldSet
 from tutelage.training.measures.comparison import Comparison, compare
 from tutelage.training.measures.metrics import Interval, score
@@ -29,6 +30,15 @@ class TeacherPrompt(NamedTuple):
 
 
 EVERYONE = TeacherPrompt("everyone", "all votes")
+
+
+@dataclass(frozen=True)
+class CutVotes:
+    """A teacher with one prompt whose votes, from this number on, were asked only where others left room for doubt."""
+
+    teacher: str
+    prompt: str
+    votes: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,13 +69,15 @@ class TeacherScore:
 class TeacherTable:
     """Scores on the ``rows`` that all these teachers have voted on, the best first.
 
-    ``left_out`` are the teachers and prompts with votes on too few rows.
+    ``left_out`` are the teachers and prompts with votes on too few rows, ``cut`` those that cannot be compared,
+    because ``early_stop`` or ``escalate`` asked them with regard to others' votes.
     """
 
     gold_set: str
     rows: int
     scores: tuple[TeacherScore, ...]
     left_out: tuple[TeacherPrompt, ...]
+    cut: tuple[CutVotes, ...] = ()
 
 
 class _Candidate(NamedTuple):
@@ -82,16 +94,21 @@ def compare_teachers(workspace: Workspace, gold_set: GoldSet) -> TeacherTable:
     StudentError
         When no row has votes, or none has votes of all teachers.
     """
-    panels, left_out = _panels(gold_set.items)
+    voted, left_out = _panels(gold_set.items)
+    most = _comparable_votes(workspace, gold_set.items, voted, [*voted, *left_out])
+    panels = [panel for panel in voted if most[panel]]
     items = [item for item in gold_set.items if all(_votes(item, panel, 1) for panel in panels)]
     if not panels or not items:
         raise StudentError(
-            f"{gold_set.name}: no rows with votes; run tutelage annotate, or pass columns of votes with --vote"
+            f"{gold_set.name}: no rows with votes that can be compared; run tutelage annotate, without early_stop and"
+            " escalate, or pass columns of votes with --vote"
+            if voted
+            else f"{gold_set.name}: no rows with votes; run tutelage annotate, or pass columns of votes with --vote"
         )
     names = workspace.task.label_names
     gold = indices([item.gold for item in items], names)
-    candidates = [candidate for panel in panels for candidate in _candidates(items, panel, names)]
-    candidates += [_everyone(items, names)] if len(panels) > 1 else []
+    candidates = [candidate for panel in panels for candidate in _candidates(items, panel, most[panel], names)]
+    candidates += [_everyone(items, names)] if len(voted) > 1 else []
     best = max(candidates, key=lambda c: (int((c.predictions == gold).sum()), -c.votes))
     spent = _spent(workspace)
     scores = [_score(candidate, best, gold, names, spent) for candidate in candidates]
@@ -100,6 +117,7 @@ def compare_teachers(workspace: Workspace, gold_set: GoldSet) -> TeacherTable:
         rows=len(items),
         scores=tuple(sorted(scores, key=lambda s: -s.accuracy)),
         left_out=tuple(left_out),
+        cut=tuple(CutVotes(*panel, most[panel] + 1) for panel in voted if most[panel] < _most(gold_set.items, panel)),
     )
 
 
@@ -113,8 +131,42 @@ def _panels(items: Sequence[GoldRow]) -> tuple[list[TeacherPrompt], list[Teacher
     return enough, [panel for panel in panels if panel not in enough]
 
 
-def _candidates(items: Sequence[GoldRow], panel: TeacherPrompt, names: tuple[str, ...]) -> list[_Candidate]:
-    most = max(vote.voter.vote for item in items for vote in item.votes if _is_of(panel, vote.voter))
+def _comparable_votes(
+    workspace: Workspace, items: Sequence[GoldRow], voted: Sequence[TeacherPrompt], everyone: Sequence[TeacherPrompt]
+) -> dict[TeacherPrompt, int]:
+    """How many votes of each panel say what it would have said without others: all, but after an early stop."""
+    with_votes = [item for item in items if item.votes]
+    shared = _asked_by_need(workspace) if len(everyone) > 1 else set()
+    most = {panel: _most(items, panel) for panel in voted}
+    for panel in shared & most.keys():
+        unknown = (n for n in range(1, most[panel] + 1) if not all(_is_known(item, panel, n) for item in with_votes))
+        most[panel] = next(unknown, most[panel] + 1) - 1
+    return most
+
+
+def _is_known(item: GoldRow, panel: TeacherPrompt, votes: int) -> bool:
+    """Whether the panel's first ``votes`` votes are there, or those that are settle their majority."""
+    labels = _votes(item, panel, votes)
+    return len(labels) == votes or (bool(labels) and not votes_to_settle(labels, votes - len(labels)))
+
+
+def _asked_by_need(workspace: Workspace) -> set[TeacherPrompt]:
+    """The panels whose votes may depend on the votes of others."""
+    if not workspace.db.exists():
+        return set()
+    names = {teacher.name for teacher in workspace.task.teachers if teacher.early_stop or teacher.escalate}
+    with TeacherLedger(workspace.db) as ledger:
+        stopped, used = ledger.early_stopped(), ledger.used_panels()
+    return {TeacherPrompt(*key) for key in stopped} | {
+        TeacherPrompt(p.teacher, p.prompt) for p in used if p.teacher in names
+    }
+
+
+def _most(items: Sequence[GoldRow], panel: TeacherPrompt) -> int:
+    return max(vote.voter.vote for item in items for vote in item.votes if _is_of(panel, vote.voter))
+
+
+def _candidates(items: Sequence[GoldRow], panel: TeacherPrompt, most: int, names: tuple[str, ...]) -> list[_Candidate]:
     return [_Candidate(panel, votes, _predictions(items, panel, votes, names)) for votes in range(1, most + 1)]
 
 

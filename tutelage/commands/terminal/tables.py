@@ -97,6 +97,11 @@ def describe_teachers(table: TeacherTable) -> str:
     rows = [(*head, "best minus this", "95 %", "p"), *map(_teacher_row, table.scores)]
     lines = [f"{table.gold_set}: {table.rows} rows that all have voted on", columns(rows)]
     lines += [f"left out, too few rows: {panel.teacher} {panel.prompt}" for panel in table.left_out]
+    lines += [
+        f"not compared, asked only where other votes left doubt: {cut.teacher} {cut.prompt}, votes {cut.votes} and on"
+        " (annotate without early_stop and escalate to compare them)"
+        for cut in table.cut
+    ]
     return "\n".join(lines)
 
 
