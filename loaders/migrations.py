@@ -289,6 +289,42 @@ STEPS = (
         PRIMARY KEY (teacher, prompt)
     ) STRICT;
     """,
+    """
+    -- Votes that are asked for anew, a row for each time. after: the number of the vote's last attempt by then.
+    CREATE TABLE askings (
+        seq INTEGER PRIMARY KEY,
+        answer INTEGER NOT NULL REFERENCES answers (seq),
+        after INTEGER NOT NULL,
+        at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ'))
+    ) STRICT;
+    CREATE INDEX askings_of_answer ON askings (answer, seq);
+
+    -- The call that answered such an asking; the vote is read in the last one, and the first ones stay.
+    CREATE TABLE further_calls (
+        asking INTEGER PRIMARY KEY REFERENCES askings (seq),
+        answer INTEGER NOT NULL REFERENCES answers (seq),
+        raw TEXT NOT NULL,
+        rung TEXT NOT NULL,
+        finish TEXT NOT NULL,
+        structured TEXT NOT NULL,
+        tokens_in INTEGER,
+        tokens_out INTEGER,
+        cost REAL,
+        latency REAL NOT NULL,
+        attempts INTEGER NOT NULL,
+        probability REAL
+    ) STRICT;
+    CREATE INDEX further_calls_of_answer ON further_calls (answer, asking);
+
+    CREATE TRIGGER further_calls_stay BEFORE UPDATE ON further_calls
+    BEGIN SELECT RAISE(ABORT, 'the ledger of calls is append-only'); END;
+    CREATE TRIGGER further_calls_remain BEFORE DELETE ON further_calls
+    BEGIN SELECT RAISE(ABORT, 'the ledger of calls is append-only'); END;
+
+    CREATE VIEW every_call AS
+    SELECT answer, tokens_in, tokens_out, cost, latency FROM calls
+    UNION ALL SELECT answer, tokens_in, tokens_out, cost, latency FROM further_calls;
+    """,
 )
 
 

@@ -309,7 +309,16 @@ def test_a_student_that_never_becomes_cheaper_has_no_break_even() -> None:
 
 SPEED = Throughput(texts=100, wall_s=2.0, cpu_s=3.0, on_gpu=False, cores=2, latency_s=0.03)
 CALLS = Spent(
-    teacher="t", prompt="cot", vote=1, calls=10, priced=0, tokens_in=4000, tokens_out=1000, cost=0.0, latency=20.0
+    teacher="t",
+    prompt="cot",
+    vote=1,
+    texts=10,
+    calls=10,
+    priced=0,
+    tokens_in=4000,
+    tokens_out=1000,
+    cost=0.0,
+    latency=20.0,
 )
 
 

@@ -12,7 +12,7 @@ from tutelage.core.task import parse_task
 from tutelage.core.teachers import Escalate
 from tutelage.loaders.consensus import consensus
 from tutelage.loaders.teacher.panel import Panel, panels_of
-from tutelage.loaders.teacher.probability import label_probability
+from tutelage.loaders.teacher.reading.probability import label_probability
 from tutelage.loaders.teacher.voting import in_doubt, next_step, possible_votes, votes_to_settle
 
 LABELS = ("a", "b", None)

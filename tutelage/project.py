@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cached_property, partial
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 from tutelage.core.records import ProgressCallback, unreported
 from tutelage.core.workspace import Workspace
@@ -203,7 +203,13 @@ class Project:
         cost = None if None in costs else sum(cost for cost in costs if cost)
         return AnnotationPlan(calls=sum(panel.calls for panel in panels), cost=cost, panels=tuple(panels))
 
-    def annotate(self, *, votes: int | None = None, budget: float | None = None) -> AnnotateResult:
+    def annotate(
+        self,
+        *,
+        votes: int | None = None,
+        budget: float | None = None,
+        again: Literal["abstentions", "refused", "cut"] | None = None,
+    ) -> AnnotateResult:
         """Ask the task's teachers for the votes that are missing.
 
         Parameters
@@ -212,10 +218,13 @@ class Project:
             Of each prompt; the task's by default.
         budget
             US dollars that this run may spend.
+        again
+            Stored votes that are asked for anew, as further attempts: those that name no label, those that the
+            endpoint refused, or those that were cut off. Nothing that is stored is changed.
         """
         from tutelage.loaders.teacher.session import Session
 
-        return Session.of(self.workspace, votes=votes).run(budget=budget, progress=self._progress)
+        return Session.of(self.workspace, votes=votes).run(budget=budget, again=again, progress=self._progress)
 
     # Argilla
 

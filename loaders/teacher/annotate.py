@@ -16,11 +16,12 @@ from tutelage.loaders.models.budget import BudgetReached, cost_of
 from tutelage.loaders.models.model import OVERFLOW, Busy, Refused, Reply, Request
 from tutelage.loaders.models.retrying import CallResult, RetryingModel, Unanswered
 from tutelage.loaders.models.wire import read_reply
+from tutelage.loaders.teacher.again import ask_again, open_askings
 from tutelage.loaders.teacher.panel import Panel
 from tutelage.loaders.teacher.parsing import ParsedAnswer, parse_answer
-from tutelage.loaders.teacher.probability import label_probability
-from tutelage.loaders.teacher.reply_ledger import KeptReply
-from tutelage.loaders.teacher.rereading import ChangedVote, reread
+from tutelage.loaders.teacher.reading.probability import label_probability
+from tutelage.loaders.teacher.reply_ledger import Asking, KeptReply
+from tutelage.loaders.teacher.rereading import ChangedVote, parser_of, reread
 from tutelage.loaders.teacher.teacher_ledger import OpenRecord, StoredAnswer, TeacherLedger
 from tutelage.loaders.teacher.voting import next_step
 
@@ -43,6 +44,8 @@ class AnnotateResult:
         Votes that the next run asks for again, how many of them for which reason, and texts that a model refuses.
     early_stops, saved
         Records whose majority could no longer change, and the votes that this saved.
+    again
+        Votes, among these, that were there and were asked for anew.
     repeated, identical
         Records with several votes of one prompt in this run, and those of them where all are word for word the same.
     tokens_in, tokens_out
@@ -68,6 +71,7 @@ class AnnotateResult:
     records: int = 0
     early_stops: int = 0
     saved: int = 0
+    again: int = 0
     repeated: int = 0
     identical: int = 0
     tokens_in: int = 0
@@ -91,6 +95,8 @@ class AnnotationRun:
     ----------
     models
         By the name of the teacher.
+    again
+        Which of the stored votes to ask for anew: one of ``AGAIN``, or none.
     reject
         Called with a record's id, the panel, and why the model refuses the text.
     progress
@@ -104,11 +110,13 @@ class AnnotationRun:
         panels: Sequence[Panel],
         models: Mapping[str, RetryingModel],
         *,
+        again: str | None = None,
         reject: OnReject = lambda _id, _panel, _why: None,
         progress: Callable[[AnnotateResult], None] = lambda _done: None,
     ) -> None:
         self._ledger, self._task, self._panels, self._models = ledger, task, panels, models
-        self._reject, self._progress = reject, progress
+        self._again, self._reject, self._progress = again, reject, progress
+        self._askings: dict[tuple[str, Voter], Asking] = {}
         self._counts, self._rungs = Counter[str](), Counter[str]()
         self._cost, self._budget_reached = 0.0, False
         self._changed: list[ChangedVote] = []
@@ -123,8 +131,12 @@ class AnnotationRun:
             The first that any call raised; every answer that arrived before is stored.
         """
         self._changed = reread(self._ledger, self._task, self._panels)
+        self._askings = open_askings(self._ledger, self._panels)
         self._read_kept_replies()
+        if self._again and not self._askings:
+            self._askings = ask_again(self._ledger, self._task, self._panels, self._again)
         try:
+            await self._all_askings()
             await self._all_records()
         except BaseExceptionGroup as group:
             expected = group.subgroup(TutelageError)
@@ -160,10 +172,26 @@ class AnnotationRun:
                 self._counts["read_later"] += 1
                 self._store(kept.record_id, kept.voter, result, parsed)
 
-    async def _all_records(self) -> None:
-        room = asyncio.Semaphore(
+    def _room(self) -> asyncio.Semaphore:
+        return asyncio.Semaphore(
             _RECORDS_AHEAD * sum(model.teacher.limits.concurrency for model in self._models.values())
         )
+
+    async def _all_askings(self) -> None:
+        """Ask anew for the votes that were chosen, before anything rests on them."""
+        room, panels = self._room(), {panel.key: panel for panel in self._panels}
+        async with asyncio.TaskGroup() as group:
+            for one in list(self._askings.values()):
+                await room.acquire()
+                record, panel = (
+                    OpenRecord(seq=0, id=one.record_id, text=one.text),
+                    panels[one.voter.teacher, one.voter.prompt],
+                )
+                asked = group.create_task(self._vote(record, panel, one.voter.vote))
+                asked.add_done_callback(lambda _: room.release())
+
+    async def _all_records(self) -> None:
+        room = self._room()
         after = 0
         async with asyncio.TaskGroup() as group:
             while page := self._ledger.page(self._task, after=after, size=_PAGE):
@@ -241,7 +269,7 @@ class AnnotationRun:
         return self._store(record.id, panel.voter(number), result, _no_label(refused.kind))
 
     def _store(self, record_id: str, voter: Voter, result: CallResult, parsed: ParsedAnswer) -> StoredAnswer:
-        reply = result.reply
+        reply, asking = result.reply, self._askings.pop((record_id, voter), None)
         answer = StoredAnswer(
             record_id=record_id,
             voter=voter,
@@ -257,14 +285,19 @@ class AnnotationRun:
             latency=result.latency,
             attempts=result.attempts,
             probability=label_probability(reply.logprobs, parsed.label_text),
+            asking=asking.seq if asking else None,
         )
-        self._ledger.add_answers([answer])
+        if asking:
+            self._ledger.add_further_answer(answer, parser_of(self._task))
+        else:
+            self._ledger.add_answers([answer])
         self._count(answer)
         return answer
 
     def _count(self, answer: StoredAnswer) -> None:
         self._counts.update(
             votes=1,
+            again=answer.asking is not None,
             abstentions=self._task.read_label(answer.label_text) is None,
             tokens_in=answer.tokens_in or 0,
             tokens_out=answer.tokens_out or 0,

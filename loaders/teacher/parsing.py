@@ -27,10 +27,11 @@ _WRAPPED = re.compile(r"^<([a-zA-Z_]{1,30})>(.*)</\1>$", re.DOTALL)
 _WRAPPERS_MOST = 3
 _FENCE = re.compile(r"^```[\w+-]{0,20}\s*\n(.*?)\n?```$", re.DOTALL)
 _BULLET = re.compile(r"^[-*•] (?=[^\d\s])")
-_CUT = {"length", "max_tokens", "max_output_tokens", "max_length", "model_length", "incomplete"}
+CUT = {"length", "max_tokens", "max_output_tokens", "max_length", "model_length", "incomplete"}
 _STOPPED = {"content_filter", "refusal", "safety", "recitation", "blocklist", "prohibited_content"}
 _FAILED = {"context_overflow", "too_large", "bad_request", "error", "cancelled", "abort", "aborted", "timeout"}
-_INCOMPLETE = _CUT | _STOPPED | _FAILED
+REFUSED = _STOPPED | _FAILED
+_INCOMPLETE = CUT | REFUSED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +52,7 @@ def parse_answer(raw: str, task: Task, *, finish: str = "stop") -> ParsedAnswer:
         Why the answer ended, as the endpoint says; one that was cut off or refused names no label.
     """
     if finish.casefold() in _INCOMPLETE:
-        return ParsedAnswer(label_text="", reason="", rung="cut" if finish.casefold() in _CUT else finish)
+        return ParsedAnswer(label_text="", reason="", rung="cut" if finish.casefold() in CUT else finish)
     try:
         rung, found = _read(raw, task)
     except Unclear:

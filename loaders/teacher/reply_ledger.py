@@ -45,6 +45,28 @@ class NewReading:
     rung: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """A stored vote that is asked for anew, and its record's text; ``seq`` is the asking's own."""
+
+    seq: int
+    record_id: str
+    text: str
+    voter: Voter
+
+
+def _last(column: str) -> str:
+    """SQL: a column of the last call for the answer ``a``, whose first call is ``c``."""
+    further = f"SELECT f.{column} FROM further_calls f WHERE f.answer = a.seq ORDER BY f.asking DESC LIMIT 1"
+    return f"coalesce(({further}), c.{column})"
+
+
+LAST_RAW, LAST_FINISH = _last("raw"), _last("finish")
+"""SQL: the text and the finish reason of the last call for the answer ``a``, whose first call is ``c``."""
+
+_OPEN = "NOT EXISTS (SELECT 1 FROM further_calls f WHERE f.asking = g.seq)"
+
+
 class ReplyLedger(Ledger):
     """The ledger, with the replies of teachers."""
 
@@ -60,11 +82,12 @@ class ReplyLedger(Ledger):
             )
 
     def unread(self, panel: Panel) -> list[KeptReply]:
-        """The replies for those votes of a panel that are not in the ledger yet, by vote and attempt."""
+        """The replies for votes of a panel that are not in the ledger or are asked for anew, by vote and attempt."""
         rows = self._db.execute(
             "SELECT r.record, r.vote, r.attempt, r.body, r.structured, r.latency FROM replies r"
-            " WHERE (r.teacher, r.prompt) = (?, ?) AND NOT EXISTS (SELECT 1 FROM answers a"
-            " WHERE (a.record, a.teacher, a.prompt, a.vote) = (r.record, r.teacher, r.prompt, r.vote)) ORDER BY r.seq",
+            " LEFT JOIN answers a ON (a.record, a.teacher, a.prompt, a.vote) = (r.record, r.teacher, r.prompt, r.vote)"
+            " WHERE (r.teacher, r.prompt) = (?, ?) AND (a.seq IS NULL OR EXISTS (SELECT 1 FROM askings g"
+            f" WHERE g.answer = a.seq AND r.attempt > g.after AND {_OPEN})) ORDER BY r.seq",
             panel.key,
         )
         return [
@@ -78,6 +101,26 @@ class ReplyLedger(Ledger):
             )
             for record_id, vote, attempt, body, structured, latency in rows
         ]
+
+    def ask_again(self, answers: Sequence[int]) -> None:
+        """From now on these stored answers, by their ``seq``, are asked for anew."""
+        with self._transaction() as db:
+            db.executemany(
+                "INSERT INTO askings (answer, after) SELECT a.seq, coalesce(max(r.attempt), 0) FROM answers a"
+                " LEFT JOIN replies r ON"
+                " (r.record, r.teacher, r.prompt, r.vote) = (a.record, a.teacher, a.prompt, a.vote)"
+                " WHERE a.seq = ? GROUP BY a.seq",
+                [(seq,) for seq in answers],
+            )
+
+    def open_askings(self, panel: Panel) -> list[Asking]:
+        """The votes of a panel that are asked for anew and have no further answer yet."""
+        rows = self._db.execute(
+            "SELECT g.seq, a.record, r.text, a.vote FROM askings g JOIN answers a ON a.seq = g.answer"
+            f" JOIN records r ON r.id = a.record WHERE (a.teacher, a.prompt) = (?, ?) AND {_OPEN} ORDER BY g.seq",
+            panel.key,
+        )
+        return [Asking(seq=seq, record_id=id_, text=text, voter=panel.voter(vote)) for seq, id_, text, vote in rows]
 
     def read_with(self, panel: Panel) -> str | None:
         """The parser that all answers of the panel were last read with; None for that of earlier versions."""
@@ -99,7 +142,8 @@ class ReplyLedger(Ledger):
 
     def _read_answers(self, panel: Panel, after: int, size: int) -> list[ReadAnswer]:
         rows = self._db.execute(
-            "SELECT a.seq, a.record, a.vote, c.raw, c.finish, coalesce(n.said, a.said), coalesce(n.reason, a.reason)"
+            f"SELECT a.seq, a.record, a.vote, {LAST_RAW}, {LAST_FINISH}, coalesce(n.said, a.said),"
+            " coalesce(n.reason, a.reason)"
             " FROM answers a JOIN calls c ON c.answer = a.seq LEFT JOIN readings n ON n.answer = a.seq"
             " WHERE a.seq > ? AND (a.teacher, a.prompt) = (?, ?) ORDER BY a.seq LIMIT ?",
             [after, *panel.key, size],

@@ -59,20 +59,24 @@ class Session:
         with self._ledger() as ledger:
             return plan_panels(ledger, self.workspace.task, self.panels, self.prices)
 
-    def run(self, *, budget: float | None = None, progress: ProgressCallback = unreported) -> AnnotateResult:
+    def run(
+        self, *, budget: float | None = None, again: str | None = None, progress: ProgressCallback = unreported
+    ) -> AnnotateResult:
         """Ask for every vote that is missing.
 
         Parameters
         ----------
         budget
             US dollars that this run may spend.
+        again
+            Which stored votes to ask for anew, as further attempts: one of ``AGAIN``, or none.
         progress
             Called after each answer; the total is the number of votes that were missing, at most.
         """
         self._check_prices(budget)
         with locked(self.workspace.root / LOCK, on_wait=self._refuse), self._ledger() as ledger:
             ledger.set_panels(self.panels)
-            return asyncio.run(self._run(ledger, budget, progress))
+            return asyncio.run(self._run(ledger, budget, again, progress))
 
     def _refuse(self, holder: str) -> None:
         raise TeacherError(
@@ -93,7 +97,9 @@ class Session:
                 " prices: [{since: 2026-01-31, input: 0.15, output: 0.60}] (US dollars per million tokens)"
             )
 
-    async def _run(self, ledger: TeacherLedger, budget: float | None, progress: ProgressCallback) -> AnnotateResult:
+    async def _run(
+        self, ledger: TeacherLedger, budget: float | None, again: str | None, progress: ProgressCallback
+    ) -> AnnotateResult:
         missing = self._missing(ledger)
         rejects = Rejects(self.workspace.rejects)
         async with AsyncExitStack() as stack:
@@ -102,6 +108,7 @@ class Session:
                 self.workspace.task,
                 self.panels,
                 self._models(ledger, Budget(budget), stack),
+                again=again,
                 reject=lambda record_id, panel, why: rejects.add([_rejected(record_id, panel, why)]),
                 progress=lambda done: progress(_progress(done, missing)),
             )
@@ -141,7 +148,9 @@ class Session:
 
 
 def _progress(done: AnnotateResult, missing: int) -> Progress:
-    return Progress(f"asking teachers, {done.cost:.4f} USD so far", done.votes + done.saved, missing, "votes")
+    return Progress(
+        f"asking teachers, {done.cost:.4f} USD so far", done.votes - done.again + done.saved, missing, "votes"
+    )
 
 
 def _with_model(teachers: Sequence[Teacher]) -> list[Teacher]:

@@ -13,7 +13,7 @@ from tutelage.core.task import Task
 from tutelage.loaders.ledger import COUNTS, VOTE_ORDER
 from tutelage.loaders.models.model import OVERFLOW
 from tutelage.loaders.teacher.panel import Panel
-from tutelage.loaders.teacher.reply_ledger import ReplyLedger
+from tutelage.loaders.teacher.reply_ledger import LAST_FINISH, ReplyLedger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +21,7 @@ class StoredAnswer:
     """One answer of a teacher, and the call behind it. Cost in US dollars, latency in seconds.
 
     ``label_text`` is the label as the answer words it, ``raw`` the whole answer; ``probability`` is the
-    label's, 0 to 1, None without log probabilities.
+    label's, 0 to 1, None without log probabilities; ``asking`` is that of a vote that was asked for anew.
     """
 
     record_id: str
@@ -38,6 +38,7 @@ class StoredAnswer:
     latency: float
     attempts: int
     probability: float | None
+    asking: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,12 +56,14 @@ class OpenRecord:
 class Spent:
     """Usage of one vote of a panel so far: sums over its calls, latency in seconds.
 
-    ``priced`` is the number of calls with a known cost; ``cost`` is their sum, in US dollars.
+    ``texts`` is fewer than ``calls`` where votes were asked for anew. ``priced`` is the number of calls
+    with a known cost; ``cost`` is their sum, in US dollars.
     """
 
     teacher: str
     prompt: str
     vote: int
+    texts: int
     calls: int
     priced: int
     tokens_in: int
@@ -115,11 +118,19 @@ class TeacherLedger(ReplyLedger):
                     "INSERT INTO answers (record, teacher, prompt, vote, said, reason) VALUES (?, ?, ?, ?, ?, ?)",
                     (a.record_id, a.voter.teacher, a.voter.prompt, a.voter.vote, a.label_text, a.reason),
                 ).lastrowid
-                call = (a.raw, a.rung, a.finish, a.structured, a.tokens_in, a.tokens_out)
-                db.execute(
-                    "INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    (seq, *call, a.cost, a.latency, a.attempts, a.probability),
-                )
+                db.execute("INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (seq, *_call(a)))
+
+    def add_further_answer(self, a: StoredAnswer, parser: str) -> None:
+        """Append the call for a vote that was asked for anew; from now on the vote is read in it."""
+        with self._transaction() as db:
+            db.execute(
+                "INSERT INTO further_calls SELECT seq, answer, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM askings WHERE seq = ?",
+                (*_call(a), a.asking),
+            )
+            db.execute(
+                "INSERT OR REPLACE INTO readings SELECT answer, ?, ?, ?, ? FROM askings WHERE seq = ?",
+                (parser, a.label_text, a.reason, a.rung, a.asking),
+            )
 
     def page(self, task: Task, *, after: int, size: int) -> list[OpenRecord]:
         """The next ``size`` records after the one whose ``seq`` is ``after``, in order of insertion."""
@@ -131,7 +142,7 @@ class TeacherLedger(ReplyLedger):
 
     def _answers(self, after: int, last: int) -> dict[str, list[tuple[Any, ...]]]:
         rows = self._db.execute(
-            "SELECT a.record, a.teacher, a.prompt, a.vote, coalesce(n.said, a.said), c.finish FROM records r"
+            f"SELECT a.record, a.teacher, a.prompt, a.vote, coalesce(n.said, a.said), {LAST_FINISH} FROM records r"
             f" JOIN answers a ON a.record = r.id AND {COUNTS} LEFT JOIN calls c ON c.answer = a.seq"
             " LEFT JOIN readings n ON n.answer = a.seq"
             f" WHERE r.seq > ? AND r.seq <= ? ORDER BY r.seq, {VOTE_ORDER}",
@@ -175,9 +186,9 @@ class TeacherLedger(ReplyLedger):
     def spent(self) -> list[Spent]:
         """Usage of each vote of each panel, current and former; without lost calls."""
         rows = self._db.execute(
-            "SELECT a.teacher, a.prompt, a.vote, count(*), count(c.cost), coalesce(sum(c.tokens_in), 0),"
-            " coalesce(sum(c.tokens_out), 0), coalesce(sum(c.cost), 0.0), sum(c.latency)"
-            " FROM calls c JOIN answers a ON a.seq = c.answer GROUP BY a.teacher, a.prompt, a.vote"
+            "SELECT a.teacher, a.prompt, a.vote, count(DISTINCT a.seq), count(*), count(c.cost),"
+            " coalesce(sum(c.tokens_in), 0), coalesce(sum(c.tokens_out), 0), coalesce(sum(c.cost), 0.0), sum(c.latency)"
+            " FROM every_call c JOIN answers a ON a.seq = c.answer GROUP BY a.teacher, a.prompt, a.vote"
         )
         names = [field.name for field in fields(Spent)]
         return [Spent(**dict(zip(names, row, strict=True))) for row in rows]
@@ -203,6 +214,12 @@ class TeacherLedger(ReplyLedger):
             panel.key,
         ).fetchone()
         return (row[1] / row[2], float(row[3])) if row[0] else None
+
+
+def _call(a: StoredAnswer) -> tuple[Any, ...]:
+    """The columns of a call, after that of its answer."""
+    told = (a.raw, a.rung, a.finish, a.structured, a.tokens_in, a.tokens_out)
+    return (*told, a.cost, a.latency, a.attempts, a.probability)
 
 
 def _open_record(seq: int, record_id: str, text: str, answers: Sequence[tuple[Any, ...]], task: Task) -> OpenRecord:

@@ -221,7 +221,7 @@ def _score(
 def _for_a_thousand(candidate: _Candidate, spent: Sequence[Spent]) -> tuple[float | None, float | None]:
     """Cost and seconds per 1,000 texts; votes saved by early stopping cost nothing."""
     calls = [s for s in spent if (s.teacher, s.prompt) == candidate.panel and s.vote <= candidate.votes]
-    texts = max((s.calls for s in calls), default=0)
+    texts = max((s.texts for s in calls), default=0)
     if not texts:
         return None, None
     cost = sum(s.cost for s in calls) if all(s.priced == s.calls for s in calls) else None

@@ -70,7 +70,7 @@ def _student_line(student: StudentSummary, champion: str | None) -> str:
 
 
 def _spending_line(spent: Spent) -> str:
-    words = f"asked: {spent.teacher} {spent.prompt} vote {spent.vote}: {spent.calls} records"
+    words = f"asked: {spent.teacher} {spent.prompt} vote {spent.vote}: {spent.texts} records"
     words += f", {spent.tokens_in} tokens in, {spent.tokens_out} out"
     return words + (f", {spent.cost:.4f} USD, {spent.cost / spent.priced:.6f} a record" if spent.priced else "")
 

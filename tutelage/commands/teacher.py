@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -20,14 +20,27 @@ if TYPE_CHECKING:
     "--budget", type=click.FloatRange(min=0), metavar="USD", help="Stop before this run spends more than this."
 )
 @click.option("--votes", type=click.IntRange(1, 99), metavar="N", help="Votes of each prompt (default: the task's).")
-def annotate_command(console: Console, *, only_plan: bool, budget: float | None, votes: int | None) -> None:
+@click.option(
+    "--again",
+    metavar="KIND",
+    type=click.Choice(["abstentions", "refused", "cut"]),
+    help="Ask anew for votes that name no label (abstentions), that the endpoint refused, or that were cut off (cut).",
+)
+def annotate_command(
+    console: Console,
+    *,
+    only_plan: bool,
+    budget: float | None,
+    votes: int | None,
+    again: Literal["abstentions", "refused", "cut"] | None,
+) -> None:
     """Ask the task's teachers for the votes that are missing."""
     if only_plan:
         plan = console.project.plan_annotation(votes=votes)
         lines = [*map(_planned, plan.panels), f"together at most {plan.calls} calls, {_dollars(plan.cost)}"]
         console.result(plan, "\n".join(lines))
     else:
-        result = console.project.annotate(votes=votes, budget=budget)
+        result = console.project.annotate(votes=votes, budget=budget, again=again)
         console.result(result, _summary(result))
         if result.unanswered:
             why = ", ".join(f"{count} after {words}" for words, count in result.why.items())
@@ -67,6 +80,7 @@ def _changes(done: AnnotateResult) -> str:
 def _summary(done: AnnotateResult) -> str:
     words = _changes(done)
     words += f"{done.votes} votes on {done.records} records, {done.abstentions} abstentions"
+    words += f"; {done.again} of these votes were asked for anew" if done.again else ""
     words += f"; {done.tokens_in} tokens in, {done.tokens_out} out, {done.cost:.4f} USD"
     words += f"; {done.early_stops} early stops saved {done.saved} votes" if done.early_stops else ""
     words += f"; {done.rejected} texts refused (see rejects.jsonl)" if done.rejected else ""

@@ -175,7 +175,7 @@ def student_way(measured: Throughput, rates: Rates) -> Way:
 
 def asked_way(task: Task, spent: Sequence[Spent], rates: Rates, today: date) -> Way:
     """The task's teachers, as they were asked: their calls, tokens and seconds, at the prices of today."""
-    texts, calls = max(one.calls for one in spent), sum(one.calls for one in spent)
+    texts, calls = max(one.texts for one in spent), sum(one.calls for one in spent)
     usd, basis = _spent_usd(task, spent, today)
     at_once = {teacher.name: teacher.limits.concurrency for teacher in task.teachers}
     seconds = sum(one.latency / at_once.get(one.teacher, 1) for one in spent) / texts
