@@ -72,6 +72,7 @@ def but(now: Status, **behind: Any) -> Status:
         ("load", LOADED, "annotate --plan"),
         ("annotate --plan", LOADED, "annotate"),
         ("annotate", LOADED, "annotate --plan"),
+        ("annotate --pilot", replace(VOTED, without_vote=1, teachers=1), "annotate"),
         ("annotate", replace(VOTED, without_vote=1, teachers=1), "push"),
         ("load", replace(VOTED, without_vote=1, teachers=1), "annotate --plan"),
         ("load", replace(VOTED, without_vote=1), "push"),

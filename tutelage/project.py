@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tutelage.loaders.load import LoadResult
     from tutelage.loaders.sources import Source
     from tutelage.loaders.teacher.annotate import AnnotateResult
+    from tutelage.loaders.teacher.pilot import Pilot
     from tutelage.loaders.undo import UndoneLoad
     from tutelage.report.page import WrittenReport
     from tutelage.steps.annotators import Annotators
@@ -225,6 +226,23 @@ class Project:
         from tutelage.loaders.teacher.session import Session
 
         return Session.of(self.workspace, votes=votes).run(budget=budget, again=again, progress=self._progress)
+
+    def pilot_annotation(self, count: int, *, votes: int | None = None, budget: float | None = None) -> Pilot:
+        """Ask about ``count`` texts and give back every answer as it was read, and what the rest would cost.
+
+        Parameters
+        ----------
+        count
+            How many texts; they are drawn by chance, and are the same ones each time.
+        votes
+            Of each prompt; the task's by default.
+        budget
+            US dollars that this run may spend.
+        """
+        from tutelage.loaders.teacher.pilot import pilot
+        from tutelage.loaders.teacher.session import Session
+
+        return pilot(Session.of(self.workspace, votes=votes), count, budget=budget, progress=self._progress)
 
     # Argilla
 

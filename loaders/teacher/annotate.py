@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -95,6 +95,8 @@ class AnnotationRun:
     ----------
     models
         By the name of the teacher.
+    only
+        The ids of the records that may be asked about; all by default.
     again
         Which of the stored votes to ask for anew: one of ``AGAIN``, or none.
     reject
@@ -110,11 +112,13 @@ class AnnotationRun:
         panels: Sequence[Panel],
         models: Mapping[str, RetryingModel],
         *,
+        only: Container[str] | None = None,
         again: str | None = None,
         reject: OnReject = lambda _id, _panel, _why: None,
         progress: Callable[[AnnotateResult], None] = lambda _done: None,
     ) -> None:
         self._ledger, self._task, self._panels, self._models = ledger, task, panels, models
+        self._only = only
         self._again, self._reject, self._progress = again, reject, progress
         self._askings: dict[tuple[str, Voter], Asking] = {}
         self._counts, self._rungs = Counter[str](), Counter[str]()
@@ -204,7 +208,8 @@ class AnnotationRun:
 
     def _open_records(self, page: Sequence[OpenRecord]) -> list[OpenRecord]:
         """The records with missing votes; stores the early stops that a killed run did not store."""
-        steps = [(record, next_step(record.votes, self._panels, record.overflows)) for record in page]
+        chosen = [record for record in page if self._only is None or record.id in self._only]
+        steps = [(record, next_step(record.votes, self._panels, record.overflows)) for record in chosen]
         self._store_stops([(record.id, *stop) for record, step in steps if not step.ask for stop in step.stopped])
         return [record for record, step in steps if step.ask]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from tutelage.core.task import Task
@@ -24,7 +24,8 @@ class PlannedPanel:
 
     ``tokens_in``, ``tokens_out`` and ``cost`` (US dollars) are estimates, from the model's own calls where
     there are any (``measured``); ``cost_at_most`` assumes ``max_tokens`` for
-    every answer. Costs are None without a price.
+    every answer. Costs are None without a price. ``example`` is the prompt, filled with the first text that would
+    be asked about; '' where none would.
     """
 
     teacher: str
@@ -36,6 +37,7 @@ class PlannedPanel:
     cost_at_most: float | None
     price_since: date | None
     measured: bool
+    example: str = ""
 
 
 def plan_panels(
@@ -43,7 +45,27 @@ def plan_panels(
 ) -> list[PlannedPanel]:
     """Count the remaining calls of all records; ``prices`` by the name of the teacher."""
     calls, characters = _count(ledger, task, panels)
-    return [_planned(ledger, panel, calls[panel.key], characters[panel.key], prices[panel.teacher]) for panel in panels]
+    examples = _examples(ledger, task, panels)
+    return [
+        replace(
+            _planned(ledger, panel, calls[panel.key], characters[panel.key], prices[panel.teacher]),
+            example=examples.get(panel.key, ""),
+        )
+        for panel in panels
+    ]
+
+
+def _examples(ledger: TeacherLedger, task: Task, panels: Sequence[Panel]) -> dict[tuple[str, str], str]:
+    """The first prompt of each panel, as it would be sent."""
+    found: dict[tuple[str, str], str] = {}
+    after = 0
+    while len(found) < len(panels) and (page := ledger.page(task, after=after, size=_PAGE)):
+        after = page[-1].seq
+        for record in page:
+            for panel, _ in possible_votes(record.votes, panels, record.overflows):
+                if panel.key not in found:
+                    found[panel.key] = panel.template.render(record.text)
+    return found
 
 
 def _count(

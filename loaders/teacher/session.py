@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import date
@@ -26,6 +26,13 @@ from tutelage.loaders.teacher.plan import PlannedPanel, plan_panels
 from tutelage.loaders.teacher.teacher_ledger import TeacherLedger
 
 LOCK = "task.db.lock"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Limits:
+    budget: float | None
+    only: Collection[str] | None
+    again: str | None
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,12 @@ class Session:
             return plan_panels(ledger, self.workspace.task, self.panels, self.prices)
 
     def run(
-        self, *, budget: float | None = None, again: str | None = None, progress: ProgressCallback = unreported
+        self,
+        *,
+        budget: float | None = None,
+        only: Collection[str] | None = None,
+        again: str | None = None,
+        progress: ProgressCallback = unreported,
     ) -> AnnotateResult:
         """Ask for every vote that is missing.
 
@@ -68,6 +80,8 @@ class Session:
         ----------
         budget
             US dollars that this run may spend.
+        only
+            The ids of the records that may be asked about; all by default.
         again
             Which stored votes to ask for anew, as further attempts: one of ``AGAIN``, or none.
         progress
@@ -76,7 +90,8 @@ class Session:
         self._check_prices(budget)
         with locked(self.workspace.root / LOCK, on_wait=self._refuse), self._ledger() as ledger:
             ledger.set_panels(self.panels)
-            return asyncio.run(self._run(ledger, budget, again, progress))
+            limits = _Limits(budget=budget, only=only, again=again)
+            return asyncio.run(self._run(ledger, limits, progress))
 
     def _refuse(self, holder: str) -> None:
         raise TeacherError(
@@ -97,25 +112,26 @@ class Session:
                 " prices: [{since: 2026-01-31, input: 0.15, output: 0.60}] (US dollars per million tokens)"
             )
 
-    async def _run(
-        self, ledger: TeacherLedger, budget: float | None, again: str | None, progress: ProgressCallback
-    ) -> AnnotateResult:
-        missing = self._missing(ledger)
+    async def _run(self, ledger: TeacherLedger, limits: _Limits, progress: ProgressCallback) -> AnnotateResult:
+        missing = self._missing(ledger, limits.only)
         rejects = Rejects(self.workspace.rejects)
         async with AsyncExitStack() as stack:
             run = AnnotationRun(
                 ledger,
                 self.workspace.task,
                 self.panels,
-                self._models(ledger, Budget(budget), stack),
-                again=again,
+                self._models(ledger, Budget(limits.budget), stack),
+                only=limits.only,
+                again=limits.again,
                 reject=lambda record_id, panel, why: rejects.add([_rejected(record_id, panel, why)]),
                 progress=lambda done: progress(_progress(done, missing)),
             )
             return await run.run()
 
-    def _missing(self, ledger: TeacherLedger) -> int:
+    def _missing(self, ledger: TeacherLedger, only: Collection[str] | None) -> int:
         always = [panel for panel in self.panels if panel.escalate is None]
+        if only is not None:
+            return len(only) * sum(panel.votes for panel in always)
         return ledger.record_count * sum(panel.votes for panel in always) - ledger.asked(always)
 
     def _models(self, ledger: TeacherLedger, budget: Budget, stack: AsyncExitStack) -> dict[str, RetryingModel]:

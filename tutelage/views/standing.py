@@ -211,7 +211,7 @@ def _get_labels(now: Status, after: Sequence[str]) -> NextStep | None:
     by_hand = not now.teachers and bool(some_are_there or now.link or now.ranked)
     if not now.without_vote or by_hand or (some_are_there and after == ("annotate",)):
         return None
-    return NextStep(("annotate",) if "--plan" in after else ("annotate", "--plan"))
+    return NextStep(("annotate",) if {"--plan", "--pilot"} & set(after) else ("annotate", "--plan"))
 
 
 def _get_answers(now: Status, done: str) -> NextStep | None:

@@ -205,6 +205,10 @@ def _clock(seconds: float) -> str:
     return f"{int(seconds // 60)}:{int(seconds % 60):02d}"
 
 
+_FLAGS = {"--plan": "only_plan", "--pilot": "pilot"}
+"""Options of a command after which another step comes next, and what they are called in code."""
+
+
 def command(name: str, *, example: str = "") -> Callable[[Callable[..., None]], click.Command]:
     """Make a function a command that takes ``--task`` and ``--json`` and gets a ``Console`` first.
 
@@ -218,7 +222,7 @@ def command(name: str, *, example: str = "") -> Callable[[Callable[..., None]], 
             with naming_task(directory), console.at_work():
                 function(console, **options)
             if name not in _END_BY_THEMSELVES:
-                console.say_next(name, *(["--plan"] if options.get("only_plan") else []))
+                console.say_next(name, *(flag for flag, key in _FLAGS.items() if options.get(key)))
 
         made = click.command(name, epilog=as_epilog(example))(run)
         made.params += [task_option(), json_option()]
