@@ -49,6 +49,23 @@ def test_a_task_whose_answers_come_in_files_needs_no_argilla(tmp_path: Path) -> 
     assert (second.outcome, second.new_answers, second.decisions) == ("kept", 30, 1), second.message
 
 
+def test_a_challenger_that_could_not_be_compared_is_compared_by_the_next_run(tmp_path: Path) -> None:
+    task = Filed(tmp_path / "task")
+    task.answer(30)
+    champion = task.project.retrain().champion
+    model = task.workspace.students / str(champion) / "head.npz"
+    whole = model.read_bytes()
+    model.write_bytes(b"{")
+    task.answer(30)
+    failed = task.project.retrain()
+    assert (failed.outcome, failed.challenger is None) == ("failed", False), failed.message
+    model.write_bytes(whole)
+    assert task.project.plan_retrain().trains
+    done = task.project.retrain()
+    assert (done.challenger, done.new_answers, done.decisions) == (failed.challenger, 30, 1), done.message
+    assert task.project.retrain().outcome == "nothing_new"
+
+
 # A dry run
 
 
