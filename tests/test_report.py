@@ -313,12 +313,26 @@ CALLS = Spent(
 )
 
 
+NOW = {("t", "cot")}
+
+
+def test_a_prompt_that_was_replaced_has_been_paid_for_and_is_no_part_of_what_the_teacher_costs() -> None:
+    task = parse_task(
+        "name: x\nlabels: [a, b]\nteachers:\n- {name: t, license: none, model: m, prices: "
+        "[{since: 2026-01-01, input: 1, output: 2}]}\n"
+    )
+    found = economy(task, SPEED, [replace(CALLS, prompt="former"), CALLS], [1] * 10, [], 5, ON, current=NOW)
+    alone = economy(task, SPEED, [CALLS], [1] * 10, [], 5, ON, current=NOW)
+    assert (found.llm.usd, found.llm.seconds, found.llm.kg) == (alone.llm.usd, alone.llm.seconds, alone.llm.kg)
+    assert found.votes_usd == pytest.approx(2 * (alone.votes_usd or 0))
+
+
 def test_a_teacher_that_was_asked_costs_what_its_tokens_cost_today() -> None:
     task = parse_task(
         "name: x\nlabels: [a, b]\nteachers:\n- {name: t, license: none, model: m, limits: {concurrency: 4}, prices: "
         "[{since: 2026-01-01, input: 1, output: 2}, {since: 2026-06-01, input: 3, output: 4}]}\n"
     )
-    found = economy(task, SPEED, [CALLS, replace(CALLS, vote=2)], [2] * 10, [], 5, ON)
+    found = economy(task, SPEED, [CALLS, replace(CALLS, vote=2)], [2] * 10, [], 5, ON, current=NOW)
     assert found.llm.usd == exactly(pytest.approx(2 * (4000 * 3 + 1000 * 4) / 1e6 / 10))
     assert found.llm.seconds == exactly(pytest.approx(2 * 20 / 10 / 4))
     assert found.votes_usd == pytest.approx(2 * (4000 * 3 + 1000 * 4) / 1e6)
@@ -330,11 +344,11 @@ def test_a_teacher_that_was_asked_costs_what_its_tokens_cost_today() -> None:
 
 def test_a_teacher_without_a_price_has_none_invented() -> None:
     task = parse_task("name: x\nlabels: [a, b]\nteachers:\n- {name: t, license: none, model: m}\n")
-    found = economy(task, SPEED, [CALLS], [1] * 10, [], 5, ON)
+    found = economy(task, SPEED, [CALLS], [1] * 10, [], 5, ON, current=NOW)
     assert found.llm.usd is None
     assert "prices" in found.llm.usd_basis
     assert found.break_even is None
-    recorded = economy(task, SPEED, [replace(CALLS, priced=10, cost=0.5)], [1] * 10, [], 5, ON)
+    recorded = economy(task, SPEED, [replace(CALLS, priced=10, cost=0.5)], [1] * 10, [], 5, ON, current=NOW)
     assert recorded.llm.usd == exactly(0.05)
 
 
