@@ -121,6 +121,19 @@ def test_a_run_over_its_time_ends_between_steps_and_the_next_goes_on(tmp_path: P
     assert task.project.status().behind.ranks == 0
 
 
+def test_a_challenger_that_is_trained_is_compared_although_the_time_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or training that takes longer than the limit would never bring a champion where people answer every day."""
+    task = Filed(tmp_path / "task")
+    task.answer(30)
+    now = iter([0.0, 0.0, 0.0])  # the beginning, after loading, after reading; later it is late
+    monkeypatch.setattr("tutelage.steps.night.monotonic", lambda: next(now, 1e6))
+    done = task.project.retrain(time_limit=3600)
+    assert (done.outcome, done.sent, len(done.problems)) == ("promoted", False, 1), done.message
+    assert "before the ranking" in done.problems[0]
+
+
 def test_a_training_over_its_time_ends_at_a_checkpoint_from_which_the_next_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

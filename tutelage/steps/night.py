@@ -137,7 +137,6 @@ class Night:
         job = self._job
         recipe = champion.manifest.recipe if champion else self._workspace.task.student
         trained = train(self._workspace, recipe, snapshot=job.snapshot, progress=self._progress)
-        self._limit.check("after training")
         job.challenger = trained.id
         holdout = find_holdout(self._workspace)
         if holdout is None:
