@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from datetime import date
+from datetime import UTC, date, datetime
 from html.parser import HTMLParser
 from itertools import islice, pairwise
 from pathlib import Path
@@ -26,7 +26,7 @@ from training_data import fill, records, sentences, small_task
 
 from tutelage.commands.cli import cli
 from tutelage.core.errors import TaskError
-from tutelage.core.records import Record
+from tutelage.core.records import Proposal, Record, Response, Vote, Voter
 from tutelage.core.task import parse_task
 from tutelage.core.teachers import Costs
 from tutelage.core.workspace import Workspace
@@ -44,6 +44,7 @@ from tutelage.report.figures.collect import Report, collect_report
 from tutelage.report.figures.economy import Throughput, break_even, economy
 from tutelage.report.figures.label_accuracy import label_accuracy
 from tutelage.report.figures.rates import rates_on
+from tutelage.report.figures.shares import share_of
 from tutelage.report.page import render_page
 from tutelage.report.wording import amount, visible
 from tutelage.steps.loop import Loop
@@ -191,6 +192,20 @@ def test_all_labels_after_the_review_are_estimated_where_holdout_and_changes_fit
     if found.after_interval:
         moved = [each - 0.05 for each in found.after_interval]
         assert is_wilson(40 - wrong, 40, (moved[0], moved[1]))
+
+
+def test_what_a_student_suggests_is_no_label_before_the_review() -> None:
+    """Its suggestions would count only where people answered them, and flatter the review."""
+    task = parse_task("name: x\nlabels: [a, b]\n")
+    voted = [Record(f"v{n}", "text", None, (Vote(voter=Voter("t", "p"), raw="a", label="a"),)) for n in range(4)]
+    proposed = [Record(f"p{n}", "text", proposal=Proposal("linear-1", "a")) for n in range(4)]
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    people = {"user_id": "1", "annotator": "ann", "status": "submitted", "label": "b", "reason": "", "updated_at": at}
+    answers = {f"p{n}": [Response(record_id=f"p{n}", **people)] for n in range(2)}
+    gold = {record.id: "b" for record in (*voted, *proposed)}
+    found = label_accuracy(task, curate([*voted, *proposed], answers, {}), gold, [], {})
+    assert found.on_gold
+    assert (found.on_gold.before.rows, found.on_gold.after.value, found.corrected) == (4, 0.0, share_of(0, 4))
 
 
 def test_each_teacher_stands_against_people(figures: Report) -> None:
