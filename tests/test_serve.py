@@ -300,10 +300,12 @@ def test_the_student_that_was_champion_leaves_the_memory(tmp_path: Path, monkeyp
         following = Following(load(ids[0]), lambda: ids[1], load, lambda _words: None)
         first = weakref.ref(following.now)
         async with following.running():
-            while following.now.entry.id != ids[1]:
+            for _ in range(500):
+                if following.now.entry.id == ids[1]:
+                    break
                 await asyncio.sleep(0.01)
             await asyncio.sleep(0.1)
             gc.collect()
-            return first() is None
+            return following.now.entry.id == ids[1] and first() is None
 
     assert asyncio.run(follow())
