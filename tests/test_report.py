@@ -490,6 +490,21 @@ def test_a_holdout_that_changed_is_said_in_its_place(tmp_path: Path) -> None:
     assert found.problem in Parts(render_page(found)).text
 
 
+def test_an_evaluation_that_is_damaged_is_measured_anew(reviewed: Reviewed, figures: Report) -> None:
+    assert figures.student
+    assert figures.student.evaluation
+    other = next(point for point in figures.student.curve if point.id != figures.student.id)
+    name = f"evaluate-{other.id}-{figures.student.evaluation.gold_set_digest}.json"
+    reviewed.workspace.reports.mkdir(exist_ok=True)
+    saved = reviewed.workspace.reports / name
+    for damaged in ("[]", "{}", '{"scores": []}', json.dumps({"scores": {other.id: {}}})):
+        saved.write_text(damaged, "utf-8")
+        found = collect_report(reviewed.workspace).student
+        assert found
+        assert {point.id for point in found.curve} == {point.id for point in figures.student.curve}
+    saved.unlink()
+
+
 @pytest.mark.parametrize("missing", ["file", "library"])
 def test_a_student_that_cannot_be_loaded_leaves_the_rest(
     missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
