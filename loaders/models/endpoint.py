@@ -99,7 +99,8 @@ class Endpoint:
 
     def _raise(self, status: int, message: str, error: Any) -> None:
         if status in {408, 409, 425, 429} or status >= 500:
-            raise Busy(_kind(status), after=self._wait(status, message, error.response.headers))
+            after = self._wait(status, message, error.response.headers)
+            raise Busy(_kind(status), after=after, lost=_may_be_charged(status, told_to_wait=after is not None))
         if status in _REQUEST_ERRORS and self._answered:
             raise Refused("bad_request", self._quote(message))
         raise TeacherError(f"teacher {self._teacher.name!r}: {self._advice(status)} ({status}: {self._quote(message)})")
@@ -149,6 +150,11 @@ def _message(error: Any) -> str:
     """The whole body of an error response, as text."""
     body = error.body if error.body is not None else error.message
     return body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, default=str)
+
+
+def _may_be_charged(status: int, *, told_to_wait: bool) -> bool:
+    """Whether the model may have been at work before the error, as when a gateway in front of it gives up."""
+    return status == 408 or (status >= 500 and not (status in {503, 529} and told_to_wait))
 
 
 def _kind(status: int) -> str:

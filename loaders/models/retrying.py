@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from tutelage.core.errors import TeacherError
 from tutelage.core.teachers import Price, Teacher
-from tutelage.loaders.models.budget import Budget, cost_of
+from tutelage.loaders.models.budget import Budget, cost_of_reply, highest_cost
+from tutelage.loaders.models.metering import Meter, longest_answer
 from tutelage.loaders.models.model import Busy, Model, Reply, Request
 from tutelage.loaders.models.rate_limit import RateLimiter
 
@@ -20,8 +21,6 @@ _RATE_LIMITED = "429"
 _NOT_OVERLOADED = {"garbage", "empty choices"}  # the endpoint has answered, but malformed
 _UNREACHABLE = 3  # failed connections, before any answer
 _MAX_OUTAGE = 300.0  # seconds without an answer
-_BYTES_PER_TOKEN = 4
-_TEMPLATE_TOKENS = 50
 
 
 KeepReply = Callable[[bytes, str, float], None]
@@ -60,6 +59,7 @@ class RetryingModel:
         self._has_answered = False  # one call goes first, to see whether the endpoint works at all
         self._first_call = asyncio.Lock()
         self._failing_since: float | None = None
+        self._meter = Meter()
 
     async def ask(self, request: Request, keep: KeepReply = _not_kept) -> CallResult:
         """The model's reply; ``keep`` gets what came, the form asked for and the seconds it took, before it is read.
@@ -111,15 +111,15 @@ class RetryingModel:
             self.budget.settle(most, cost)
 
     async def _call(self, request: Request, attempt: int, keep: KeepReply) -> CallResult:
-        expected = expected_tokens(request)
+        expected = self._meter.expected(request)
         async with self.rate_limiter.slot(expected):
             began = time.monotonic()
             reply = await self.model.answer(request, lambda body, form: keep(body, form, time.monotonic() - began))
             latency = time.monotonic() - began
         self._failing_since = None
-        tokens = expected if reply.tokens_in is None else reply.tokens_in + (reply.tokens_out or 0)
-        self.rate_limiter.answered(latency, expected=expected, tokens=tokens)
-        cost = cost_of(self.price, reply.tokens_in, reply.tokens_out)
+        tokens = self._meter.record(request, reply)
+        self.rate_limiter.answered(latency, expected=expected, tokens=expected if tokens is None else tokens)
+        cost = cost_of_reply(self.price, reply)
         return CallResult(reply=reply, cost=cost, latency=latency, attempts=attempt)
 
     def _handle_busy(self, busy: Busy, attempt: int) -> None:
@@ -140,14 +140,14 @@ class RetryingModel:
             ) from None
 
     def _max_cost(self, request: Request) -> float:
-        """An upper bound of a call's cost: at least one byte per token, at most ``max_tokens`` of answer."""
-        tokens_in = len(request.prompt.encode()) + _TEMPLATE_TOKENS
-        return cost_of(self.price, tokens_in, int(request.parameters.get("max_tokens", 0))) or 0.0
-
-
-def expected_tokens(request: Request) -> int:
-    """An estimate of the tokens that a call uses, for the limit per minute; corrected after the answer."""
-    return len(request.prompt) // _BYTES_PER_TOKEN + int(request.parameters.get("max_tokens", 0)) // 4
+        """An upper bound of a call's cost: at least one byte per token, and the longest answer."""
+        if self.budget.limit is not None and self._meter.too_long:
+            raise TeacherError(
+                f"teacher {self.teacher.name!r}: an answer took {self._meter.too_long} tokens where"
+                f" {longest_answer(request.parameters)} were asked for at most, so that no budget can be kept;"
+                " set max_tokens to what answers take, or run without --budget"
+            )
+        return highest_cost(self.price, *self._meter.most(request)) or 0.0
 
 
 def _pause(attempt: int) -> float:

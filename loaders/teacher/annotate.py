@@ -12,7 +12,7 @@ from functools import partial
 from tutelage.core.errors import TutelageError
 from tutelage.core.records import Voter
 from tutelage.core.task import Task
-from tutelage.loaders.models.budget import BudgetReached, cost_of
+from tutelage.loaders.models.budget import BudgetReached, cost_of_reply
 from tutelage.loaders.models.model import OVERFLOW, Busy, Refused, Reply, Request
 from tutelage.loaders.models.retrying import CallResult, RetryingModel, Unanswered
 from tutelage.loaders.models.wire import read_reply
@@ -142,7 +142,7 @@ class AnnotationRun:
                 with suppress(Busy):
                     readable[kept.record_id, kept.voter.vote] = kept, read_reply(kept.body, kept.structured)
             for kept, reply in readable.values():
-                cost = cost_of(self._models[panel.teacher].price, reply.tokens_in, reply.tokens_out)
+                cost = cost_of_reply(self._models[panel.teacher].price, reply)
                 result = CallResult(reply=reply, cost=cost, latency=kept.latency, attempts=kept.attempt)
                 parsed = parse_answer(reply.text, self._task, finish=reply.finish)
                 self._counts["read_later"] += 1
