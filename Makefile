@@ -19,8 +19,9 @@ demo: .venv/core  ## the whole loop on the shipped sample, with a real Argilla
 
 install: .venv/all  ## everything, into .venv
 
+# Tests of one file share what they set up, and stay together.
 test: .venv/all chromium
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test-long: .venv/all chromium  ## what takes minutes
 	$(BIN)/python -m pytest -m long --timeout=3600
@@ -29,6 +30,7 @@ lint: .venv/all
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python .ci/audit.py  # known weaknesses of what is pinned
 
 bench: .venv/bench  ## what the README and benchmarks/LOG.md quote
 	for bench in benchmarks/[a-z]*.py; do $(BIN)/python $$bench || exit 1; done

@@ -78,6 +78,18 @@ def shown_at(history: Sequence[Shown], moment: datetime) -> Shown | None:
     return before[-1] if before else next(iter(history), None)
 
 
+def suggested_and_given(item: Curated, shown: Mapping[str, Sequence[Shown]]) -> tuple[str, str] | None:
+    """Of a reviewed record: the label that was suggested when it was last answered, and the one that people gave.
+
+    ``shown`` is what each record showed, by its id. None where people saw no suggestion.
+    """
+    if item.status != "reviewed" or item.label is None:
+        return None
+    last = max(response.updated_at for response in item.responses if is_final(response))
+    seen = shown_at(shown.get(item.record.id, ()), last)
+    return (seen.label, item.label) if seen and seen.label is not None else None
+
+
 def source_of(suggestion: Suggestion | None) -> Source:
     """What made the suggestion: a label that the data had, or the teacher."""
     return "given" if suggestion and suggestion.agent == GIVEN_AGENT else "teacher"

@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from tutelage.core.errors import LedgerError
+from tutelage.core.files import make_file
 from tutelage.core.records import Deal, Rank, Record, Response, Shown, Vote, Voter
 from tutelage.core.task import Task
 from tutelage.core.workspace import Workspace
@@ -55,6 +56,7 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self.path = path
         _check_not_emptied(path)
+        make_file(path)  # SQLite gives the files that it puts beside it the same modes
         try:
             self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
         except sqlite3.Error as error:

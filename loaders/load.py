@@ -95,14 +95,20 @@ class LoadResult:
 
 
 def load(
-    workspace: Workspace, source: Source, columns: Columns, *, progress: ProgressCallback = unreported
+    workspace: Workspace,
+    source: Source,
+    columns: Columns,
+    *,
+    keep_empty: bool = True,
+    progress: ProgressCallback = unreported,
 ) -> LoadResult:
     """Stream a source into the task's ledger; good rows go in, bad rows to ``rejects.jsonl``.
 
     A row whose text is known is a row of that record, whatever its id: of a source without ids the n-th row
     of a text is the n-th record with it; of one with ids a row with an unknown id is the next record with its
     text that no row of the source names. Rows of one source with equal texts and different ids stay apart.
-    Of several loads at once each waits for the one before.
+    Of several loads at once each waits for the one before. Without ``keep_empty`` a load that brought nothing
+    is not written down, so that ``undo_load`` finds the one before it.
 
     Raises
     ------
@@ -116,10 +122,12 @@ def load(
 
     _ = workspace.task  # a wrong task file is said before anything is written
     with locked(workspace.root / LOCK, on_wait=wait):
-        return _load(workspace, source, columns, progress)
+        return _load(workspace, source, columns, keep_empty=keep_empty, progress=progress)
 
 
-def _load(workspace: Workspace, source: Source, columns: Columns, progress: ProgressCallback) -> LoadResult:
+def _load(
+    workspace: Workspace, source: Source, columns: Columns, *, keep_empty: bool, progress: ProgressCallback
+) -> LoadResult:
     rejects, total = Rejects(workspace.rejects), source.row_count()
     with LoadLedger(workspace.db) as ledger:
         newest = ledger.index_texts()
@@ -132,6 +140,8 @@ def _load(workspace: Workspace, source: Source, columns: Columns, progress: Prog
             rejects.add([_reject(source, row, why, columns) for row, why in bad])
             progress(Progress("loading", loading.counts["rows"], total, "rows"))
         ledger.end_load(loading.number, gold=add_gold(workspace.gold, loading.gold, loading.number))
+        if not keep_empty:
+            ledger.forget_empty_load(loading.number, _rejects_size(workspace))
     return loading.result()
 
 
@@ -142,8 +152,13 @@ def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
 
 def _begin(ledger: LoadLedger, workspace: Workspace, source: Source, columns: Columns) -> int:
     """The load's number; what was there when it began says later whether it can be undone."""
-    size = workspace.rejects.stat().st_size if workspace.rejects.exists() else 0
-    return ledger.begin_load(source.name, json.dumps(asdict(columns)), snapshots_of(workspace), size)
+    return ledger.begin_load(
+        source.name, json.dumps(asdict(columns)), snapshots_of(workspace), _rejects_size(workspace)
+    )
+
+
+def _rejects_size(workspace: Workspace) -> int:
+    return workspace.rejects.stat().st_size if workspace.rejects.exists() else 0
 
 
 def snapshots_of(workspace: Workspace) -> frozenset[str]:

@@ -177,6 +177,13 @@ class LoadLedger(Ledger):
                 [gold, load],
             )
 
+    def forget_empty_load(self, load: int, rejects: int) -> None:
+        """Remove a load that added nothing; ``rejects`` are the bytes that ``rejects.jsonl`` has after it."""
+        parts = ("load_batches", "load_givens", "load_ids")
+        nothing = " AND ".join(f"NOT EXISTS (SELECT 1 FROM {part} WHERE load = seq)" for part in parts)
+        with self._transaction() as db:
+            db.execute(f"DELETE FROM loads WHERE seq = ? AND gold = 0 AND rejects = ? AND {nothing}", [load, rejects])
+
     # Undo
 
     def last_load(self) -> Load | None:

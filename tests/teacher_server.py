@@ -27,6 +27,14 @@ Answer = Callable[[str, int, dict[str, Any]], str | bytes]  # bytes: the whole b
 _TEXT = re.compile(r"<(text(?:-\d+)?)>\n(.*)\n</\1>", re.DOTALL)
 
 
+class Failure(Exception):  # noqa: N818 - what an answer raises to send an error in its place
+    """An error response: status, message, and header lines, each ended by CR LF."""
+
+    def __init__(self, status: int, message: str, headers: str = "") -> None:
+        super().__init__(message)
+        self.status, self.headers = status, headers
+
+
 @dataclass(frozen=True)
 class Behaviour:
     """Probabilities (0 to 1) of each fault per request, and what the endpoint takes. Times in seconds."""
@@ -51,6 +59,7 @@ class Behaviour:
     structured: str = "json_schema"  # or "json_object", "none" (refused), "ignored"
     refuses: str = ""  # a parameter that is refused by name
     usage: bool = True
+    headers: str = ""  # of answers, each line ended by CR LF
     most_at_once: int = 0
     quota_after: int = 0  # calls, then 429 insufficient_quota
     seed: int = 0
@@ -174,10 +183,14 @@ class Server:
             return 200, b"<html>upstream hiccup</html>", ""
         if outcome == "empty_choices":
             return 200, json.dumps({"id": "x", "object": "chat.completion", "choices": []}).encode(), ""
-        content = "" if outcome == "content_filter" else self.answer(text, number, data)
+        try:
+            content = "" if outcome == "content_filter" else self.answer(text, number, data)
+        except Failure as failure:
+            return failure.status, json.dumps({"error": {"message": str(failure)}}).encode(), failure.headers
         if isinstance(content, bytes):
             return 200, content, ""
-        return 200, json.dumps(self._completion(content, outcome, data), ensure_ascii=False).encode(), ""
+        body = json.dumps(self._completion(content, outcome, data), ensure_ascii=False).encode()
+        return 200, body, self.behaviour.headers
 
     def _completion(self, content: str, outcome: str, data: dict[str, Any]) -> dict[str, Any]:
         finish = "content_filter" if outcome == "content_filter" else "stop"
@@ -253,7 +266,7 @@ class _Connection(asyncio.Protocol):
     def send(self, status: int, body: bytes, headers: str, cut: int | None = None) -> None:
         if self.transport.is_closing():
             return
-        head = f"HTTP/1.1 {status} {_REASONS[status]}\r\ncontent-type: application/json\r\n"
+        head = f"HTTP/1.1 {status} {_REASONS.get(status, 'Oops')}\r\ncontent-type: application/json\r\n"
         self.transport.write(f"{head}{headers}content-length: {len(body)}\r\n\r\n".encode() + body[:cut])
 
 

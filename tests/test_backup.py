@@ -205,3 +205,18 @@ def test_linked_folders_are_in_it_and_what_is_no_file_is_not(
         "students/model",
         "task.yaml",
     ]
+
+
+def test_backups_in_the_directory_are_not_in_the_next_one(make_task: Callable[..., Workspace], tmp_path: Path) -> None:
+    root, back = make_task().root, tmp_path / "back"
+    with Ledger(root / "task.db"):
+        pass
+    backup(Workspace(root), root / "copies" / "one.tar.gz", None)
+    with tarfile.open(root / "mine.tar.gz", "w:gz") as archive:
+        archive.add(root / "task.yaml", "task.yaml")
+    (root / "broken.tar.gz").write_bytes(b"no archive")
+    done = backup(Workspace(root), root / "copies" / "two.tar.gz", None)
+    restore(root / "copies" / "two.tar.gz", back, tmp_path / "argilla")
+    held = {path.relative_to(back).as_posix() for path in back.rglob("*") if path.is_file()}
+    assert held == {"task.yaml", "task.db", "mine.tar.gz", "broken.tar.gz"}
+    assert done.files == len(held)

@@ -34,6 +34,7 @@ def test_the_demo_goes_round_the_loop_and_stops_its_server(
     workspace = Workspace(Path(demo["directory"]))
     gold = read_gold(workspace.gold)
     assert demo["records"] + demo["holdout"] == len(gold) == SAMPLE_SIZE
+    assert f"{demo['reviewed']} of {demo['records']} texts" in Path(demo["report"]).read_text("utf-8")
     assert demo["reviewed"] == round(demo["records"] / 10)
     assert demo["after"]["labels_right"] > demo["before"]["labels_right"]
     assert demo["comparison"]["verdict"] == "better"

@@ -156,6 +156,22 @@ def test_the_task_is_named_where_it_is_not_the_current_directory() -> None:
 # What the commands say
 
 
+def test_an_error_names_the_task_too(tutelage: Run, make_task: Callable[..., Workspace], tmp_path: Path) -> None:
+    root = make_task().root.rename(tmp_path / "my news")
+    said = tutelage("train", "--task", root, ok=False).stderr
+    assert f"create one with: tutelage pull --task '{root}'\n" in said
+    said = tutelage("rank", "--no-push", "--task", root, ok=False).stderr
+    assert f"bring some with tutelage load --task '{root}' or import\n" in said
+    said = tutelage("train", "--task", tmp_path, ok=False).stderr
+    assert said.endswith("or create one: tutelage init DIR --labels a,b\n")
+
+
+def test_the_link_has_one_name(tutelage: Run, argilla_env: dict[str, str], shop: Shop) -> None:
+    for command in ("push", "rank", "status"):
+        said = tutelage(command, "--task", shop.workspace.root, env=argilla_env).stdout
+        assert f"\nreview: {shop.dataset.queue_link}\n" in said, command
+
+
 def next_of(run: CompletedProcess[str]) -> list[str]:
     """What a command said on standard error: but for the last line nothing, or a link."""
     assert "next: " not in run.stdout

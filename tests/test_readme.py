@@ -68,7 +68,7 @@ def test_a_first_hour_of_pasting_and_clicking(shell: Shell, page: Page) -> None:
     said = shell.paste(loop.replace("tutelage up", "tutelage up --port 0"))
     try:
         name, password = re.findall(r"annotators sign in as (\S+) with password (\S+)", said)[0]
-        link = re.findall(r"the worst first: (\S+)", said)[0]
+        link = re.findall(r"review: (\S+)", said)[0]
         sign_in_as(page, link.split("/dataset")[0], name, password)
         page.goto(link)
         for _ in range(15):

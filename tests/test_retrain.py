@@ -18,12 +18,13 @@ import pytest
 from test_kill import started
 from training_data import VOTERS, fill, make_workspace, sentences
 
-from tutelage.core.errors import ServerError
+from tutelage.core.errors import LedgerError, ServerError
 from tutelage.core.locks import locked
 from tutelage.core.records import Record, Vote
 from tutelage.feedback.argilla.client import ArgillaClient
 from tutelage.feedback.argilla.scripted_annotator import ScriptedAnnotator
 from tutelage.feedback.server.lifecycle import Server
+from tutelage.loaders.ledger import Ledger
 from tutelage.project import Project
 from tutelage.steps.loop import Loop
 from tutelage.steps.retrain import LOCK
@@ -283,3 +284,20 @@ def test_what_the_command_of_notify_prints_is_no_part_of_the_result(
     done = tutelage("retrain", "--task", task.workspace.root, "--json")
     assert json.loads(done.stdout)["outcome"] == "promoted"
     assert "told" in done.stderr
+
+
+def test_a_night_that_brings_no_texts_does_not_stand_before_the_last_load(nights: Callable[..., Nights]) -> None:
+    """Else ``load --undo`` would speak of what no person ever loaded."""
+    task = nights(sources=[{"file": "new.csv", "id": "id"}])
+    root = task.workspace.root
+    (root / "new.csv").write_text("id,text\nx1,sales rose\nx2,\n", "utf-8")
+    (root / "own.csv").write_text("id,text\ny1,sales fell\n", "utf-8")
+    task.project.load(root / "new.csv", id="id")
+    task.project.load(root / "own.csv", id="id")
+    assert task.project.retrain().new_texts == 0
+    with pytest.raises(LedgerError, match=r"the load of \S*own\.csv .* cannot be undone: 1 of its records"):
+        task.project.undo_load()
+    (root / "new.csv").write_text("id,text\nx1,sales rose\nx3,sales stood still\n", "utf-8")
+    assert task.project.retrain().new_texts == 1
+    with Ledger(task.workspace.db) as ledger:
+        assert {"x1", "x3"} <= {record.id for record in ledger.records(task.workspace.task)}

@@ -246,7 +246,7 @@ def test_the_command_says_it_in_words_and_json(shop: Shop, tutelage: Run, argill
         "  1 settled, 2 pending, 0 held out",
         "people changed 1 of the 1 suggestions that they saw",
         "  positive → negative: 1",
-        f"queue: {shop.dataset.queue_link}",
+        f"review: {shop.dataset.queue_link}",
         "  1 record new or changed since the last push",
         f"next: tutelage push --task {shop.workspace.root}",
     ):

@@ -31,7 +31,7 @@ def test_the_smallest_task_needs_a_name_and_two_labels() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (GOOD + "colour: red\n", "task.yaml:3: colour: unknown key; remove it or use one of: argilla, examples"),
+        (GOOD + "colour: red\n", "task.yaml:3: colour: unknown key; remove it or use one of: argilla, costs, examples"),
         (GOOD + "argilla:\n  min_submited: 2\n", "task.yaml:4: argilla.min_submited: unknown key"),
         (GOOD + "argilla:\n  min_submited: 2\n", "use one of: dataset, min_submitted, workspace"),
         ("name: news\nlabels:\n  - name: a\n    defintion: x\n  - b\n", "task.yaml:4: labels.0.defintion: unknown key"),

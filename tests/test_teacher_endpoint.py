@@ -15,10 +15,11 @@ from teacher_server import running
 from tutelage.core.errors import TeacherError
 from tutelage.loaders.models.budget import Budget
 from tutelage.loaders.models.dialect import Dialect
-from tutelage.loaders.models.endpoint import Endpoint, retry_after
+from tutelage.loaders.models.endpoint import Endpoint
 from tutelage.loaders.models.model import Refused, Request
 from tutelage.loaders.models.rate_limit import RateLimiter
 from tutelage.loaders.models.retrying import RetryingModel, Unanswered
+from tutelage.loaders.models.waiting import retry_after
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def test_ctrl_c_keeps_what_arrived_and_the_next_run_asks_the_rest(make_task: Mak
         assert process.returncode == 130
         assert "interrupted" in said
         assert "Traceback" not in said
-        kept = rows(workspace, "SELECT count(*) FROM calls")[0][0]
+        kept = rows(workspace, "SELECT count(*) FROM replies")[0][0]
         answered = server.log.outcomes["ok"]
         assert 16 <= answered - 4 <= kept <= answered
         tutelage("annotate", "--task", workspace.root)
@@ -49,9 +49,9 @@ def killed_runs(workspace: Workspace, server: Server, *, kills: int, at_once: in
     """After every kill: what is in the ledger was answered, and only calls in flight are missing from it."""
     draw, missing = random.Random(kills), 0
     for _ in range(kills):
-        kept = rows(workspace, "SELECT count(*) FROM calls")[0][0]
+        kept = rows(workspace, "SELECT count(*) FROM replies")[0][0]
         kill_somewhere(workspace, server, draw)
-        now = rows(workspace, "SELECT count(*) FROM calls")[0][0]
+        now = rows(workspace, "SELECT count(*) FROM replies")[0][0]
         assert now >= kept
         assert rows(workspace, "PRAGMA integrity_check") == [("ok",)]
         assert server.log.outcomes["ok"] - now - missing <= at_once
@@ -69,6 +69,7 @@ def test_kill_9_loses_no_answer_and_asks_none_twice_but_those_in_flight(
         tutelage("annotate", "--task", workspace.root)
     assert rows(workspace, "SELECT count(*), count(DISTINCT record) FROM answers") == [(3 * count, count)]
     assert rows(workspace, "SELECT count(*) FROM calls") == [(3 * count,)]
+    assert rows(workspace, "SELECT count(*), max(attempt) FROM replies") == [(3 * count, 1)]
     assert server.log.outcomes["ok"] - 3 * count <= kills * at_once
 
 
@@ -88,7 +89,7 @@ def test_a_second_run_says_that_the_first_is_running(make_task: Make, tutelage: 
 
 def test_a_full_disk_ends_the_run_with_one_message_and_the_next_run_goes_on(make_task: Make, tutelage: Run) -> None:
     def limit_files() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, 600_000))
 
     def wordy(text: str, number: int, data: dict[str, Any]) -> str:
         answer = json.loads(vote(text, number, data))

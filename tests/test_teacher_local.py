@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -145,3 +146,30 @@ def test_a_run_with_a_model_in_process_keeps_its_votes(model: str, make_task: Ca
         records = list(ledger.records(workspace.task))
     assert all(len(record.votes) == 2 for record in records)
     assert json.dumps(done.rungs)
+
+
+@pytest.mark.parametrize("what", ["pickled weights", "code of its own"])
+def test_a_model_that_could_run_code_is_not_loaded(model: str, tmp_path: Path, what: str) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    folder = tmp_path / "model"
+    shutil.copytree(model, folder)
+    if what == "pickled weights":
+        torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+        (folder / "model.safetensors").unlink()
+    else:
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+        config |= {
+            "model_type": "other",
+            "auto_map": {"AutoConfig": "code.Config", "AutoModelForCausalLM": "code.Model"},
+        }
+        (folder / "config.json").write_text(json.dumps(config), "utf-8")
+        (folder / "code.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Config: pass\n", "utf-8")
+
+    async def load() -> None:
+        LocalModel(teacher(str(folder)))
+
+    with pytest.raises(TeacherError, match="cannot be loaded"):
+        asyncio.run(load())
+    assert not (tmp_path / "ran").exists()

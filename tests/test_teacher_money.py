@@ -105,7 +105,10 @@ def test_votes_without_an_answer_are_left_for_the_next_run(make_task: Make, tute
     with running(vote) as (url, server):
         server.behaviour = Behaviour(error_500=0.5, seed=5)
         workspace = task_with(make_task, 12, teacher(url, votes=1, limits={"attempts": 1}))
-        done = json.loads(tutelage("annotate", "--task", workspace.root, "--json").stdout)
+        ended = tutelage("annotate", "--task", workspace.root, "--json", ok=False)
+        done = json.loads(ended.stdout)
+        assert (ended.returncode, done["complete"], done["why"]) == (1, False, {"5xx": done["unanswered"]})
+        assert f"{done['unanswered']} votes are missing ({done['unanswered']} after 5xx)" in ended.stderr
         assert done["unanswered"] == 12 - done["votes"] > 0
         assert done["troubles"] == {"5xx": done["unanswered"]}
         server.behaviour = Behaviour()

@@ -87,14 +87,14 @@ _ENDLESS = {
 
 @pytest.mark.parametrize("name", _ENDLESS)
 def test_a_megabyte_is_read_in_less_than_50_ms(name: str) -> None:
-    answer, task = _ENDLESS[name], task_of("sentiment")
-    parse_answer("Label: positive", task)
-    took = []
-    for _ in range(3):
-        began = time.thread_time()
-        parse_answer(answer, task)
-        took.append(time.thread_time() - began)
-    assert min(took) < 0.05
+    whole, task = _ENDLESS[name], task_of("sentiment")
+    for answer in (whole, whole[:25_000] + whole[-25_000:]):
+        took = []
+        for _ in range(3):
+            began = time.thread_time()
+            parse_answer(answer, task)
+            took.append(time.thread_time() - began)
+        assert min(took) < 0.05, len(answer)
 
 
 def test_long_thoughts_and_a_long_reason_hide_no_label() -> None:

@@ -22,6 +22,7 @@ FOLDERS = ("loaders", "feedback", "training")
 DATA = {
     "tutelage/py.typed",
     "tutelage/loaders/teacher/prompts/plain.j2",
+    "tutelage/report/templates/report.html.j2",
     "tutelage/sample/sample.csv",
     "tutelage/sample/task.yaml",
     "tutelage/feedback/embedded/requirements.txt",

@@ -12,7 +12,7 @@ from typing import Any
 
 from tutelage.core.compute import is_main, process_count, wait_for_all
 from tutelage.core.errors import StudentError
-from tutelage.core.files import write_text
+from tutelage.core.files import make_folder, write_text
 from tutelage.core.locks import locked
 from tutelage.core.records import Progress, ProgressCallback, unreported
 from tutelage.core.workspace import Workspace
@@ -177,7 +177,7 @@ def _alone(students: Path, name: str, progress: ProgressCallback) -> Iterator[No
     if not is_main():
         yield
         return
-    students.mkdir(parents=True, exist_ok=True)
+    make_folder(students)
     lock = students / f".lock-{name}"
     with locked(lock, on_wait=wait):
         yield
@@ -187,7 +187,7 @@ def _alone(students: Path, name: str, progress: ProgressCallback) -> Iterator[No
 def _train(workspace: Workspace, plan: _Plan, progress: ProgressCallback) -> Entry:
     task = workspace.task
     work = workspace.students / f".work-{plan.name}"
-    work.mkdir(parents=True, exist_ok=True)
+    make_folder(work)
     meter = Meter(work)
     progress(Progress(f"training on {len(plan.training_set)} rows"))
 

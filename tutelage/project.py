@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tutelage.loaders.sources import Source
     from tutelage.loaders.teacher.annotate import AnnotateResult
     from tutelage.loaders.undo import UndoneLoad
+    from tutelage.report.page import WrittenReport
     from tutelage.steps.annotators import Annotators
     from tutelage.steps.backup import Backup, Restored
     from tutelage.steps.loop import Loop
@@ -570,6 +571,21 @@ class Project:
         from tutelage.views.status import status
 
         return status(self.workspace, self.settings)
+
+    def report(self, out: str | PathLike[str] = "") -> WrittenReport:
+        """Write one HTML page for a team lead, and give its figures; the champion is measured on the holdout.
+
+        Nothing is trained, and nothing is asked of Argilla or a teacher.
+
+        Parameters
+        ----------
+        out
+            A file; ``reports/`` of the task directory by default, under the time's name. With ``-`` nothing is
+            written, and the result holds the page.
+        """
+        from tutelage.report.page import write_page
+
+        return write_page(self.workspace, str(out), progress=self._progress)
 
     def step_after(self, *words: str) -> tuple[NextStep, str | None]:
         """The step that comes after a command, such as ``"push"``, and the link of the queue where there is one."""

@@ -18,5 +18,7 @@ unmodified ``argilla-server`` wheel, and imports nothing of the rest of the proj
     jobs.py         Argilla's job queue as asyncio tasks
     pages.py         the web pages, which load nothing from elsewhere
     patching.py      how modules of Argilla are changed in memory
+    sign_in_limit.py  wrong passwords are answered ever more slowly
+    server_log.py   the log, kept short
     speed.py        two optimisations of the work per record
 """

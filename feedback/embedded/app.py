@@ -7,13 +7,15 @@ import json
 import logging
 import signal
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import environment, jobs, stand_ins
+from . import environment, jobs, server_log, stand_ins
 from .lock import Lock
 
 HOST = "127.0.0.1"
+LOG = "server.log"
 GRACE_SECONDS = 5  # for running requests, and again for running jobs, at shutdown
 
 
@@ -46,7 +48,7 @@ async def _serve(data_dir: Path, listener: socket.socket, credentials: dict[str,
     background, urgent = jobs.Queue(width=1), jobs.Queue(width=4)
     stand_ins.install_stand_ins(background, urgent)
     # Only now: Argilla's modules read the environment and start its app while they are imported.
-    from . import database, pages, privacy, search, speed, users
+    from . import database, pages, privacy, search, sign_in_limit, speed, users
 
     database.prepare()
     pages.keep_to_themselves(data_dir / environment.TEMPORARY)
@@ -54,8 +56,10 @@ async def _serve(data_dir: Path, listener: socket.socket, credentials: dict[str,
     search.register()
     speed.install_optimisations()
     privacy.keep_answers_apart()
+    sign_in_limit.limit_sign_ins()
     await users.ensure_users(credentials)
-    server = _web_server()
+    server = _web_server(sign_in_limit.knowing_addresses)
+    server_log.keep_short(data_dir / LOG)
     for number in (signal.SIGTERM, signal.SIGINT):
         # Uvicorn handles these while it serves, and raises them again afterwards.
         signal.signal(number, _already_handled)
@@ -64,13 +68,13 @@ async def _serve(data_dir: Path, listener: socket.socket, credentials: dict[str,
     database.close()
 
 
-def _web_server() -> Any:
+def _web_server(around: Callable[[Any], Any]) -> Any:
     import uvicorn
     from argilla_server import app
 
     logging.getLogger("uvicorn.access").addFilter(_is_error)
     return uvicorn.Server(
-        uvicorn.Config(app, loop="asyncio", http="h11", ws="none", timeout_graceful_shutdown=GRACE_SECONDS)
+        uvicorn.Config(around(app), loop="asyncio", http="h11", ws="none", timeout_graceful_shutdown=GRACE_SECONDS)
     )
 
 

@@ -55,7 +55,7 @@ def server_python(on_progress: Callable[[str], None]) -> Path:
 def last_lines(log: Path, start: int = 0) -> str:
     """The last lines of a log after byte `start`, indented for a message."""
     with log.open("rb") as file:
-        file.seek(start)
+        file.seek(start if start <= log.stat().st_size else 0)  # a new log is shorter than the one before it
         lines = file.read().decode(errors="replace").splitlines()
     return "\n".join(f"    {line}" for line in lines[-LOG_LINES:])
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import time
 from collections.abc import Callable
-from email.utils import parsedate_to_datetime
+from dataclasses import replace
 from typing import Any
 
 from tutelage.core.errors import TeacherError
 from tutelage.core.teachers import Teacher
 from tutelage.loaders.models.dialect import Dialect
-from tutelage.loaders.models.model import OVERFLOW, Busy, Keep, Refused, Reply, Request, not_kept
+from tutelage.loaders.models.model import OVERFLOW, Busy, Keep, Refused, Rejected, Reply, Request, not_kept
+from tutelage.loaders.models.waiting import account_is_empty, rest_of, wait_asked_for
 from tutelage.loaders.models.wire import read_reply
 
 FILTERED = "content_filter"
@@ -26,8 +26,8 @@ _OVERFLOWS = re.compile(
     r"|input.{0,20}too long|exceeds?.{0,40}(context|tokens)",
     re.IGNORECASE,
 )
+_TOO_LARGE = re.compile(r"request too large|too large for|reduce (your|the) (message|prompt|input)", re.IGNORECASE)
 _FILTERS = re.compile(r"content.?(filter|policy|management)|safety (system|filter)|moderation", re.IGNORECASE)
-_USED_UP = re.compile(r"insufficient_quota|exceeded your current quota|billing|credit", re.IGNORECASE)
 
 
 class Endpoint:
@@ -46,7 +46,6 @@ class Endpoint:
         self._client = openai.AsyncOpenAI(
             api_key=key, base_url=teacher.base_url, max_retries=0, timeout=teacher.limits.timeout
         )
-        self._answered = False
 
     async def close(self) -> None:
         """Close the connections."""
@@ -78,8 +77,10 @@ class Endpoint:
         form = dialect.form if request.labels else ""
         keep(response.content, form)
         if len(response.content) > _LONG_BODY:
-            return await asyncio.to_thread(read_reply, response.content, form)
-        return read_reply(response.content, form)
+            reply = await asyncio.to_thread(read_reply, response.content, form)
+        else:
+            reply = read_reply(response.content, form)
+        return replace(reply, rest=rest_of(response.headers))
 
     def _handle_status_error(self, error: Any, dialect: Dialect, request: Request) -> None:
         """Raise the error that an HTTP status stands for; return where a simpler dialect may work."""
@@ -98,12 +99,15 @@ class Endpoint:
             raise Refused(OVERFLOW, self._quote(message))
 
     def _raise(self, status: int, message: str, error: Any) -> None:
-        if status in {408, 409, 425, 429} or status >= 500:
+        if status == 429 and _TOO_LARGE.search(message):
+            raise Refused("too_large", self._quote(message))
+        if status in {408, 409, 425, 429} or (status >= 500 and status not in _REQUEST_ERRORS):
             after = self._wait(status, message, error.response.headers)
             raise Busy(_kind(status), after=after, lost=_may_be_charged(status, told_to_wait=after is not None))
-        if status in _REQUEST_ERRORS and self._answered:
-            raise Refused("bad_request", self._quote(message))
-        raise TeacherError(f"teacher {self._teacher.name!r}: {self._advice(status)} ({status}: {self._quote(message)})")
+        words = f"teacher {self._teacher.name!r}: {self._advice(status)} ({status}: {self._quote(message)})"
+        if status in _REQUEST_ERRORS:
+            raise Rejected(str(status), words)
+        raise TeacherError(words)
 
     def _advice(self, status: int) -> str:
         where = self._teacher.base_url
@@ -117,11 +121,11 @@ class Endpoint:
 
     def _wait(self, status: int, message: str, headers: Any) -> float | None:
         """Seconds to wait, as the endpoint asks for; None where it does not say."""
-        if status == 429 and _USED_UP.search(message):
+        if status == 429 and account_is_empty(headers, message):
             raise TeacherError(
                 f"teacher {self._teacher.name!r}: {self._advice(402)} ({status}: {self._quote(message)})"
             )
-        wait = retry_after(headers)
+        wait = wait_asked_for(headers, message)
         if wait is not None and wait > _LONGEST_WAIT:
             raise TeacherError(
                 f"teacher {self._teacher.name!r}: {self._teacher.base_url} accepts no calls for {wait:.0f} s;"
@@ -134,7 +138,6 @@ class Endpoint:
         return " ".join(message.replace(self._key, "[key]").split())[:_QUOTE_MAX_LENGTH]
 
     def _learn(self, reply: Reply, request: Request, dialect: Dialect) -> None:
-        self._answered = True
         if request.labels and not dialect.settled and reply.finish == "stop":
             self._adopt(dialect, dialect.confirmed(followed=_is_vote(reply.text)))
         if self._dialect != self._remembered:
@@ -159,28 +162,6 @@ def _may_be_charged(status: int, *, told_to_wait: bool) -> bool:
 
 def _kind(status: int) -> str:
     return str(status) if status < 500 else "5xx"
-
-
-def retry_after(headers: Any) -> float | None:
-    """Seconds from ``retry-after-ms`` or ``Retry-After``, which holds seconds or a date (RFC 9110, 10.2.3)."""
-    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        try:
-            return max(0.0, float(headers[name]) * unit)
-        except (KeyError, ValueError):
-            continue
-    try:
-        return max(0.0, _timestamp(headers["retry-after"]) - _now(headers))
-    except (KeyError, ValueError):
-        return None
-
-
-def _now(headers: Any) -> float:
-    """The endpoint's own time, where its response has a date."""
-    return _timestamp(headers["date"]) if "date" in headers else time.time()
-
-
-def _timestamp(date: str) -> float:
-    return parsedate_to_datetime(date).timestamp()
 
 
 def _is_vote(text: str) -> bool:

@@ -38,8 +38,10 @@ class LocalModel:
         self._torch, self._batch = torch, teacher.local.batch
         self._device = _device(teacher.local.device)
         try:
-            self._tokenizer = AutoTokenizer.from_pretrained(teacher.model, padding_side="left")
-            model = AutoModelForCausalLM.from_pretrained(teacher.model, dtype=_dtype(teacher.local.dtype))
+            self._tokenizer = AutoTokenizer.from_pretrained(teacher.model, padding_side="left", trust_remote_code=False)
+            model = AutoModelForCausalLM.from_pretrained(
+                teacher.model, dtype=_dtype(teacher.local.dtype), trust_remote_code=False, use_safetensors=True
+            )
             self._model = model.to(self._device).eval()
         except (OSError, ValueError, RuntimeError) as error:  # not found, unsupported model, out of memory
             raise TeacherError(f"teacher {teacher.name!r}: model {teacher.model!r} cannot be loaded: {error}") from None

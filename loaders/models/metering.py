@@ -38,7 +38,7 @@ def most_tokens_in(request: Request) -> int:
     return len(request.prompt.encode()) + len(beside) + _TEMPLATE_TOKENS
 
 
-class Meter:
+class TokenMeter:
     """What answers took so far, of one endpoint."""
 
     def __init__(self) -> None:

@@ -2,7 +2,8 @@
 
 TeacherError (tutelage/core/errors.py)   no call can succeed: wrong key, unknown model; ends the run
 Busy                                     try again, after ``after`` seconds where the endpoint says so
-Refused                                  this text gets no answer; others do
+Refused                                  this text gets no answer, and the endpoint says so; others do
+Rejected                                 the endpoint took no call, and does not say that it is because of this text
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ class Reply:
     ``tokens_in`` and ``tokens_out`` are None where the endpoint does not report usage; ``cached`` of
     the first were read from its cache, ``reasoning`` of the second are the model's thinking; ``logprobs``
     are pairs of token and natural log probability; ``structured`` is the type of
-    ``response_format`` that was asked for, '' for none.
+    ``response_format`` that was asked for, '' for none; ``rest`` is the seconds for which the endpoint
+    says that its limit is used up.
     """
 
     text: str
@@ -43,6 +45,7 @@ class Reply:
     reasoning: int = 0
     structured: str = ""
     logprobs: tuple[tuple[str, float], ...] = field(default=(), repr=False)
+    rest: float = 0.0
 
 
 Keep = Callable[[bytes, str], None]
@@ -69,11 +72,19 @@ class Refused(Exception):  # noqa: N818 - the endpoint's decision about one text
         self.kind = kind
 
 
+class Rejected(Exception):  # noqa: N818 - decided by asking about a harmless text
+    """The endpoint rejected a request for a reason that may be the text's or its own; ``kind`` is counted and shown."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
 class Model(Protocol):
     """A model that takes concurrent requests."""
 
     async def answer(self, request: Request, keep: Keep = not_kept) -> Reply:
-        """Make one attempt, and keep what came before it is read; raises Busy, Refused or TeacherError."""
+        """Make one attempt, and keep what came before it is read; raises Busy, Refused, Rejected or TeacherError."""
 
     async def close(self) -> None:
         """Release connections and memory."""

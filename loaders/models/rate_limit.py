@@ -20,6 +20,7 @@ _FAILURES = 0.2  # share of a window's calls
 _OVERLOAD = 0.5
 _SLOWER = 2.0  # times the best window's median latency
 _SHORTEST_WINDOW = 8
+_LONGEST_REST = 60.0  # seconds
 
 
 class RateLimiter:
@@ -80,6 +81,10 @@ class RateLimiter:
         self._tokens.correct(tokens - expected)
         self._window.latencies.append(latency)
         self._adjust()
+
+    def rest(self, seconds: float) -> None:
+        """Start no call for so many seconds, because the endpoint says that its limit is used up."""
+        self._closed_until = max(self._closed_until, asyncio.get_running_loop().time() + min(seconds, _LONGEST_REST))
 
     def failed(self, *, after: float | None = None) -> None:
         """Record a call that failed by overload, and the seconds that the endpoint asks to wait."""

@@ -7,18 +7,21 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tutelage.core.errors import TeacherError
 from tutelage.core.teachers import Price, Teacher
 from tutelage.loaders.models.budget import Budget, cost_of_reply, highest_cost
-from tutelage.loaders.models.metering import Meter, longest_answer
-from tutelage.loaders.models.model import Busy, Model, Reply, Request
+from tutelage.loaders.models.metering import TokenMeter, longest_answer
+from tutelage.loaders.models.model import Busy, Model, Refused, Rejected, Reply, Request
 from tutelage.loaders.models.rate_limit import RateLimiter
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 30.0  # seconds
 _RATE_LIMITED = "429"
 _NOT_OVERLOADED = {"garbage", "empty choices"}  # the endpoint has answered, but malformed
+_REJECTIONS = 2  # attempts for a text that is rejected while another is answered
+_HARMLESS = "This is a test of the connection. Answer with one word."
+_WORKS_FOR = 10.0  # seconds for which an answer about the harmless text is believed
 _UNREACHABLE = 3  # failed connections, before any answer
 _MAX_OUTAGE = 300.0  # seconds without an answer
 
@@ -31,7 +34,11 @@ def _not_kept(_body: bytes, _structured: str, _latency: float) -> None:
 
 
 class Unanswered(Exception):  # noqa: N818 - counted, not fatal
-    """All attempts failed; the next run asks again."""
+    """All attempts failed; the next run asks again. ``why``: the last failure's kind, or the endpoint's words."""
+
+    def __init__(self, message: str, why: str) -> None:
+        super().__init__(message)
+        self.why = why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +66,8 @@ class RetryingModel:
         self._has_answered = False  # one call goes first, to see whether the endpoint works at all
         self._first_call = asyncio.Lock()
         self._failing_since: float | None = None
-        self._meter = Meter()
+        self._meter = TokenMeter()
+        self._probing, self._works_until = asyncio.Lock(), 0.0
 
     async def ask(self, request: Request, keep: KeepReply = _not_kept) -> CallResult:
         """The model's reply; ``keep`` gets what came, the form asked for and the seconds it took, before it is read.
@@ -85,6 +93,7 @@ class RetryingModel:
 
     async def _ask_with_retries(self, request: Request, keep: KeepReply) -> CallResult:
         attempts = failures = 0
+        why = ""
         while failures < self.teacher.limits.attempts:
             attempts += 1
             try:
@@ -92,9 +101,34 @@ class RetryingModel:
             except Busy as busy:
                 self._handle_busy(busy, attempts)
                 failures += busy.kind != _RATE_LIMITED  # being told to wait is not a failure
-                pause = _pause(attempts) if busy.after is None else busy.after
+                pause, why = busy.after or _pause(attempts), busy.kind
+            except Rejected as rejected:
+                self.errors[rejected.kind] += 1
+                await self._check_endpoint(request)
+                failures += max(1, self.teacher.limits.attempts // _REJECTIONS)
+                pause, why = 0.0, str(rejected)
             await asyncio.sleep(pause)
-        raise Unanswered(f"{self.teacher.name}: no answer after {attempts} attempts")
+        raise Unanswered(f"{self.teacher.name}: no answer after {attempts} attempts", why)
+
+    async def _check_endpoint(self, rejected: Request) -> None:
+        """Ask about a harmless text, with all else as in a request that was rejected; one call for many of these.
+
+        Raises
+        ------
+        TeacherError
+            In the endpoint's words, when that is rejected too: it is not the text's fault.
+        """
+        async with self._probing:
+            if time.monotonic() < self._works_until:
+                return
+            try:
+                await self._attempt(replace(rejected, prompt=_HARMLESS), 1, _not_kept)
+            except Rejected as error:
+                raise TeacherError(f"{error}; all answers so far are kept, run it again when that is mended") from None
+            except (Busy, Refused):
+                return
+            self._has_answered = True
+            self._works_until = time.monotonic() + _WORKS_FOR
 
     async def _attempt(self, request: Request, attempt: int, keep: KeepReply) -> CallResult:
         most, cost = self._max_cost(request), 0.0
@@ -117,6 +151,8 @@ class RetryingModel:
             reply = await self.model.answer(request, lambda body, form: keep(body, form, time.monotonic() - began))
             latency = time.monotonic() - began
         self._failing_since = None
+        if reply.rest:
+            self.rate_limiter.rest(reply.rest)
         tokens = self._meter.record(request, reply)
         self.rate_limiter.answered(latency, expected=expected, tokens=expected if tokens is None else tokens)
         cost = cost_of_reply(self.price, reply)

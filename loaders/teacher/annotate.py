@@ -36,8 +36,10 @@ class AnnotateResult:
     ----------
     votes, abstentions, records
         Answers, those that name no label, and records that are finished.
-    unanswered, rejected
-        Votes that the next run asks for again, and texts that a model refuses.
+    complete
+        Whether every vote is there or an abstention.
+    unanswered, why, rejected
+        Votes that the next run asks for again, how many of them for which reason, and texts that a model refuses.
     early_stops, saved
         Records whose majority could no longer change, and the votes that this saved.
     tokens_in, tokens_out
@@ -54,9 +56,11 @@ class AnnotateResult:
         Failed attempts by kind, and answers by the rung of the parser that read them.
     """
 
+    complete: bool = True
     votes: int = 0
     abstentions: int = 0
     unanswered: int = 0
+    why: Mapping[str, int] = field(default_factory=dict)
     rejected: int = 0
     records: int = 0
     early_stops: int = 0
@@ -103,6 +107,7 @@ class AnnotationRun:
         self._counts, self._rungs = Counter[str](), Counter[str]()
         self._cost, self._budget_reached = 0.0, False
         self._changed: list[ChangedVote] = []
+        self._why = Counter[str]()
 
     async def run(self) -> AnnotateResult:
         """Read what is stored and was not read, or not by this parser; ask until nothing is missing or affordable.
@@ -126,6 +131,8 @@ class AnnotationRun:
         """What the run did so far."""
         return AnnotateResult(
             **self._counts,
+            complete=not (self._budget_reached or self._counts["unanswered"]),
+            why=dict(self._why),
             cost=self._cost,
             lost_cost=max((model.budget.lost for model in self._models.values()), default=0.0),
             budget_reached=self._budget_reached,
@@ -199,8 +206,9 @@ class AnnotationRun:
             result = await self._models[panel.teacher].ask(request, partial(self._ledger.keep_reply, record.id, voter))
         except BudgetReached:
             self._budget_reached = True
-        except Unanswered:
+        except Unanswered as unanswered:
             self._counts["unanswered"] += 1
+            self._why[unanswered.why] += 1
         except Refused as refused:
             return self._refused(record, panel, number, refused)
         else:

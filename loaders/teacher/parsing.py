@@ -29,7 +29,7 @@ _FENCE = re.compile(r"^```[\w+-]{0,20}\s*\n(.*?)\n?```$", re.DOTALL)
 _BULLET = re.compile(r"^[-*•] (?=[^\d\s])")
 _CUT = {"length", "max_tokens", "max_output_tokens", "max_length", "model_length", "incomplete"}
 _STOPPED = {"content_filter", "refusal", "safety", "recitation", "blocklist", "prohibited_content"}
-_FAILED = {"context_overflow", "bad_request", "error", "cancelled", "abort", "aborted", "timeout"}
+_FAILED = {"context_overflow", "too_large", "bad_request", "error", "cancelled", "abort", "aborted", "timeout"}
 _INCOMPLETE = _CUT | _STOPPED | _FAILED
 
 

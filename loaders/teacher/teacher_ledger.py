@@ -69,6 +69,21 @@ class Spent:
     latency: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsedPanel:
+    """A teacher with a prompt that was asked: the model, the hash of all that decides an answer, the filled prompt.
+
+    ``present`` says whether its votes count; those of a prompt that was changed since do not.
+    """
+
+    teacher: str
+    prompt: str
+    model: str
+    digest: str
+    filled: str
+    present: bool
+
+
 class TeacherLedger(ReplyLedger):
     """The ledger, with the calls to teachers."""
 
@@ -82,6 +97,15 @@ class TeacherLedger(ReplyLedger):
             db.executemany(
                 "INSERT INTO panels VALUES (?, ?, ?, ?, ?, ?, 1) ON CONFLICT DO UPDATE SET present = 1", rows
             )
+
+    def used_panels(self) -> list[UsedPanel]:
+        """The panels that were ever asked, those whose votes count first."""
+        rows = self._db.execute(
+            "SELECT teacher, prompt, model, digest, filled, present FROM panels ORDER BY present DESC, teacher, prompt"
+        )
+        names = [field.name for field in fields(UsedPanel)]
+        panels = [dict(zip(names, row, strict=True)) for row in rows]
+        return [UsedPanel(**{**panel, "present": bool(panel["present"])}) for panel in panels]
 
     def add_answers(self, answers: Sequence[StoredAnswer]) -> None:
         """Append answers and their calls in one transaction."""

@@ -23,7 +23,12 @@ from tutelage.training.evaluation.gold_set import GoldRow, GoldSet, check_unseen
 from tutelage.training.evaluation.learning_curve import CurvePoint
 from tutelage.training.evaluation.slices import Slice, parts_of, slices, worst
 from tutelage.training.hub.model_card import write_card
-from tutelage.training.measures.calibration import expected_calibration_error, with_temperature
+from tutelage.training.measures.calibration import (
+    ReliabilityBin,
+    expected_calibration_error,
+    reliability_bins,
+    with_temperature,
+)
 from tutelage.training.measures.comparison import MARGIN, Comparison, compare
 from tutelage.training.measures.metrics import Scores, score
 from tutelage.training.registry import Entry, find_student
@@ -35,11 +40,15 @@ AT_ONCE = 500
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """Expected calibration error, 0 to 1, before and after temperature scaling fitted on validation rows."""
+    """Expected calibration error, 0 to 1, before and after temperature scaling fitted on validation rows.
+
+    ``reliability`` holds, before it, how often the student is right at each level of confidence.
+    """
 
     error: float
     temperature: float | None
     error_with_temperature: float | None
+    reliability: tuple[ReliabilityBin, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,7 +197,12 @@ def _calibration(entry: Entry, probs: Floats, gold: Ints) -> Calibration:
     temperature = entry.manifest.temperature
     after = expected_calibration_error(with_temperature(probs, temperature), gold) if temperature else None
     error = expected_calibration_error(probs, gold)
-    return Calibration(error=error, temperature=temperature, error_with_temperature=after)
+    return Calibration(
+        error=error,
+        temperature=temperature,
+        error_with_temperature=after,
+        reliability=reliability_bins(probs, gold),
+    )
 
 
 def write_report(workspace: Workspace, evaluation: Evaluation) -> tuple[Path, Path]:

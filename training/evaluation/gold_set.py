@@ -144,6 +144,20 @@ def find_holdout(workspace: Workspace) -> GoldSet | None:
     return load_holdout(workspace)
 
 
+def gold_in_and_outside_holdout(workspace: Workspace) -> tuple[dict[str, str], dict[str, str]]:
+    """The gold labels that the task has, by record id, as it spells them: to measure labels with.
+
+    Nothing is locked, unlike in ``load_holdout``, which students are measured on.
+    """
+    if not workspace.gold.exists():
+        return {}, {}
+    held, task = held_out(workspace).ids, workspace.task
+    read = {record_id: task.read_label(label) for record_id, label in read_gold(workspace.gold).items()}
+    known = {record_id: label for record_id, label in read.items() if label}
+    inside = {record_id: label for record_id, label in known.items() if record_id in held}
+    return inside, {record_id: label for record_id, label in known.items() if record_id not in held}
+
+
 def load_holdout(workspace: Workspace) -> GoldSet:
     """The task's holdout rows with gold labels, locked at their first use.
 

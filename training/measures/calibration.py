@@ -2,13 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+from numpy.typing import NDArray
 
 from tutelage.core.arrays import Floats, Ints, softmax
+from tutelage.training.measures.metrics import Interval, wilson
 
 BINS = 15
 _TINY = 1e-12
 _TEMPERATURES = (0.05, 20)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReliabilityBin:
+    """Rows whose confidence is in a bin: their mean confidence, and the share that is right, with its interval."""
+
+    rows: int
+    confidence: float
+    accuracy: float
+    interval: Interval
+
+
+def reliability_bins(probs: Floats, gold: Ints, *, bins: int = 10) -> tuple[ReliabilityBin, ...]:
+    """The bins of equal width that hold rows, from the least confident; ``probs`` of shape (N, K)."""
+    confidence, correct = probs.max(axis=1), probs.argmax(axis=1) == gold
+    index = np.minimum((confidence * bins).astype(int), bins - 1)
+    return tuple(_bin(confidence[index == number], correct[index == number]) for number in np.unique(index))
+
+
+def _bin(confidence: Floats, correct: NDArray[np.bool_]) -> ReliabilityBin:
+    rows, right = len(correct), int(correct.sum())
+    return ReliabilityBin(
+        rows=rows, confidence=float(confidence.mean()), accuracy=right / rows, interval=wilson(right, rows)
+    )
 
 
 def expected_calibration_error(probs: Floats, gold: Ints, *, bins: int = BINS) -> float:

@@ -189,19 +189,19 @@ class PartFiles:
         """Write a part atomically."""
         import pyarrow.parquet as pq
 
-        with replacing(part) as temporary:
+        with replacing(part, public=True) as temporary:
             pq.write_table(self._style.table(kept, probs), temporary)
 
     def finish(self) -> Counter[str]:
         """Join the parts, one at a time in memory, into OUT, and remove them."""
         counts: Counter[str] = Counter()
-        with replacing(self._path) as temporary, self._writer(temporary) as out:
+        with replacing(self._path, public=True) as temporary, self._writer(temporary) as out:
             for table in self._tables():
                 counts.update(table["label"].to_pylist())
                 out.write(table)
         if self._path.suffix.lower() not in PARQUET:
             about = json.dumps({**self._style.about, "rows": counts.total()}, ensure_ascii=False, indent=2)
-            write_text(self._path.with_name(f"{self._path.name}.meta.json"), about + "\n")
+            write_text(self._path.with_name(f"{self._path.name}.meta.json"), about + "\n", public=True)
         shutil.rmtree(self.folder, ignore_errors=True)
         return counts
 

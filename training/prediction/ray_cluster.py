@@ -164,7 +164,7 @@ def _write_window(parts: PartFiles, window: Window) -> Path:
 
     path = parts.part(window).with_suffix(".rows")
     table = window.kept.add_column(0, "text", pa.array(window.texts, pa.large_string()))
-    with replacing(path) as temporary, pa.ipc.new_file(temporary, table.schema) as file:
+    with replacing(path, public=True) as temporary, pa.ipc.new_file(temporary, table.schema) as file:
         file.write_table(table)
     return path
 

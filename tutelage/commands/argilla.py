@@ -70,7 +70,7 @@ def _push_data(pushed: Pushed) -> dict[str, Any]:
 
 def _link_words(pushed: Pushed) -> str:
     own = "\nThe queue is dealt; this link shows all of it, and tutelage annotators list has each one's own"
-    return pushed.link + own * pushed.dealt
+    return f"review: {pushed.link}" + own * pushed.dealt
 
 
 def _push_words(console: Console, pushed: Pushed) -> str:
@@ -104,7 +104,7 @@ def rank_command(console: Console, *, student: str, no_push: bool, out: Path | N
     words = _rank_words(ranked)
     if ranked.pushed:
         data |= _push_data(ranked.pushed)
-        words += f"\n{_push_words(console, ranked.pushed)}\nthe worst first: {_link_words(ranked.pushed)}"
+        words += f"\n{_push_words(console, ranked.pushed)}\n{_link_words(ranked.pushed)}"
     console.result(data, words)
 
 

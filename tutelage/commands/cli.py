@@ -36,6 +36,7 @@ COMMANDS = {
     "predict": "predict",
     "serve-student": "predict",
     "status": "look",
+    "report": "look",
     "retrain": "upkeep",
     "backup": "upkeep",
     "restore": "upkeep",

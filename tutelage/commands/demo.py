@@ -55,7 +55,7 @@ def _go_on(demo: DemoResult, server: Server, *, stays: bool) -> str:
     first = "" if stays else again
     last = f"Argilla goes on running; stop it with: {name} down (all that is in it stays)" if stays else ""
     return (
-        f"{first}Go on as the reviewer: open\n  {demo.link}\n"
+        f"{first}Read the report: open\n  {demo.report}\nGo on as the reviewer: open\n  {demo.link}\n"
         f"  and sign in as {server.annotator} with password {server.annotator_password}\n"
         "  Enter accepts the suggestion; a digit and then Enter chooses another label.\n"
         f"Then bring your answers home, and train and use a student of them:\n"

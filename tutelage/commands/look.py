@@ -1,10 +1,11 @@
-"""``status``, ``suspects``, ``show``: what a data scientist looks at."""
+"""``status``, ``suspects``, ``show``, ``report``: what a data scientist and a team lead look at."""
 
 from __future__ import annotations
 
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -81,7 +82,7 @@ def _argilla_lines(status: Status) -> Iterator[str]:
         "silent": "Argilla does not answer; what is there is not counted",
     }[status.argilla]
     if status.link:
-        yield f"queue: {status.link}"
+        yield f"review: {status.link}"
 
 
 def _outdated(behind: Behind, status: Status) -> Iterator[str]:
@@ -197,3 +198,13 @@ def _answer(answer: GivenAnswer) -> str:
         return line
     whose = "the teacher's reason" if answer.reason_by == "teacher" else "own reason"
     return f"{line}\n{indented(f'{whose}: {answer.reason}', 4)}"
+
+
+@command("report", example="tutelage report --out news.html")
+@click.option(
+    "--out", metavar="FILE", default="", help="Where to write it; - for standard output.  [default: reports/]"
+)
+def report_command(console: Console, *, out: str) -> None:
+    """Write one HTML page for a team lead: label quality, review, student and teacher, costs, lineage."""
+    written = console.project.report(out)
+    console.result({"path": written.path, **asdict(written.figures)}, written.html or written.path)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tutelage.commands.terminal.console import Console, command
+from tutelage.core.errors import TeacherError
 
 if TYPE_CHECKING:
     from tutelage.loaders.teacher.annotate import AnnotateResult
@@ -28,6 +29,9 @@ def annotate_command(console: Console, *, only_plan: bool, budget: float | None,
     else:
         result = console.project.annotate(votes=votes, budget=budget)
         console.result(result, _summary(result))
+        if result.unanswered:
+            why = ", ".join(f"{count} after {words}" for words, count in result.why.items())
+            raise TeacherError(f"{result.unanswered} votes are missing ({why}); all answers are kept, run it again")
 
 
 def _planned(panel: PlannedPanel) -> str:
@@ -68,5 +72,4 @@ def _summary(done: AnnotateResult) -> str:
     words += (
         f"; tried again after: {', '.join(f'{n} {kind}' for kind, n in done.troubles.items())}" if done.troubles else ""
     )
-    words += f"; {done.unanswered} votes without an answer, run it again for them" if done.unanswered else ""
     return words + ("; stopped before the budget was exceeded" if done.budget_reached else "")

@@ -18,7 +18,7 @@ def locked(path: Path, *, on_wait: Callable[[str], None]) -> Iterator[None]:
     ``on_wait`` is called with the id of the process that holds it ('unknown' where that cannot be
     read); when it returns, the call waits for the lock.
     """
-    file = open_itself(path, os.O_RDWR | os.O_CREAT, 0o600)
+    file = open_itself(path, os.O_RDWR | os.O_CREAT)
     try:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -22,7 +22,7 @@ from yaml.reader import ReaderError
 from tutelage.core.errors import TaskError
 from tutelage.core.formats.strict_yaml import SIZE_MAX, RefusedYamlError, read_yaml
 from tutelage.core.records import Vote, Voter
-from tutelage.core.teachers import NonEmpty, Strict, Teacher
+from tutelage.core.teachers import Costs, NonEmpty, Strict, Teacher
 
 if TYPE_CHECKING:
     from tutelage.core.arrays import Ints
@@ -124,6 +124,8 @@ class Task(Strict):
     holdout: Holdout = Holdout()
     sources: tuple[TextFile, ...] = ()
     retrain: Retraining = Retraining()
+    group_readable: bool = False
+    costs: Costs = Costs()
 
     @field_validator("labels", mode="before")
     @classmethod

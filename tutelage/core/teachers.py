@@ -70,6 +70,41 @@ class Price(Strict):
     reasoning: Dollars | None = None
 
 
+class DatedValue(Strict):
+    """A price or a factor, in force from the day ``since``."""
+
+    since: date
+    value: Annotated[float, Field(ge=0)]
+
+
+class Costs(Strict):
+    """What the report computes money and carbon with; each has a default, dated in the report.
+
+    ``country`` (three letters, such as DEU) takes kg of CO2 per kWh from codecarbon's table, ``grid`` states it;
+    ``core_hour`` and ``gpu_hour`` are US dollars an hour, ``review`` is US dollars for one text that people review.
+    """
+
+    country: str = ""
+    grid: DatedValue | None = None
+    core_hour: DatedValue | None = None
+    gpu_hour: DatedValue | None = None
+    review: DatedValue | None = None
+
+    @field_validator("country")
+    @classmethod
+    def _is_a_code(cls, value: str) -> str:
+        if value and not re.fullmatch(r"[A-Z]{3}", value):
+            raise ValueError("must be a country's code of three capitals (ISO 3166-1), such as DEU or USA")
+        return value
+
+    @field_validator("grid")
+    @classmethod
+    def _is_kilograms(cls, value: DatedValue | None) -> DatedValue | None:
+        if value and value.value > 2:
+            raise ValueError("is in kg of CO2 per kWh, such as 0.38; no grid has more than 2")
+        return value
+
+
 class Escalate(Strict):
     """Ask this teacher only where the votes before it tie, abstain, or agree less than ``agreement_below``."""
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from tutelage.core.files import close_to_others, let_group_read
 from tutelage.core.task import Task, load_task
 
 
@@ -17,8 +18,18 @@ class Workspace:
 
     @cached_property
     def task(self) -> Task:
-        """The parsed task file, cached."""
-        return load_task(self.root)
+        """The parsed task file, cached; from then on the directory is as closed to others as it says."""
+        task = load_task(self.root)
+        let_group_read(self.root, allowed=task.group_readable)
+        self.close()
+        return task
+
+    def close(self) -> None:
+        """Close to others what the directory holds: an earlier version, a copy or an editor may have left it open."""
+        names = (".env", "gold.parquet", "history.jsonl", "holdout.lock.json", "pred_probs.parquet", "rejects.jsonl")
+        databases = (self.db, *(self.db.with_name(f"{self.db.name}-{part}") for part in ("wal", "shm")))
+        folders = (self.snapshots, self.students, self.reports)
+        close_to_others((*(self.root / name for name in names), *databases, *folders))
 
     @property
     def db(self) -> Path:
@@ -52,5 +63,5 @@ class Workspace:
 
     @property
     def reports(self) -> Path:
-        """Evaluation reports: JSON and PNG."""
+        """Evaluations as JSON and PNG, reports for a team lead as HTML."""
         return self.root / "reports"

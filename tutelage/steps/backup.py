@@ -81,16 +81,16 @@ def backup(workspace: Workspace, file: Path, argilla: Path | None, *, force: boo
         raise TaskError(f"{file}: is there already; name another file, or replace it with --force")
     task, at = workspace.task.name, datetime.now(UTC).isoformat(timespec="seconds")
     with replacing(file) as unfinished:
-        unfinished.chmod(0o600)
+        unfinished.chmod(0o600)  # also where the group may read the task: it holds keys
         with (
             tarfile.open(unfinished, "w:gz", compresslevel=1, dereference=True) as archive,
             tempfile.TemporaryDirectory() as folder,
         ):
-            files = _add_task(archive, workspace, Path(folder))
-            has_argilla = argilla is not None and _add_argilla(archive, argilla, Path(folder))
             about = {"task": task, "created_at": at, "tutelage": __version__}
             (Path(folder) / ABOUT).write_text(json.dumps(about), "utf-8")
-            archive.add(Path(folder) / ABOUT, ABOUT)
+            archive.add(Path(folder) / ABOUT, ABOUT)  # first: a later backup leaves out what begins with it
+            files = _add_task(archive, workspace, Path(folder))
+            has_argilla = argilla is not None and _add_argilla(archive, argilla, Path(folder))
         _sync(unfinished)
     return Backup(file=str(file), **about, files=files, bytes=file.stat().st_size, argilla=has_argilla)
 
@@ -120,7 +120,7 @@ def _add(archive: tarfile.TarFile, path: Path, name: str) -> bool:
 
 
 def _lasting(root: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
-    """The files in a directory that are not just being written: those have a dot before their name.
+    """The files in a directory that are neither backups nor just being written: those have a dot before their name.
 
     A folder that a link names is one of the task's, such as students on another disk; one that leads back to
     where it lies (``above``) is left out, and so is what is no file.
@@ -131,8 +131,20 @@ def _lasting(root: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]
             continue
         if path.is_dir():
             yield from () if path.resolve() in above else _lasting(path, above)
-        elif path.is_file():
+        elif path.is_file() and not _is_backup(path):
             yield path
+
+
+def _is_backup(path: Path) -> bool:
+    """Whether a file is itself an archive that ``backup`` wrote."""
+    if not path.name.endswith(".tar.gz"):
+        return False
+    try:
+        with tarfile.open(path, "r:gz") as archive:
+            first = archive.next()
+    except (tarfile.TarError, OSError, EOFError, zlib.error):
+        return False
+    return first is not None and first.name == ABOUT
 
 
 def _add_argilla(archive: tarfile.TarFile, directory: Path, folder: Path) -> bool:
@@ -179,6 +191,7 @@ def restore(file: Path, root: Path, argilla: Path) -> Restored:
         kept = has_argilla and (argilla / _ARGILLA_DB).exists()
         if has_argilla and not kept:
             _restore_argilla(Path(folder) / ARGILLA, argilla)
+        Workspace(Path(folder) / TASK).close()
         if root.exists():
             root.rmdir()
         (Path(folder) / TASK).rename(root)
@@ -229,5 +242,4 @@ def _restore_argilla(source: Path, directory: Path) -> None:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name in (_CREDENTIALS, _ARGILLA_DB):  # the data last: where they are, the keys are
         with replacing(directory / name) as target:
-            target.chmod(0o600)
             shutil.copyfile(source / name, target)

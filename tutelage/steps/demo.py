@@ -51,7 +51,7 @@ class Measured:
 
 @dataclass(frozen=True, kw_only=True)
 class DemoResult:
-    """What the demo did; ``before`` and ``after`` the review, and the two students compared on the same rows."""
+    """What the demo did; ``before`` and ``after`` the review, the two students compared, and where the report lies."""
 
     directory: str
     records: int
@@ -62,6 +62,7 @@ class DemoResult:
     after: Measured
     comparison: Comparison
     link: str
+    report: str
 
 
 @contextmanager
@@ -88,7 +89,7 @@ def make_workspace(directory: Path, datasets: Collection[str] = ()) -> Workspace
         if root.exists() or NAME + ending in datasets:
             continue
         root.mkdir(parents=True)
-        write_text(root / "task.yaml", f"{task}\nargilla:\n  dataset: {NAME}{ending}\n")
+        write_text(root / "task.yaml", f"{task}\nargilla:\n  dataset: {NAME}{ending}\n", public=True)
         break
     return Workspace(root)
 
@@ -128,7 +129,15 @@ def run_demo(workspace: Workspace, server: Server, say: Say, progress: ProgressC
         after=Measured(_right(workspace, reviewed), measured.scores[after]),
         comparison=measured.comparisons[before],
         link=link,
+        report=_report(workspace, progress),
     )
+
+
+def _report(workspace: Workspace, progress: ProgressCallback) -> str:
+    """Where the page for a team lead lies."""
+    from tutelage.report.page import write_page
+
+    return write_page(workspace, progress=progress).path
 
 
 def _changed(teacher_only: Snapshot, answers: dict[str, str]) -> int:

@@ -94,7 +94,7 @@ def init(
     parse_task(text, FILE_NAME)
     files = {FILE_NAME: text, ".env.example": _ENV, ".gitignore": _GITIGNORE}
     for name, content in files.items():
-        write_text(directory / name, content)
+        write_text(directory / name, content, public=True)
     return [directory / name for name in files]
 
 

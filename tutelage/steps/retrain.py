@@ -184,8 +184,8 @@ class _Night:
         from tutelage.loaders.load import Columns, load
         from tutelage.loaders.sources import Source
 
-        read = Source(name, source.encoding, source.split)
-        return load(self._workspace, read, Columns(text=source.text, id=source.id), progress=self._progress).new
+        read, columns = Source(name, source.encoding, source.split), Columns(text=source.text, id=source.id)
+        return load(self._workspace, read, columns, keep_empty=False, progress=self._progress).new
 
     def _files(self, source: TextFile) -> Sequence[str]:
         """The files that a pattern matches; the file itself where it is none."""

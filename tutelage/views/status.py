@@ -16,7 +16,7 @@ from tutelage.core.workspace import Workspace
 from tutelage.feedback.answers import counting_answers
 from tutelage.feedback.argilla.dataset import queue_link
 from tutelage.feedback.argilla.push import misplaced, unsent
-from tutelage.feedback.curate import Curated, curate, is_final, is_open, shown_at
+from tutelage.feedback.curate import Curated, curate, is_final, is_open, suggested_and_given
 from tutelage.feedback.snapshot import Snapshot, load_snapshot
 from tutelage.loaders.consensus import suggest
 from tutelage.loaders.holdout import held_out
@@ -163,7 +163,7 @@ def _of_records(records: Sequence[Record], items: Sequence[Curated]) -> dict[str
 
 
 def _of_people(held: _Held) -> dict[str, Any]:
-    pairs = Counter(pair for item in held.items if (pair := _suggested_and_given(item, held.shown)))
+    pairs = Counter(pair for item in held.items if (pair := suggested_and_given(item, held.shown)))
     changes = [LabelChange(*pair, count) for pair, count in pairs.most_common() if pair[0] != pair[1]]
     return {
         "settled": len(held.items) - len(held.open),
@@ -172,15 +172,6 @@ def _of_people(held: _Held) -> dict[str, Any]:
         "kept": sum(count for (suggested, label), count in pairs.items() if suggested == label),
         "changes": tuple(changes),
     }
-
-
-def _suggested_and_given(item: Curated, shown: Mapping[str, Sequence[Shown]]) -> tuple[str, str] | None:
-    """Of a reviewed record: the label that was suggested when it was last answered, and the one that people gave."""
-    if item.status != "reviewed" or item.label is None:
-        return None
-    last = max(response.updated_at for response in item.responses if is_final(response))
-    seen = shown_at(shown.get(item.record.id, ()), last)
-    return (seen.label, item.label) if seen and seen.label is not None else None
 
 
 def _behind(

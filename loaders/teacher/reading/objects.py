@@ -13,6 +13,7 @@ from tutelage.loaders.teacher.reading.wordings import CORRECTED, MARKERS, MODIFI
 
 _OBJECTS_MOST = 20
 _PAIRS_MOST = 50
+_LOOSE_LENGTH = 20_000  # characters of an object that is no JSON
 _DEPTH_MOST = 3
 _FREE_TEXT = 40  # characters from which another key's value is text, not a label
 _TWICE = "\0twice"
@@ -98,7 +99,7 @@ def _object_at(text: str, at: int) -> tuple[Any, int]:
         pass
     ends = text.find("}", at) + 1, text.rfind("}") + 1
     for end in dict.fromkeys(ends):
-        if end and (pairs := _loose_pairs(text[at:end].translate(_CURLY))):
+        if 0 < end - at <= _LOOSE_LENGTH and (pairs := _loose_pairs(text[at:end].translate(_CURLY))):
             return pairs, end
     return None, at
 

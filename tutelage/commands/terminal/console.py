@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import re
+import shlex
 import sys
 import threading
 import time
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tutelage.core.compute import is_main
+from tutelage.core.errors import TutelageError
 
 if TYPE_CHECKING:
     from tutelage.core.records import Progress
@@ -213,7 +215,7 @@ def command(name: str, *, example: str = "") -> Callable[[Callable[..., None]], 
         @functools.wraps(function)
         def run(directory: Path, *, as_json: bool, **options: Any) -> None:
             console = Console(directory, as_json=as_json)
-            with console.at_work():
+            with naming_task(directory), console.at_work():
                 function(console, **options)
             if name not in _END_BY_THEMSELVES:
                 console.say_next(name, *(["--plan"] if options.get("only_plan") else []))
@@ -223,6 +225,25 @@ def command(name: str, *, example: str = "") -> Callable[[Callable[..., None]], 
         return made
 
     return decorate
+
+
+_ON_TASK = re.compile(
+    r"\b(tutelage (?:annotate|annotators \w+|evaluate|export|import|load"
+    r"|promote|pull|push|rank|retrain|suspects|train))\b"
+)
+"""Commands in a message that are about the same task."""
+
+
+@contextmanager
+def naming_task(directory: Path) -> Iterator[None]:
+    """An error that says what to type next says it of this task, where that is not the current directory."""
+    try:
+        yield
+    except TutelageError as error:
+        if directory != Path():
+            task = shlex.join(["--task", str(directory)])
+            error.args = (_ON_TASK.sub(lambda found: f"{found[1]} {task}", str(error)),)
+        raise
 
 
 _END_BY_THEMSELVES = {"status", "demo", "serve-student"}

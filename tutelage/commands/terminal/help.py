@@ -17,7 +17,7 @@ STAGES = {
     "Review": ("up", "down", "annotators", "push", "rank", "suspects", "show", "pull", "export", "import-review"),
     "Train and measure": ("train", "evaluate", "promote", "rollback"),
     "Use": ("predict", "serve-student"),
-    "At any time": ("status", "retrain", "backup", "restore", "demo"),
+    "At any time": ("status", "report", "retrain", "backup", "restore", "demo"),
 }
 """The commands by stage, in the order of the loop."""
 

@@ -1,0 +1,1 @@
+"""The figures of the report: from what a task directory holds to frozen dataclasses."""
