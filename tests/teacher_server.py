@@ -57,6 +57,7 @@ class Behaviour:
     key: str = ""
     model: str = ""
     structured: str = "json_schema"  # or "json_object", "none" (refused), "ignored"
+    form_error: str = "form"  # what a form that it does not take ends with; or "500"
     refuses: str = ""  # a parameter that is refused by name
     usage: bool = True
     headers: str = ""  # of answers, each line ended by CR LF
@@ -130,7 +131,7 @@ class Server:
             "quota": b.quota_after and self.log.outcomes["ok"] >= b.quota_after,
             "overflow": b.longest and len(data["messages"][0]["content"]) > b.longest,
             "refused": b.refuses and b.refuses in data,
-            "form": form and b.structured not in {"ignored", form},
+            b.form_error: form and b.structured not in {"ignored", form},
             "429": b.most_at_once and self._active > b.most_at_once,
         }
         return next((outcome for outcome, met in checks.items() if met), None) or self._fault(text)
