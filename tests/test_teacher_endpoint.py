@@ -112,9 +112,12 @@ def test_a_wrong_key_costs_one_call_in_a_run() -> None:
             asker = RetryingModel(
                 teacher=who, model=endpoint, rate_limiter=RateLimiter(who.limits), budget=Budget(), price=PRICE
             )
-            async with asyncio.TaskGroup() as group:
-                for number in range(30):
-                    group.create_task(asker.ask(request(number)))
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for number in range(30):
+                        group.create_task(asker.ask(request(number)))
+            finally:
+                await endpoint.close()
 
         with pytest.raises(ExceptionGroup) as caught:
             asyncio.run(one())

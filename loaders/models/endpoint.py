@@ -20,6 +20,7 @@ from tutelage.loaders.models.wire import read_reply
 FILTERED = "content_filter"
 _REQUEST_ERRORS = {400, 403, 413, 415, 422, 451, 501}  # the request is rejected: its text, or a parameter
 _CRASHES = {500, 502}  # may be due to a response format that the server cannot handle
+_KEEP_ALIVE = 5.0  # seconds that an idle connection is kept
 _LONGEST_WAIT = 900.0  # seconds of Retry-After above which the run ends
 _LONG_BODY = 100_000  # bytes from which reading would hold up other calls
 _QUOTE_MAX_LENGTH = 300  # characters of an endpoint's message that are shown
@@ -47,7 +48,11 @@ class Endpoint:
         self._trials: defaultdict[str, FormTrial] = defaultdict(FormTrial)
         self._openai = openai
         self._client = openai.AsyncOpenAI(
-            api_key=key, base_url=teacher.base_url, max_retries=0, timeout=teacher.limits.timeout
+            api_key=key,
+            base_url=teacher.base_url,
+            max_retries=0,
+            timeout=teacher.limits.timeout,
+            http_client=openai.DefaultAioHttpClient(limits=_connections(teacher)),  # half the time of the default
         )
 
     async def close(self) -> None:
@@ -73,11 +78,10 @@ class Endpoint:
             async with asyncio.timeout(self._teacher.limits.timeout):  # the client's own timeout is per read
                 # `post` takes half the time of `chat.completions.create`, and accepts bodies that are no completion.
                 response = await self._client.post("/chat/completions", cast_to=self._response, body=body)
-        except (TimeoutError, self._openai.APITimeoutError):
+        except TimeoutError:
             raise Busy("timeout", lost=True) from None
-        except self._openai.APIConnectionError as error:
-            unsent = type(error.__cause__).__name__ == "ConnectError"
-            raise Busy("no connection" if unsent else "dropped", lost=not unsent) from None
+        except self._openai.APIConnectionError as error:  # the client counts most of these among its time-outs
+            raise _without_answer(error) from None
         form = dialect.form if request.labels else ""
         keep(response.content, form)
         if len(response.content) > _LONG_BODY:
@@ -170,6 +174,23 @@ def _message(error: Any) -> str:
     """The whole body of an error response, as text."""
     body = error.body if error.body is not None else error.message
     return body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, default=str)
+
+
+def _connections(teacher: Teacher) -> Any:
+    import httpx2
+
+    return httpx2.Limits(max_connections=teacher.limits.concurrency, keepalive_expiry=_KEEP_ALIVE)
+
+
+def _without_answer(error: BaseException | None) -> Busy:
+    """What went wrong on the way, by the errors that led to this one."""
+    names = set[str]()
+    while error:
+        names |= {kind.__name__ for kind in type(error).__mro__}
+        error = error.__cause__
+    if "ClientConnectorError" in names:
+        return Busy("no connection")
+    return Busy("timeout" if "ServerTimeoutError" in names else "dropped", lost=True)
 
 
 def _may_be_charged(status: int, *, told_to_wait: bool) -> bool:

@@ -65,6 +65,7 @@ class RetryingModel:
     def __post_init__(self) -> None:
         self._has_answered = False  # one call goes first, to see whether the endpoint works at all
         self._first_call = asyncio.Lock()
+        self._useless = ""
         self._failing_since: float | None = None
         self._meter = TokenMeter()
         self._probing, self._works_until = asyncio.Lock(), 0.0
@@ -86,10 +87,19 @@ class RetryingModel:
         if not self._has_answered:
             async with self._first_call:
                 if not self._has_answered:
-                    result = await self._ask_with_retries(request, keep)
+                    result = await self._ask_first(request, keep)
                     self._has_answered = True
                     return result
         return await self._ask_with_retries(request, keep)
+
+    async def _ask_first(self, request: Request, keep: KeepReply) -> CallResult:
+        if self._useless:
+            raise TeacherError(self._useless)
+        try:
+            return await self._ask_with_retries(request, keep)
+        except TeacherError as error:
+            self._useless = str(error)  # those that wait for this call ask nothing any more
+            raise
 
     async def _ask_with_retries(self, request: Request, keep: KeepReply) -> CallResult:
         attempts = failures = 0
@@ -145,8 +155,7 @@ class RetryingModel:
             self.budget.settle(most, cost)
 
     async def _call(self, request: Request, attempt: int, keep: KeepReply) -> CallResult:
-        expected = self._meter.expected(request)
-        async with self.rate_limiter.slot(expected):
+        async with self.rate_limiter.slot(lambda: self._meter.expected(request)) as expected:
             began = time.monotonic()
             reply = await self.model.answer(request, lambda body, form: keep(body, form, time.monotonic() - began))
             latency = time.monotonic() - began

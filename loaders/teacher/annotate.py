@@ -25,6 +25,7 @@ from tutelage.loaders.teacher.teacher_ledger import OpenRecord, StoredAnswer, Te
 from tutelage.loaders.teacher.voting import next_step
 
 _PAGE = 256
+_LONG_ANSWER = 4000  # characters
 _RECORDS_AHEAD = 2  # per concurrent call
 
 
@@ -213,9 +214,15 @@ class AnnotationRun:
             return self._refused(record, panel, number, refused)
         else:
             reply = result.reply
-            parsed = await asyncio.to_thread(parse_answer, reply.text, self._task, finish=reply.finish)
+            parsed = await self._parse(reply)
             return self._store(record.id, voter, result, parsed)
         return None
+
+    async def _parse(self, reply: Reply) -> ParsedAnswer:
+        """Long answers are read in a thread, so that no other call waits; for short ones that takes longer."""
+        if len(reply.text) > _LONG_ANSWER:
+            return await asyncio.to_thread(parse_answer, reply.text, self._task, finish=reply.finish)
+        return parse_answer(reply.text, self._task, finish=reply.finish)
 
     def _refused(self, record: OpenRecord, panel: Panel, number: int, refused: Refused) -> StoredAnswer:
         self._counts["rejected"] += 1
