@@ -65,11 +65,18 @@ chromium:
 	  apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || \
 	echo "There is no Chromium: the browser tests are skipped. Install it with your package manager."
 
-# Secrets for docker-compose.yml; made once, never overwritten.
+# Secrets for docker-compose.yml, each in a file: made once, never overwritten, taken over where .env of an earlier
+# version has them. The folder keeps others on this machine out; a container's user must be able to read its files.
+SECRETS := ARGILLA_API_KEY ARGILLA_PASSWORD ARGILLA_AUTH_SECRET_KEY ELASTIC_PASSWORD POSTGRES_PASSWORD REDIS_PASSWORD
+
+.PHONY: .env
 .env:
-	@umask 077 && for name in ARGILLA_API_KEY ARGILLA_PASSWORD ARGILLA_AUTH_SECRET_KEY ELASTIC_PASSWORD \
-	POSTGRES_PASSWORD REDIS_PASSWORD; do \
-	  echo "$$name=$$($(PYTHON) -c 'import secrets; print(secrets.token_hex(24))')"; done > $@
+	@umask 077 && mkdir -p secrets && touch .env && for name in $(SECRETS); do \
+	  [ -s secrets/$$name ] || { \
+	    old=$$(sed -n "s/^$$name=//p" .env); \
+	    echo "$${old:-$$($(PYTHON) -c 'import secrets; print(secrets.token_hex(24))')}" > secrets/.$$name && \
+	    chmod 444 secrets/.$$name && mv secrets/.$$name secrets/$$name; }; done
+	@grep -q '^COMPOSE_PROFILES=' .env || echo COMPOSE_PROFILES=full >> .env
 
 clean:
 	rm -rf .venv build dist *.egg-info

@@ -62,6 +62,12 @@ def is_from_file(response: Response) -> bool:
     return response.user_id.startswith(_FROM_FILE)
 
 
+def was_pushed(db: Path) -> bool:
+    """Whether records were ever sent to an Argilla."""
+    with Ledger(db) as ledger:
+        return ledger.current_dataset(QUEUE) is not None
+
+
 def came_by_files_only(db: Path) -> bool:
     """Whether there are answers from files and nothing was ever pushed: then no step needs Argilla."""
     with Ledger(db) as ledger:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from tutelage.core.records import Rank, Record, Response, Shown, Source, Suggestion, Vote
 from tutelage.core.task import Task
-from tutelage.loaders.consensus import GIVEN_AGENT, consensus, suggest
+from tutelage.loaders.consensus import GIVEN_AGENT, STUDENT_AGENT, consensus, suggest
 
 Status = Literal["pending", "reviewed", "discarded", "tied"]
 
@@ -41,7 +41,7 @@ def _curated(record: Record, responses: tuple[Response, ...], rank: Rank | None)
     responses = tuple(with_reason_source(response, record.votes) for response in responses)
     status, label = resolve(responses)
     source: Source = "human" if status != "pending" else source_of(suggestion)
-    if status == "pending" and suggestion:
+    if status == "pending" and suggestion and source != "student":  # no student learns what a student said
         label = suggestion.label
     return Curated(
         record=record,
@@ -91,7 +91,9 @@ def suggested_and_given(item: Curated, shown: Mapping[str, Sequence[Shown]]) -> 
 
 
 def source_of(suggestion: Suggestion | None) -> Source:
-    """What made the suggestion: a label that the data had, or the teacher."""
+    """What made the suggestion: a label that the data had, a student, or the teacher."""
+    if suggestion and suggestion.agent.startswith(STUDENT_AGENT):
+        return "student"
     return "given" if suggestion and suggestion.agent == GIVEN_AGENT else "teacher"
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 DATA, MANIFEST, LATEST = "records.parquet", "manifest.json", "latest"
+_AT_ONCE = 10_000
 _PUBLIC = ("by_status", "withdrawn", "unknown_records")
 
 
@@ -41,7 +42,7 @@ class Snapshot:
     def frame(self) -> pd.DataFrame:
         """One row per record.
 
-        Columns: id, text, label (missing: not to be trained on), source (human, given, teacher),
+        Columns: id, text, label (missing: not to be trained on), source (human, given, teacher, student),
         status (pending, reviewed, discarded, tied), suggestion, agreement (0 to 1 or NaN),
         label_quality (0 to 1 or NaN), suspect_rank (or NaN), votes and responses (lists of dicts).
         """
@@ -127,7 +128,9 @@ def _write(folder: Path, name: str, task: Task, curated: Sequence[Curated], orig
 
     try:
         with new_folder(folder, MANIFEST) as temporary:
-            pq.write_table(_table(curated), temporary / DATA)
+            with pq.ParquetWriter(temporary / DATA, _schema()) as out:
+                for start in range(0, len(curated), _AT_ONCE):  # rows as objects take a lot of memory
+                    out.write_table(_table(curated[start : start + _AT_ONCE]))
             manifest = _manifest(name, task, curated, origin) | {"sha256": _sha256(temporary / DATA)}
             write_text(temporary / MANIFEST, json.dumps(manifest, ensure_ascii=False, indent=2) + "\n")
     except OSError:
@@ -156,6 +159,12 @@ def _manifest(name: str, task: Task, curated: Sequence[Curated], origin: Mapping
 def _table(curated: Sequence[Curated]) -> pa.Table:
     import pyarrow as pa
 
+    return pa.Table.from_pylist([_row(item) for item in curated], _schema())
+
+
+def _schema() -> pa.Schema:
+    import pyarrow as pa
+
     text, number, count = pa.string(), pa.float64(), pa.int64()
     vote = {"teacher": text, "prompt": text, "vote": count, "said": text, "label": text, "reason": text}
     response = {"annotator": text, "user_id": text, "status": text, "label": text, "reason": text}
@@ -163,7 +172,7 @@ def _table(curated: Sequence[Curated]) -> pa.Table:
     columns = {"id": text, "text": text, "label": text, "source": text, "status": text, "suggestion": text}
     columns |= {"agreement": number, "label_quality": number, "suspect_rank": count}
     columns |= {"votes": pa.list_(pa.struct(vote)), "responses": pa.list_(pa.struct(response))}
-    return pa.Table.from_pylist([_row(item) for item in curated], pa.schema(columns))
+    return pa.schema(columns)
 
 
 def _row(item: Curated) -> dict[str, Any]:

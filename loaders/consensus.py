@@ -11,6 +11,8 @@ from tutelage.core.records import Record, Suggestion, Vote
 
 AGENT_MAX_LENGTH = 200
 GIVEN_AGENT = "given"
+STUDENT_AGENT = "student:"
+"""What the agent begins with where a student suggests; its id follows."""
 
 
 class Consensus(NamedTuple):
@@ -41,14 +43,21 @@ def agreement(label: str, labels: Sequence[str | None]) -> float | None:
 
 
 def suggest(record: Record) -> Suggestion | None:
-    """The suggestion for a record: its given label, else the consensus of its votes."""
+    """The suggestion for a record: its given label, else the consensus of its votes, else what a student proposes."""
     labels = [vote.label for vote in record.votes]
     majority = consensus(labels)
     if record.given is not None:
         return Suggestion(record.given, agreement(record.given, labels), GIVEN_AGENT, bool(majority and majority.tie))
     if majority is None:
-        return None
+        return _proposed(record)
     return Suggestion(majority.label, agreement(majority.label, labels), agent_of(record.votes), majority.tie)
+
+
+def _proposed(record: Record) -> Suggestion | None:
+    """What a student proposes; nothing where teachers were asked and abstained."""
+    if record.proposal is None or record.votes:
+        return None
+    return Suggestion(record.proposal.label, None, f"{STUDENT_AGENT}{record.proposal.student}")
 
 
 def shown(suggestion: Suggestion | None) -> Suggestion | None:

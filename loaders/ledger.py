@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from tutelage.core.errors import LedgerError
 from tutelage.core.files import make_file
-from tutelage.core.records import Deal, Rank, Record, Response, Shown, Vote, Voter
+from tutelage.core.records import Deal, Proposal, Rank, Record, Response, Shown, Vote, Voter
 from tutelage.core.task import Task
 from tutelage.core.workspace import Workspace
 from tutelage.loaders.migrations import migrate
@@ -158,16 +158,23 @@ class Ledger:
 
     def _records(self, task: Task, where: str, values: Sequence[str] = ()) -> Iterator[Record]:
         rows = self._db.execute(
-            "SELECT r.id, r.text, r.given, a.teacher, a.prompt, a.vote, coalesce(n.said, a.said),"
-            " coalesce(n.reason, a.reason)"
-            f" FROM records r LEFT JOIN answers a ON a.record = r.id AND {COUNTS}"
+            "SELECT r.id, r.text, r.given, p.student, p.label, a.teacher, a.prompt, a.vote, coalesce(n.said, a.said),"
+            " coalesce(n.reason, a.reason) FROM records r LEFT JOIN proposals p ON p.record = r.id"
+            f" LEFT JOIN answers a ON a.record = r.id AND {COUNTS}"
             f" LEFT JOIN readings n ON n.answer = a.seq{where} ORDER BY r.seq, a.seq",
             list(values),
         )
         voters: dict[tuple[str, str, int], Voter] = {}
-        for (record_id, text, given), group in groupby(rows, key=lambda row: row[:3]):
-            votes = tuple(_vote(row[3:], task, voters) for row in group if row[3] is not None)
-            yield Record(record_id, text, task.read_label(given) if given else None, votes)
+        for (record_id, text, given, student, proposed), group in groupby(rows, key=lambda row: row[:5]):
+            votes = tuple(_vote(row[5:], task, voters) for row in group if row[5] is not None)
+            label = task.read_label(given) if given else None
+            yield Record(record_id, text, label, votes, proposal=_proposal(student, proposed, task))
+
+    def set_proposals(self, proposals: Mapping[str, Proposal]) -> None:
+        """Store what a student suggests, by record id; a newer suggestion replaces the older one."""
+        with self._transaction() as db:
+            rows = [(record_id, found.student, found.label) for record_id, found in proposals.items()]
+            db.executemany("INSERT OR REPLACE INTO proposals (record, student, label) VALUES (?, ?, ?)", rows)
 
     # Ranks
 
@@ -341,6 +348,11 @@ def _marks(values: Sequence[str]) -> str:
 
 def _key(voter: Voter) -> tuple[str, str, int]:
     return voter.teacher, voter.prompt, voter.vote
+
+
+def _proposal(student: str | None, label: str | None, task: Task) -> Proposal | None:
+    known = task.read_label(label) if label else None  # the task may have lost a label since
+    return Proposal(student, known) if student and known else None
 
 
 def _vote(row: Sequence[Any], task: Task, voters: dict[tuple[str, str, int], Voter]) -> Vote:

@@ -121,7 +121,7 @@ def load(
         progress(Progress(f"waiting for another load (process {holder})"))
 
     _ = workspace.task  # a wrong task file is said before anything is written
-    with locked(workspace.root / LOCK, on_wait=wait):
+    with locked(workspace.db.with_name(LOCK), on_wait=wait):
         return _load(workspace, source, columns, keep_empty=keep_empty, progress=progress)
 
 

@@ -242,6 +242,14 @@ STEPS = (
     ) STRICT;
     """,
     """
+    -- The label that a student, which never trained on its text, suggests for a record without votes.
+    CREATE TABLE proposals (
+        record TEXT PRIMARY KEY REFERENCES records (id) ON DELETE CASCADE,
+        student TEXT NOT NULL,
+        label TEXT NOT NULL
+    ) STRICT;
+    """,
+    """
     -- What an endpoint sent, byte for byte, before anything read it: a row for each attempt that got a reply.
     -- structured: the type of response_format that was asked for; latency in seconds.
     CREATE TABLE replies (

@@ -54,7 +54,7 @@ def undo_load(workspace: Workspace) -> UndoneLoad:
         raise LedgerError(f"{workspace.root}: process {holder} is loading; wait for it, or stop it, then undo it")
 
     _ = workspace.task  # a directory that is no task is said, and stays as it is
-    with locked(workspace.root / LOCK, on_wait=refuse):
+    with locked(workspace.db.with_name(LOCK), on_wait=refuse):
         return _undo_load(workspace)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import re
+import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from html.parser import HTMLParser
 from itertools import islice, pairwise
@@ -14,6 +15,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from browser import screenshot
@@ -45,6 +47,7 @@ from tutelage.report.figures.rates import rates_on
 from tutelage.report.page import render_page
 from tutelage.report.wording import amount, visible
 from tutelage.steps.loop import Loop
+from tutelage.training.measures.drift import prediction_drift
 from tutelage.views.history import HISTORY
 
 LABELS = ("positive", "neutral", "negative")
@@ -458,14 +461,24 @@ def test_a_holdout_that_changed_is_said_in_its_place(tmp_path: Path) -> None:
     assert found.problem in Parts(render_page(found)).text
 
 
-DRIFT = {
-    "texts": 40,
-    "reference": 400,
-    "labels": {"up": {"then": 0.5, "now": 0.2}, "down": {"then": 0.3, "now": 0.6}, "flat": {"then": 0.2, "now": 0.2}},
-    "low_confidence": {"then": 0.1, "now": 0.35},
-    "p_value": 0.003,
-    "message": "the labels have moved",
-}
+@pytest.mark.parametrize("missing", ["file", "library"])
+def test_a_student_that_cannot_be_loaded_leaves_the_rest(
+    missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = small_task(tmp_path / "task", 60)
+    student = Path(Project(workspace.root).train().path)
+    if missing == "file":
+        (student / "head.npz").unlink()
+    else:
+        monkeypatch.setitem(sys.modules, "tutelage.training.students.linear", None)
+    found = collect_report(workspace)
+    assert found.student
+    assert found.student.evaluation is None
+    assert {"file": "cannot be loaded", "library": "is not installed"}[missing] in found.student.missing
+    page = Parts(render_page(found)).text
+    assert found.student.missing in page
+    assert found.quality.on_holdout
+    assert "its speed cannot be measured" in page
 
 
 def test_drift_is_shown_as_the_last_run_that_measured_it_found_it(tmp_path: Path) -> None:
@@ -473,13 +486,20 @@ def test_drift_is_shown_as_the_last_run_that_measured_it_found_it(tmp_path: Path
     assert "No run has looked for drift yet" in Parts(render_page(collect_report(workspace))).text
     names = ("outcome", "message", "server", "dataset", "activity", "snapshot", "challenger", "champion")
     line = dict.fromkeys(names, "") | {"at": "2026-11-20T03:00:00+00:00"}
-    lines = [{**line, "drift": {**DRIFT, "message": "older"}}, {**line, "drift": DRIFT}, line]
+    then, now = (np.repeat([[0.7, 0.2, 0.1], [0.1, 0.6, 0.3], [0.4, 0.3, 0.3]], counts, axis=0)
+                 for counts in ((70, 29, 1), (10, 15, 15)))  # fmt: skip
+    drift = asdict(prediction_drift("linear-1", workspace.task.label_names, then, now))
+    older = asdict(prediction_drift("linear-1", workspace.task.label_names, now, then))
+    lines = [{**line, "drift": older}, {**line, "drift": drift}, line]
     (workspace.root / HISTORY).write_text("".join(json.dumps(one) + "\n" for one in lines), "utf-8")
     page = Parts(render_page(collect_report(workspace))).text
-    assert "the labels have moved (retrain of 2026-11-20, p = 0.003)" in page
-    assert "30.0 % → 60.0 %" in page
-    assert "10.0 % then, 35.0 % now" in page
-    assert "40 new texts against 400" in page
+    assert f"{drift['message']} (retrain of 2026-11-20)." in page
+    assert "71.0 % → 62.5 %" in page
+    assert "low confidence: 1.0 % then, 37.5 % now" in page
+    assert "40 new texts against 100" in page
+    none = asdict(prediction_drift("linear-1", workspace.task.label_names, then, now[:0]))
+    (workspace.root / HISTORY).write_text(json.dumps({**line, "drift": none}) + "\n", "utf-8")
+    assert "0 new texts against 100: nothing is tested" in Parts(render_page(collect_report(workspace))).text
 
 
 def test_many_labels_are_no_matrix_and_students_of_one_size_stand_side_by_side(tmp_path: Path) -> None:

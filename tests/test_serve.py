@@ -7,7 +7,10 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,8 +22,9 @@ from training_data import WORDS, sentences, small_task, tiny_roberta
 from tutelage.core.arrays import Floats
 from tutelage.core.workspace import Workspace
 from tutelage.training.prediction.batching import WAITING, BatchQueue, QueueFullError
+from tutelage.training.prediction.following import LOOK_SECONDS
 from tutelage.training.prediction.serve import RequestError, RequestLimits, parse_request, ranked_labels
-from tutelage.training.registry import find_student
+from tutelage.training.registry import find_student, promote_student
 from tutelage.training.students.recipe import parse_student
 from tutelage.training.train import train
 
@@ -239,3 +243,42 @@ def test_the_page_names_every_option() -> None:
         for parameter in command.params:
             for option in (name for name in parameter.opts if name.startswith("--")):
                 assert option in {"--task", "--json"} or option in page, option
+
+
+# A new champion
+
+
+@contextmanager
+def serving(root: Path, *words: str) -> Iterator[str]:
+    command = [sys.executable, "-m", "tutelage", "serve-student", "--task", str(root), "--json", "--port", "0", *words]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            yield str(json.loads(server.stdout.readline())["url"])
+        finally:
+            server.send_signal(signal.SIGINT)
+            assert server.wait(30) in {0, 130}
+
+
+def serves(url: str) -> str:
+    return str(httpx.get(f"{url}/health", timeout=60).json()["student"])
+
+
+def test_a_new_champion_takes_over_and_no_request_fails(tmp_path: Path) -> None:
+    made = small_task(tmp_path / "task")
+    first, second = (train(made, parse_student("linear", human_weight=weight)).id for weight in (1, 5))
+    promote_student(made.students, first, why="test")
+    with serving(made.root) as follows, serving(made.root, "--student", first) as stays:
+        before = ask(follows, {"inputs": TEXTS}).json()
+        (made.students / "champion").write_text("gone")  # cannot answer: the first goes on
+        time.sleep(LOOK_SECONDS + 1)
+        answers = [ask(follows, {"inputs": TEXTS})]
+        assert serves(follows) == first
+        promote_student(made.students, second, why="test")
+        give_up = time.monotonic() + 60
+        while serves(follows) != second and time.monotonic() < give_up:
+            answers.append(ask(follows, {"inputs": TEXTS}))
+        assert all(answer.status_code == 200 for answer in answers)
+        assert answers[0].json() == before
+        assert (serves(follows), serves(stays)) == (second, first)
+        assert ask(stays, {"inputs": TEXTS}).json() == before

@@ -10,7 +10,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+from training_data import freeze, make_workspace, records, sentences
 
 from tutelage.core.errors import SnapshotError
 from tutelage.core.records import Rank, Record, Response, Vote, Voter
@@ -294,3 +296,12 @@ def test_the_data_are_plain_parquet_and_json(tmp_path: Path) -> None:
     assert names(path) == {"records.parquet", "manifest.json"}
     assert pq.read_table(path / "records.parquet").num_rows == 5
     assert json.loads((path / "manifest.json").read_text())["id"] == path.name
+
+
+def test_rows_that_are_written_in_parts_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = records(sentences(7))
+    whole = freeze(make_workspace(tmp_path / "whole"), made).frame()
+    monkeypatch.setattr("tutelage.feedback.snapshot._AT_ONCE", 3)
+    parts = freeze(make_workspace(tmp_path / "parts"), made)
+    assert len(whole) == 7
+    pd.testing.assert_frame_equal(parts.frame(), whole)

@@ -105,6 +105,16 @@ def test_a_first_record_that_is_refused_blocks_no_other(make_task: Make) -> None
     assert (done.votes, done.unanswered, done.abstentions) == (3, 1, 0)
 
 
+def test_a_refusal_in_broken_characters_is_kept(make_task: Make) -> None:
+    def answer(*_: Any) -> str:
+        raise Failure(400, "The response was filtered due to the content management policy \ud83d")
+
+    with running(answer) as (url, _):
+        workspace = task_with(make_task, 1, teacher(url, votes=1))
+        done = Session.of(workspace).run()
+    assert (done.votes, done.rejected, voters(workspace)["r0"]) == (1, 1, ["t:cot:-"])
+
+
 GROQ = (
     "Rate limit reached for model in organization on tokens per minute (TPM): Limit 6000. Please try again in 0.25s."
     " Need more tokens? Upgrade to Dev Tier today at https://example.com/settings/billing"

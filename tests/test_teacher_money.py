@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from teacher_server import Behaviour, running
@@ -33,7 +34,7 @@ def test_a_budget_ends_the_run_before_it_is_exceeded_and_the_next_goes_on(make_t
     with running(vote, latency=0.01) as (url, _):
         workspace = task_with(make_task, 50, teacher(url, prices=PRICES))
         part = json.loads(tutelage("annotate", "--task", workspace.root, "--json", "--budget", 0.02).stdout)
-        assert part["budget_reached"]
+        assert (part["budget_reached"], part["complete"]) == (True, False)
         assert 0.01 < part["cost"] <= 0.02
         words = tutelage("annotate", "--task", workspace.root, "--budget", 5).stdout
     assert "150" not in words
@@ -98,7 +99,7 @@ def test_without_a_teacher_or_texts_the_next_step_is_said(make_task: Make, tutel
     done = tutelage("annotate", "--task", make_task(LABELS).root, ok=False)
     assert "has no teacher with a model; add one" in done.stderr
     done = tutelage("annotate", "--task", make_task(LABELS, teachers=[teacher("http://h/v1")]).root, ok=False)
-    assert "no texts yet; add some with: tutelage load or tutelage import" in done.stderr
+    assert "no texts yet; add some with: tutelage load" in done.stderr
 
 
 def test_votes_without_an_answer_are_left_for_the_next_run(make_task: Make, tutelage: Run) -> None:
@@ -115,3 +116,14 @@ def test_votes_without_an_answer_are_left_for_the_next_run(make_task: Make, tute
         words = tutelage("annotate", "--task", workspace.root).stdout
     assert f"{done['unanswered']} votes on {done['unanswered']} records" in words
     assert server.log.outcomes["ok"] == 12
+
+
+@pytest.mark.parametrize("greedy", [True, False])
+def test_paying_several_times_for_one_answer_is_said(greedy: bool, make_task: Make, tutelage: Run) -> None:  # noqa: FBT001
+    def answer(text: str, number: int, _data: dict[str, Any]) -> str:
+        return json.dumps({"reason": f"This is about {text}.", "label": "good", "n": 0 if greedy else number})
+
+    with running(answer) as (url, _):
+        workspace = task_with(make_task, 12, teacher(url))
+        words = tutelage("annotate", "--task", workspace.root).stdout
+    assert ("the votes on 12 of 12 records are word for word the same" in words) is greedy

@@ -119,15 +119,20 @@ def rollback_champion(students: Path) -> Entry:
     StudentError
         When there was none.
     """
-    now = champion_id(students)
-    earlier = _stack(champion_history(students))
-    if earlier and earlier[-1] == now:
-        earlier.pop()
-    if not earlier:
+    before = previous_champion(students)
+    if before is None:
         raise StudentError(f"{students}: no champion to roll back to; choose a student with: tutelage promote ID")
-    entry = find_student(students, earlier[-1])
-    _move(students, entry.id, why=f"rollback from {now}", back=True)
+    entry = find_student(students, before)
+    _move(students, entry.id, why=f"rollback from {champion_id(students)}", back=True)
     return entry
+
+
+def previous_champion(students: Path) -> str | None:
+    """The id of the student that a rollback makes the champion again; None without one."""
+    earlier = _stack(champion_history(students))
+    if earlier and earlier[-1] == champion_id(students):
+        earlier.pop()
+    return earlier[-1] if earlier else None
 
 
 def champion_history(students: Path) -> list[dict[str, Any]]:

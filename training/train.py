@@ -13,10 +13,10 @@ from typing import Any
 from tutelage.core.compute import is_main, process_count, wait_for_all
 from tutelage.core.errors import StudentError
 from tutelage.core.files import make_folder, write_text
-from tutelage.core.locks import locked
+from tutelage.core.locks import in_use, locked
 from tutelage.core.records import Progress, ProgressCallback, unreported
 from tutelage.core.workspace import Workspace
-from tutelage.feedback.snapshot import Snapshot, load_snapshot
+from tutelage.feedback.snapshot import MANIFEST, Snapshot, load_snapshot
 from tutelage.loaders.holdout import held_out
 from tutelage.loaders.rows import text_key
 from tutelage.training.cost import Meter, TrainingCost
@@ -112,7 +112,19 @@ def train(
     recipe = _recipe(student or workspace.task.student, options)
     if recipe and KINDS[recipe.kind].one_process and not is_main():
         return TrainResult(id="", path="", is_new=False, why="", rows=0, left_out={}, took=None)
-    plan = _plan(workspace, recipe, options, load_snapshot(workspace.snapshots, snapshot), progress)
+    frozen = load_snapshot(workspace.snapshots, snapshot)
+    with in_use(frozen.path / MANIFEST):
+        return _train_on(frozen, workspace, recipe, options, progress)
+
+
+def _train_on(
+    snapshot: Snapshot,
+    workspace: Workspace,
+    recipe: Recipe | None,
+    options: Mapping[str, Any],
+    progress: ProgressCallback,
+) -> TrainResult:
+    plan = _plan(workspace, recipe, options, snapshot, progress)
     with _alone(workspace.students, plan.name, progress):
         known = next((entry for entry in list_students(workspace.students) if entry.id == plan.name), None)
         entry = known or _train(workspace, plan, progress)

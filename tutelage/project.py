@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from functools import cached_property
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import cached_property, partial
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
@@ -13,6 +13,8 @@ from tutelage.core.records import ProgressCallback, unreported
 from tutelage.core.workspace import Workspace
 
 if TYPE_CHECKING:
+    from threading import Event
+
     import datasets
     import pandas as pd
 
@@ -29,8 +31,16 @@ if TYPE_CHECKING:
     from tutelage.steps.annotators import Annotators
     from tutelage.steps.backup import Backup, Restored
     from tutelage.steps.loop import Loop
-    from tutelage.steps.results import AnnotationPlan, ChampionChange, EvaluationReport, Pulled, Pushed, Ranked
-    from tutelage.steps.retrain import Retrained
+    from tutelage.steps.results import (
+        AnnotationPlan,
+        ChampionChange,
+        EvaluationReport,
+        Pulled,
+        Pushed,
+        Ranked,
+        Retrained,
+        RetrainPlan,
+    )
     from tutelage.training.evaluation.gold_set import GoldSet
     from tutelage.training.evaluation.teacher_comparison import TeacherTable
     from tutelage.training.prediction.predict import PredictResult
@@ -209,14 +219,42 @@ class Project:
 
     # Argilla
 
-    def up(self, *, port: int | None = None) -> Server:
+    def up(self, *, port: int | None = None, host: str = "") -> Server:
         """Start the embedded Argilla, or find the one that runs; the server tells how to sign in.
 
-        ``port`` is 6900 by default; 0 takes a free one.
+        Parameters
+        ----------
+        port
+            6900 by default; 0 takes a free one.
+        host
+            127.0.0.1 by default. With another one the owner's password and API key are those of the settings.
         """
         from tutelage.feedback.server.lifecycle import up
 
-        return up(port=port, on_progress=self._say)
+        return up(port=port, on_progress=self._say, **self._reach(host))
+
+    def run_argilla(
+        self,
+        *,
+        port: int | None = None,
+        host: str = "",
+        on_ready: Callable[[Server], None] = lambda _server: None,
+    ) -> None:
+        """Run the embedded Argilla in the foreground until SIGTERM or SIGINT, its log on standard error."""
+        from tutelage.feedback.server.foreground import run_in_foreground
+
+        run_in_foreground(port=port, on_progress=self._say, ready=on_ready, **self._reach(host))
+
+    def _reach(self, host: str) -> dict[str, Any]:
+        """Where the embedded Argilla listens, and the credentials that were given for another address than its own."""
+        from tutelage.feedback.server.credentials import GivenCredentials
+
+        if not host:
+            return {}
+        password, key = self.settings.argilla_password, self.settings.argilla_api_key
+        if password is None or key is None:
+            return {"host": host}
+        return {"host": host, "given": GivenCredentials(password.get_secret_value(), key.get_secret_value())}
 
     def down(self) -> bool:
         """Stop the embedded Argilla; False where none runs. All that is in it stays."""
@@ -269,16 +307,19 @@ class Project:
         with self._loop(with_argilla=not came_by_files_only(self.workspace.db)) as loop:
             return loop.pull()
 
+    def _loop(self, *, with_argilla: bool = True) -> AbstractContextManager[Loop]:
+        return self._loop_on(self.workspace, with_argilla)
+
     @contextmanager
-    def _loop(self, *, with_argilla: bool = True) -> Iterator[Loop]:
+    def _loop_on(self, workspace: Workspace, with_argilla: bool) -> Iterator[Loop]:  # noqa: FBT001
         from tutelage.loaders.ledger import Ledger
         from tutelage.steps.loop import Loop, sign_in
 
         _ = self.task  # a wrong task file is said before anything is opened
         with ExitStack() as stack:
             argilla = stack.enter_context(sign_in(self.settings, say=self._say)) if with_argilla else None
-            ledger = stack.enter_context(Ledger(self.workspace.db))
-            yield Loop(self.workspace, ledger, argilla, self._progress)
+            ledger = stack.enter_context(Ledger(workspace.db))
+            yield Loop(workspace, ledger, argilla, self._progress)
 
     def export(self, out: str | PathLike[str], *, format: str = "", force: bool = False) -> Exported:
         """Write the curated set, with the answers as last pulled or imported; never the holdout.
@@ -519,7 +560,7 @@ class Project:
 
     # The periodic job, and safety copies
 
-    def retrain(self, *, another_argilla: bool = False) -> Retrained:
+    def retrain(self, *, another_argilla: bool = False, time_limit: float | None = None) -> Retrained:
         """One run of the periodic job: new texts and answers in, a challenger trained, the better one champion.
 
         Loads the task's ``sources``, pulls, and where at least ``retrain.min_new`` answers are new, trains a student
@@ -530,10 +571,68 @@ class Project:
         ----------
         another_argilla
             Go on although people answer in another dataset than last time.
+        time_limit
+            Seconds after which the run ends, failed, between two steps or at a checkpoint of the training; the next
+            run goes on.
         """
         from tutelage.steps.retrain import retrain
 
-        return retrain(self.workspace, self._loop, another_argilla=another_argilla, progress=self._progress)
+        return retrain(
+            self.workspace,
+            partial(self._loop_on, self.workspace),
+            another_argilla=another_argilla,
+            time_limit=time_limit,
+            progress=self._progress,
+        )
+
+    def plan_retrain(self, *, another_argilla: bool = False) -> RetrainPlan:
+        """What ``retrain`` would do now; nothing is written and no teacher is asked."""
+        from tutelage.steps.dry_run import plan_retrain
+
+        return plan_retrain(self.workspace, self._loop_on, another_argilla=another_argilla, progress=self._progress)
+
+    def retrain_every(
+        self,
+        every: float,
+        *,
+        on_run: Callable[[dict[str, Any]], None],
+        stop: Event,
+        another_argilla: bool = False,
+        time_limit: float | None = None,
+    ) -> None:
+        """Run the periodic job on a schedule, until ``stop`` is set.
+
+        A run that is due begins when nobody has answered for some minutes, and is put off for two hours at most.
+        Each runs in a process of its own, and one that fails is made good by the next.
+
+        Parameters
+        ----------
+        every
+            Seconds from the beginning of one run to that of the next; the last line of ``history.jsonl`` counts.
+        on_run
+            Called with what came of each run: its line of ``history.jsonl``.
+        another_argilla, time_limit
+            As for ``retrain``; the first only for the first run.
+        """
+        from tutelage.steps.schedule import Schedule
+
+        limit = [] if time_limit is None else ["--time-limit", f"{time_limit:.3f}s"]
+        Schedule(
+            self.workspace,
+            every,
+            activity=self._activity,
+            options=limit,
+            once=["--another-argilla"] if another_argilla else [],
+            on_run=on_run,
+            stop=stop,
+        ).run()
+
+    def _activity(self) -> str:
+        from tutelage.feedback.answers import was_pushed
+
+        now = Project(self.workspace.root)  # task file and settings may be others by now
+        with now._loop(with_argilla=was_pushed(self.workspace.db)) as loop:
+            return loop.dataset().activity()
 
     def backup(self, file: str | PathLike[str], *, force: bool = False) -> Backup:
         """Write the task directory and the embedded Argilla's data to one archive, while people work.

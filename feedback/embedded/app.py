@@ -24,7 +24,7 @@ def serve_argilla(data_dir: Path, inherited: int | None, port: int | None) -> No
     listener = _listener(inherited, port)
     lock = Lock(data_dir / "server.lock")
     lock.take()
-    lock.announce(f"http://{HOST}:{listener.getsockname()[1]}")
+    lock.announce(_url(listener))
     credentials = json.loads((data_dir / "credentials.json").read_text(encoding="utf-8"))
     environment.configure(data_dir, credentials["auth_secret"])
     asyncio.run(_serve(data_dir, listener, credentials))
@@ -42,6 +42,13 @@ def _listener(inherited: int | None, port: int | None) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((HOST, port or 0))
     return listener
+
+
+def _url(listener: socket.socket) -> str:
+    """The address by which programs on this machine reach it."""
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": HOST, "::": "::1"}.get(host, host)  # noqa: S104
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 async def _serve(data_dir: Path, listener: socket.socket, credentials: dict[str, Any]) -> None:

@@ -26,7 +26,7 @@ def become_package() -> None:
 
 def arguments() -> argparse.Namespace:
     """Where the data lie and where to listen; secrets come from the data directory, never from here."""
-    parser = argparse.ArgumentParser(description="Argilla on SQLite, in one process, on 127.0.0.1 only.")
+    parser = argparse.ArgumentParser(description="Argilla on SQLite, in one process.")
     parser.add_argument("--data-dir", type=Path, required=True, help="holds credentials.json and the database")
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--socket", type=int, metavar="FD", help="an inherited listening socket")

@@ -13,7 +13,9 @@ from argilla_server.models import User, Workspace, WorkspaceUser
 async def ensure_users(credentials: dict[str, Any]) -> None:
     """Make sure that the two accounts of `credentials` exist, and that somebody is in the workspace."""
     async with AsyncSessionLocal() as db:
-        await _ensure_user(db, credentials["owner"], UserRole.owner)
+        owner = await _ensure_user(db, credentials["owner"], UserRole.owner)
+        if credentials["owner"].get("given"):
+            await _ensure_password(db, owner, credentials["owner"])
         annotator = await _ensure_user(db, credentials["annotator"], UserRole.annotator)
         workspace = await _ensure_workspace(db, credentials["workspace"])
         await _ensure_a_member(db, workspace, annotator)
@@ -28,6 +30,12 @@ async def _ensure_user(db: Any, account: dict[str, str], role: UserRole) -> Any:
     if user.api_key != account["api_key"]:  # credentials.json was recreated beside an old database
         await user.update(db, **_secrets(account))
     return user
+
+
+async def _ensure_password(db: Any, user: Any, account: dict[str, str]) -> None:
+    """Give the owner the password that a person chose, which may be new while the key stays."""
+    if not accounts.verify_password(account["password"], user.password_hash):
+        await user.update(db, **_secrets(account))
 
 
 def _secrets(account: dict[str, str]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,26 @@ from tutelage.core.errors import ServerError
 
 FILE = "credentials.json"
 WORKSPACE = "tutelage"
+SHORTEST = 12
+
+
+@dataclass(frozen=True)
+class GivenCredentials:
+    """The owner's, where a person chose them.
+
+    Raises
+    ------
+    ServerError
+        When one is so short that it can be guessed.
+    """
+
+    password: str = field(repr=False)
+    api_key: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        for name, secret in (("ARGILLA_PASSWORD", self.password), ("ARGILLA_API_KEY", self.api_key)):
+            if len(secret) < SHORTEST:
+                raise ServerError(f"{name} has {len(secret)} characters and can be guessed: give {SHORTEST} or more.")
 
 
 def read_credentials(data_dir: Path) -> dict[str, Any]:
@@ -39,10 +60,14 @@ def read_credentials(data_dir: Path) -> dict[str, Any]:
     return credentials
 
 
-def ensure_credentials(data_dir: Path) -> None:
-    """Create the credentials where there are none yet."""
-    if not (data_dir / FILE).exists():
-        _write(data_dir / FILE, _new())
+def ensure_credentials(data_dir: Path, given: GivenCredentials | None = None) -> None:
+    """Create the credentials where there are none yet; those that were given become the owner's."""
+    exist = (data_dir / FILE).exists()
+    credentials = read_credentials(data_dir) if exist and given else _new()
+    if given:
+        credentials["owner"] |= {"password": given.password, "api_key": given.api_key, "given": True}
+    if given or not exist:
+        _write(data_dir / FILE, credentials)
 
 
 def note_password(data_dir: Path, username: str, password: str) -> bool:

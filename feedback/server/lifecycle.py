@@ -13,14 +13,14 @@ never mistaken for the server's.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,28 +29,28 @@ import httpx
 
 from tutelage.core.errors import ServerError
 from tutelage.core.locks import is_locked, locked
-from tutelage.feedback.server.credentials import ensure_credentials, read_credentials
+from tutelage.feedback.server.credentials import GivenCredentials, ensure_credentials, read_credentials
 from tutelage.feedback.server.installation import EMBEDDED, data_home, last_lines, server_python
+from tutelage.feedback.server.listening import HOST, PORT, check_reach, listener_on, url_of_listener
 
-HOST = "127.0.0.1"
-PORT = 6900
 START_SECONDS = 180.0
 STOP_SECONDS = 15.0
 PROBE_SECONDS = 2.0
+STDERR = 2
 RESTART_SECONDS = 30.0
 """How long a step waits for a server that starts."""
 STOPPED_SECONDS = 5.0
 """Between the stop and the start of a restart nothing is locked; a server stopped so recently may come again."""
 
 
-class _Detached(subprocess.Popen[bytes]):
+class DetachedProcess(subprocess.Popen[bytes]):
     """A process that outlives this one, without the warning that it still runs."""
 
     def __del__(self) -> None:
         pass
 
 
-_started: dict[int, _Detached] = {}  # to collect their exit status when this process stops them
+_started: dict[int, DetachedProcess] = {}  # to collect their exit status when this process stops them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,14 @@ def _ignore(_message: str) -> None:
     pass
 
 
-def up(data_dir: Path | None = None, port: int | None = None, on_progress: Callable[[str], None] = _ignore) -> Server:
+def up(
+    data_dir: Path | None = None,
+    port: int | None = None,
+    on_progress: Callable[[str], None] = _ignore,
+    *,
+    host: str = HOST,
+    given: GivenCredentials | None = None,
+) -> Server:
     """The embedded Argilla of a data directory, started if it does not run.
 
     Parameters
@@ -80,32 +87,48 @@ def up(data_dir: Path | None = None, port: int | None = None, on_progress: Calla
     data_dir
         Contains all of its state; by default one directory per user.
     port
-        The port on 127.0.0.1 if it is started; 0 picks a free one. By default 6900.
+        Where it listens if it is started; 0 picks a free one. By default 6900.
     on_progress
         Called with a message about steps that take a while.
+    host
+        The address that it listens on if it is started.
+    given
+        The owner's password and API key; an address that other machines reach needs them.
 
     Raises
     ------
     ServerError
         When the server cannot be installed or started, or the port is in use.
     """
+    check_reach(host, given)
+    with alone_in(data_dir, on_progress) as directory:
+        holder = holder_of(directory)
+        if holder is not None:
+            return _wait_for_running(directory, holder)
+        report_crash(directory, on_progress)
+        ensure_credentials(directory, given)
+        log = directory / "server.log"
+        with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb") as output:
+            server, process = start_process(directory, (host, port), output.fileno(), on_progress)
+        _started[process.pid] = process
+        return server
+
+
+@contextmanager
+def alone_in(data_dir: Path | None, on_progress: Callable[[str], None]) -> Iterator[Path]:
+    """The data directory, made where it is missing, while no other process starts a server there."""
     directory = _directory(data_dir)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.chmod(0o700)
     waiting = f"Waiting for another process that is starting the Argilla of {directory}."
     with locked(directory / "up.lock", on_wait=lambda _holder: on_progress(waiting)):
-        holder = _holder(directory)
-        if holder is not None:
-            return _wait_for_running(directory, holder)
-        _report_crash(directory, on_progress)
-        ensure_credentials(directory)
-        return _start(directory, PORT if port is None else port, on_progress)
+        yield directory
 
 
 def find_server(data_dir: Path | None = None) -> Server | None:
     """The running embedded Argilla of a data directory, or None if there is none that answers."""
     directory = _directory(data_dir)
-    holder = _holder(directory)
+    holder = holder_of(directory)
     server = _server(directory, holder["url"]) if holder else None
     return server if server and _answers(server) else None
 
@@ -133,19 +156,10 @@ def _may_come(directory: Path) -> bool:
     return stopped.st_size == 0 and 0 <= time.time() - stopped.st_mtime < STOPPED_SECONDS
 
 
-def free_port(wanted: int = PORT) -> int:
-    """The wanted port, or 0, which stands for any free one, where it is in use."""
-    try:
-        with _listener(wanted):
-            return wanted
-    except ServerError:
-        return 0
-
-
 def down(data_dir: Path | None = None) -> bool:
     """Stop the embedded Argilla of a data directory; False if none runs."""
     directory = _directory(data_dir)
-    holder = _holder(directory)
+    holder = holder_of(directory)
     if holder is None:
         return False
     for number in (signal.SIGTERM, signal.SIGKILL):
@@ -162,7 +176,7 @@ def _directory(data_dir: Path | None) -> Path:
     return (data_home() / "argilla" if data_dir is None else data_dir).resolve()
 
 
-def _holder(directory: Path) -> dict[str, Any] | None:
+def holder_of(directory: Path) -> dict[str, Any] | None:
     """Pid and address of the server that holds the lock of `directory`; None without one."""
     give_up = time.monotonic() + PROBE_SECONDS
     while is_locked(directory / "server.lock"):
@@ -178,7 +192,7 @@ def _holder(directory: Path) -> dict[str, Any] | None:
     return None
 
 
-def _report_crash(directory: Path, on_progress: Callable[[str], None]) -> None:
+def report_crash(directory: Path, on_progress: Callable[[str], None]) -> None:
     """Report a server that was killed: its lock file has its pid, that of a stopped one is empty."""
     lock = directory / "server.lock"
     if lock.exists() and lock.stat().st_size:
@@ -188,74 +202,51 @@ def _report_crash(directory: Path, on_progress: Callable[[str], None]) -> None:
         )
 
 
-def _start(directory: Path, port: int, on_progress: Callable[[str], None]) -> Server:
+def start_process(
+    directory: Path, where: tuple[str, int | None], output: int, on_progress: Callable[[str], None]
+) -> tuple[Server, DetachedProcess]:
+    """A server that answers, and its process, which writes its log to ``output``."""
     log = directory / "server.log"
-    with _listener(port) as listener:
-        python = server_python(on_progress)
-        on_progress(f"Starting Argilla on {_url(listener)}.")
-        server, start = _server(directory, _url(listener)), _size(log)
-        process = _spawn(python, directory, listener, log)
+    with listener_on(where[0], PORT if where[1] is None else where[1]) as listener:
+        python, url = server_python(on_progress), url_of_listener(listener)
+        on_progress(f"Starting Argilla on {url}.")
+        server, start = _server(directory, url), _size(log)
+        process = _spawn(python, directory, listener, output)
     try:
-        _wait_for_start(server, process, log, start)
+        _wait_for_start(server, process, lambda: "" if output == STDERR else _end_of(log, start))
     except BaseException:
         process.kill()  # also when interrupted: nothing else would stop it
         process.wait()
         raise
-    _started[process.pid] = process
-    return server
+    return server, process
 
 
-def _listener(port: int) -> socket.socket:
-    """A listening socket, bound here so that a port in use is reported at once."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((HOST, port))
-        listener.listen()
-    except OSError as error:
-        listener.close()
-        if error.errno != errno.EADDRINUSE:
-            raise ServerError(
-                f"Argilla cannot listen on {HOST}:{port}: {error.strerror}. Choose another port."
-            ) from error
-        raise ServerError(
-            f"Port {port} of {HOST} is in use by another program, so Argilla cannot listen there. "
-            "Stop that program or choose another port (0 picks a free one)."
-        ) from error
-    return listener
+def _end_of(log: Path, start: int) -> str:
+    return f" The end of {log}:\n{last_lines(log, start)}"
 
 
-def _url(listener: socket.socket) -> str:
-    return f"http://{HOST}:{listener.getsockname()[1]}"
-
-
-def _spawn(python: Path, directory: Path, listener: socket.socket, log: Path) -> _Detached:
+def _spawn(python: Path, directory: Path, listener: socket.socket, output: int) -> DetachedProcess:
     """Start the server in a session of its own, so that it outlives this process and its terminal."""
     number = listener.fileno()
     command = [str(python), "-I", str(EMBEDDED / "serve.py"), "--data-dir", str(directory), "--socket", str(number)]
-    with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb") as output:
-        return _Detached(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            pass_fds=[number],
-            start_new_session=True,
-        )
+    return DetachedProcess(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        pass_fds=[number],
+        start_new_session=True,
+    )
 
 
-def _wait_for_start(server: Server, process: _Detached, log: Path, start: int) -> None:
+def _wait_for_start(server: Server, process: DetachedProcess, end_of_log: Callable[[], str]) -> None:
     give_up = time.monotonic() + START_SECONDS
     while not _answers(server):
         if process.poll() is not None:
-            raise ServerError(
-                f"Argilla exited while starting (exit status {process.returncode}). The end of {log}:\n"
-                f"{last_lines(log, start)}"
-            )
+            raise ServerError(f"Argilla exited while starting (exit status {process.returncode}).{end_of_log()}")
         if time.monotonic() > give_up:
             raise ServerError(
-                f"Argilla did not answer on {server.url} within {START_SECONDS:.0f} s and was stopped. "
-                f"The end of {log}:\n{last_lines(log, start)}"
+                f"Argilla did not answer on {server.url} within {START_SECONDS:.0f} s and was stopped.{end_of_log()}"
             )
         time.sleep(0.05)
 

@@ -171,9 +171,10 @@ class Endpoint:
 
 
 def _message(error: Any) -> str:
-    """The whole body of an error response, as text."""
+    """The whole body of an error response, as text that any file takes."""
     body = error.body if error.body is not None else error.message
-    return body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, default=str)
+    text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, default=str)
+    return text.encode("utf-8", "replace").decode()
 
 
 def _connections(teacher: Teacher) -> Any:

@@ -26,6 +26,7 @@ from tutelage.loaders.teacher.voting import next_step
 
 _PAGE = 256
 _LONG_ANSWER = 4000  # characters
+_TELLING = 30  # characters from which answers of equal words are no chance
 _RECORDS_AHEAD = 2  # per concurrent call
 
 
@@ -43,6 +44,8 @@ class AnnotateResult:
         Votes that the next run asks for again, how many of them for which reason, and texts that a model refuses.
     early_stops, saved
         Records whose majority could no longer change, and the votes that this saved.
+    repeated, identical
+        Records with several votes of one prompt in this run, and those of them where all are word for word the same.
     tokens_in, tokens_out
         As the endpoints count them.
     cost, lost_cost
@@ -66,6 +69,8 @@ class AnnotateResult:
     records: int = 0
     early_stops: int = 0
     saved: int = 0
+    repeated: int = 0
+    identical: int = 0
     tokens_in: int = 0
     tokens_out: int = 0
     cost: float = 0.0
@@ -177,17 +182,28 @@ class AnnotationRun:
         return [record for record, step in steps if step.ask]
 
     async def _record(self, record: OpenRecord) -> None:
-        votes, overflows = list(record.votes), set(record.overflows)
+        votes, overflows, stored = list(record.votes), set(record.overflows), list[StoredAnswer]()
         while (step := next_step(votes, self._panels, overflows)).ask:
             async with asyncio.TaskGroup() as group:
                 asked = [group.create_task(self._vote(record, panel, number)) for panel, number in step.ask]
             answers = [answer for task in asked if (answer := task.result())]
             if len(answers) < len(asked):
                 return
+            stored += answers
             votes += [self._task.vote(a.voter, a.label_text, a.reason) for a in answers]
             overflows |= {(a.voter.teacher, a.voter.prompt) for a in answers if a.finish == OVERFLOW}
         self._store_stops([(record.id, *stop) for stop in step.stopped])
         self._counts["records"] += 1
+        self._note_repeats(stored)
+
+    def _note_repeats(self, answers: Sequence[StoredAnswer]) -> None:
+        """Count where a prompt's votes are word for word the same; a label alone cannot tell."""
+        by_prompt: dict[tuple[str, str], list[str]] = {}
+        for answer in answers:
+            by_prompt.setdefault((answer.voter.teacher, answer.voter.prompt), []).append(answer.raw)
+        for texts in by_prompt.values():
+            if len(texts) > 1 and len(texts[0]) > _TELLING:
+                self._counts.update(repeated=1, identical=len(set(texts)) == 1)
 
     def _store_stops(self, stops: list[tuple[str, Panel, int]]) -> None:
         if stops:

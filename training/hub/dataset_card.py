@@ -73,7 +73,7 @@ def _labels(manifest: Mapping[str, Any], task: Task) -> str:
 
 def _columns() -> str:
     return (
-        "## Columns\n\n`label` is the training label (empty: undecided), `source` its origin (human, given, teacher);"
-        " `suggestion` is the machine's label; `votes` are the teachers' answers with their reasons;"
+        "## Columns\n\n`label` is the training label (empty: undecided), `source` its origin (human, given, teacher,"
+        " student); `suggestion` is the machine's label; `votes` are the teachers' answers with their reasons;"
         " `responses` are the annotators' answers, with names replaced. `label_quality` (0 to 1) is low for suspects."
     )

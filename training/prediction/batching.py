@@ -64,6 +64,11 @@ class BatchQueue:
         finally:
             self._waiting -= len(texts)
 
+    async def drain(self) -> None:
+        """Wait until all that waits is answered; nothing new may come."""
+        while self._waiting:  # noqa: ASYNC110  # a moment, once a champion
+            await asyncio.sleep(0.01)
+
     @contextlib.asynccontextmanager
     async def running(self):  # type: ignore[no-untyped-def]  # noqa: ANN201  # an async generator of nothing
         """Compute batches while the block runs."""

@@ -11,9 +11,11 @@ from typing import Any
 
 from tutelage.core.arrays import Floats
 from tutelage.core.errors import StudentError
+from tutelage.core.locks import in_use
 from tutelage.core.records import Progress, ProgressCallback, unreported, with_total
 from tutelage.core.rejects import Reject, Rejects
 from tutelage.core.workspace import Workspace
+from tutelage.training.manifest import FILE
 from tutelage.training.prediction.engines.engine import Classifier
 from tutelage.training.prediction.engines.engine_table import RAY
 from tutelage.training.prediction.engines.selection import Say, choose_engine
@@ -61,7 +63,7 @@ def predict(
     """
     check_output(job.out, job.source.name, force=job.force)
     job.entry.manifest.check_labels(job.workspace.task.label_names)
-    with sole_writer(job.out):
+    with sole_writer(job.out), in_use(job.entry.path / FILE):
         return _predict(job, engine, say, progress)
 
 

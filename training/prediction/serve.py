@@ -20,11 +20,13 @@ from typing import Any
 from tutelage.core.arrays import Floats
 from tutelage.core.errors import StudentError
 from tutelage.core.formats.strict_json import RepeatedKeyError, read_json
+from tutelage.core.locks import in_use
 from tutelage.core.workspace import Workspace
+from tutelage.training.manifest import FILE
 from tutelage.training.prediction.batching import BatchQueue, QueueFullError, ready_student
-from tutelage.training.prediction.engines.engine import Classifier
-from tutelage.training.prediction.engines.selection import ChosenEngine, Say
-from tutelage.training.registry import Entry, find_student
+from tutelage.training.prediction.engines.selection import Say
+from tutelage.training.prediction.following import Following, ServedStudent
+from tutelage.training.registry import CHAMPION, champion_id, find_student
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +75,8 @@ def serve_student(
 ) -> None:
     """Answer on this host and port until interrupted; ``ready`` is called when clients may connect.
 
+    Where no student is asked for by its id, a new champion takes over from the one that answers.
+
     Raises
     ------
     StudentError
@@ -80,11 +84,24 @@ def serve_student(
     """
     check_installed()
     with listen(*where) as listening:
-        entry = find_student(workspace.students, student)
-        chosen, classifier = ready_student(workspace, entry, engine, say)
-        app = make_app(entry, chosen, classifier, limits)
-        ready(Address(url_of(listening), entry.id, chosen.name))
+        first = _served(workspace, student, engine, say)
+
+        def load(name: str) -> ServedStudent:
+            return _served(workspace, name, engine, say)
+
+        def champion() -> str | None:
+            return champion_id(workspace.students) if student in {"", CHAMPION} else None
+
+        app = make_app(Following(first, champion, load, say), limits)
+        ready(Address(url_of(listening), first.entry.id, first.chosen.name))
         serve(app, listening)
+
+
+def _served(workspace: Workspace, student: str, engine: str, say: Say) -> ServedStudent:
+    entry = find_student(workspace.students, student)
+    with in_use(entry.path / FILE):
+        chosen, classifier = ready_student(workspace, entry, engine, say)
+    return ServedStudent(entry, chosen, BatchQueue(classifier))
 
 
 def serve(app: Any, listening: socket.socket) -> None:
@@ -132,28 +149,27 @@ def check_installed() -> None:
             raise StudentError(f"{name} is not installed; install it with: pip install 'tutelage[serve]'")
 
 
-def make_app(entry: Entry, chosen: ChosenEngine, classifier: Classifier, limits: RequestLimits) -> Any:
+def make_app(following: Following, limits: RequestLimits) -> Any:
     """The ASGI application."""
     from starlette.applications import Starlette
     from starlette.responses import JSONResponse
     from starlette.routing import Route
 
-    names = list(entry.manifest.labels)
-    batches = BatchQueue(classifier)
-
     async def predict(request: Any) -> Any:
         try:
             parsed = parse_request(await _body(request, limits.body), limits)
-            probs = await batches.answer(parsed.texts)
+            now = following.now
+            probs = await now.batches.answer(parsed.texts)
         except RequestError as refused:
             return JSONResponse({"error": refused.why}, refused.status)
         except QueueFullError:
             return JSONResponse({"error": "overloaded; try again in a second"}, 503, {"Retry-After": "1"})
-        return JSONResponse(ranked_labels(probs, names, parsed.top_k))
+        return JSONResponse(ranked_labels(probs, now.entry.manifest.labels, parsed.top_k))
 
     async def health(_request: Any) -> Any:
-        about = {"status": "ok", "student": entry.id, "engine": chosen.name, "labels": names}
-        return JSONResponse(about)
+        now = following.now
+        about = {"status": "ok", "student": now.entry.id, "engine": now.chosen.name}
+        return JSONResponse({**about, "labels": list(now.entry.manifest.labels)})
 
     async def failed(_request: Any, error: Exception) -> Any:
         status = getattr(error, "status_code", 500)
@@ -163,7 +179,7 @@ def make_app(entry: Entry, chosen: ChosenEngine, classifier: Classifier, limits:
 
     routes = [Route("/", predict, methods=["POST"]), Route("/health", health)]
     handlers = dict.fromkeys((404, 405, 500), failed)
-    return Starlette(routes=routes, exception_handlers=handlers, lifespan=lambda _app: batches.running())
+    return Starlette(routes=routes, exception_handlers=handlers, lifespan=lambda _app: following.running())
 
 
 async def _body(request: Any, most: int) -> bytes:

@@ -15,7 +15,7 @@ import numpy as np
 from tutelage.core.arrays import Floats
 from tutelage.core.compute import batch_size_per_process, has_bf16, has_gpu, is_main, process_count
 from tutelage.core.errors import StudentError
-from tutelage.core.records import Progress, ProgressCallback, unreported
+from tutelage.core.records import CHECKPOINT_SAVED, Progress, ProgressCallback, unreported
 from tutelage.training.measures.metrics import confusion, macro_f1
 from tutelage.training.students.encoder import EncoderStudent, new_encoder
 from tutelage.training.students.recipe import Recipe
@@ -233,5 +233,8 @@ def _epochs_callback(progress: ProgressCallback) -> Any:
 
         def on_epoch_end(self, args: Any, state: Any, _control: Any, **_: Any) -> None:
             torch.manual_seed(args.seed + state.global_step)  # all processes shuffle alike
+
+        def on_save(self, _args: Any, _state: Any, _control: Any, **_: Any) -> None:
+            progress(CHECKPOINT_SAVED)
 
     return Epochs()

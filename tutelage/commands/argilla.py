@@ -19,15 +19,27 @@ if TYPE_CHECKING:
 
 @command("up", example="tutelage up --open")
 @click.option("--open", "opens", is_flag=True, help="Open the page in the default browser.")
+@click.option("--port", type=click.IntRange(0, 65535), default=None, help="Port (default 6900; 0: a free one).")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=None, help="Port on 127.0.0.1 (default 6900; 0: a free one)."
+    "--host",
+    default="",
+    metavar="ADDRESS",
+    help="Address to listen on (default 127.0.0.1); another one needs ARGILLA_PASSWORD and ARGILLA_API_KEY.",
 )
-def up_command(console: Console, *, port: int | None, opens: bool) -> None:
+@click.option("--foreground", is_flag=True, help="Run until interrupted, with the server's log on standard error.")
+def up_command(console: Console, *, port: int | None, host: str, foreground: bool, opens: bool) -> None:
     """Start the embedded Argilla, or find the one that runs."""
-    server = console.project.up(port=port)
-    console.result({"url": server.url, "annotator": server.annotator, "owner": server.owner}, sign_in_words(server))
-    if opens and not open_page(server.url):
-        console.say(f"There is no browser to open here; open this page in one: {server.url}")
+
+    def announce(server: Server) -> None:
+        words = f"Argilla is at {server.url}" if host else sign_in_words(server)
+        console.result({"url": server.url, "annotator": server.annotator, "owner": server.owner}, words)
+        if opens and not open_page(server.url):
+            console.say(f"There is no browser to open here; open this page in one: {server.url}")
+
+    if foreground:
+        console.project.run_argilla(port=port, host=host, on_ready=announce)
+    else:
+        announce(console.project.up(port=port, host=host))
 
 
 def open_page(url: str) -> bool:

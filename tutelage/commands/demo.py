@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 )
 def demo_command(console: Console, *, folder: Path) -> None:
     """Show the whole loop on the shipped sample; a person goes on at the printed link."""
-    from tutelage.feedback.server.lifecycle import down, find_server, free_port, up
+    from tutelage.feedback.server.lifecycle import down, find_server, up
+    from tutelage.feedback.server.listening import free_port
     from tutelage.steps.demo import dataset_names, import_libraries, make_workspace, run_demo
 
     console.say("This is a sample: sentences about companies that do not exist, with made-up votes and reasons.")

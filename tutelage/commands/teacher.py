@@ -49,6 +49,7 @@ def _dollars(cost: float | None) -> str:
 
 
 _CHANGES_SHOWN = 5
+_REPEATED_MIN, _MOST = 10, 0.9
 
 
 def _changes(done: AnnotateResult) -> str:
@@ -72,4 +73,7 @@ def _summary(done: AnnotateResult) -> str:
     words += (
         f"; tried again after: {', '.join(f'{n} {kind}' for kind, n in done.troubles.items())}" if done.troubles else ""
     )
+    if done.repeated >= _REPEATED_MIN and done.identical > _MOST * done.repeated:
+        words += f"; the votes on {done.identical} of {done.repeated} records are word for word the same: the endpoint"
+        words += " ignores the temperature, and votes: 1 says as much for less"
     return words + ("; stopped before the budget was exceeded" if done.budget_reached else "")

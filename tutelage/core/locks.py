@@ -45,3 +45,34 @@ def is_locked(path: Path) -> bool:
     finally:
         os.close(file)
     return False
+
+
+@contextmanager
+def in_use(path: Path) -> Iterator[None]:
+    """While the block runs, ``unused`` of this file says False in other processes.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no such file, or it was deleted while this waited.
+    """
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        path.stat()
+        yield
+    finally:
+        os.close(file)
+
+
+@contextmanager
+def unused(path: Path) -> Iterator[bool]:
+    """Whether no process uses this file; none can begin to while the block runs."""
+    file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield True
+    except BlockingIOError:
+        yield False
+    finally:
+        os.close(file)

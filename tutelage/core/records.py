@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal, TypeVar
 
 T = TypeVar("T")
 
-Source = Literal["human", "given", "teacher"]
+Source = Literal["human", "given", "teacher", "student"]
 ResponseStatus = Literal["draft", "submitted", "discarded"]
 # Whether the server still has a response: it does; its annotator's account was deleted, and the
 # responses with it; or it was withdrawn (the response or its record deleted).
@@ -41,13 +41,25 @@ class Vote:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """A text, and its votes. ``given`` is a label that the data already had."""
+class Proposal:
+    """The label that a student found for a text which it never trained on: a suggestion, and no vote."""
 
-    id: str
-    text: str
-    given: str | None = None
-    votes: tuple[Vote, ...] = ()
+    student: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """A text, and its votes.
+
+    ``given`` is a label that the data already had; ``proposal`` counts where there is neither that nor a vote.
+    """
+
+    id: str = field(kw_only=False)
+    text: str = field(kw_only=False)
+    given: str | None = field(default=None, kw_only=False)
+    votes: tuple[Vote, ...] = field(default=(), kw_only=False)
+    proposal: Proposal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +142,9 @@ class Progress:
     total: int | None = None
     unit: str = ""
 
+
+CHECKPOINT_SAVED = Progress("checkpoint saved")
+"""Said by a training that goes on from here when it is run again: where it may be ended without a loss."""
 
 ProgressCallback = Callable[[Progress], None]
 

@@ -99,12 +99,13 @@ class TextFile(Strict):
 
 
 class Retraining(Strict):
-    """When ``retrain`` trains a challenger, what makes it champion, and who is told."""
+    """When ``retrain`` trains a challenger, what makes it champion, what is kept, and who is told."""
 
     min_new: Annotated[int, Field(ge=1)] = 20
     margin: Annotated[float, Field(ge=0, le=1)] = 0.02
-    new_texts: Literal["teacher", "none"] = "none"
+    new_texts: Literal["teacher", "student", "none"] = "none"
     budget: Annotated[float, Field(gt=0)] | None = None
+    keep: Annotated[int, Field(ge=1)] | None = None
     notify: str = ""
 
 

@@ -98,7 +98,7 @@ def backup(workspace: Workspace, file: Path, argilla: Path | None, *, force: boo
 def _add_task(archive: tarfile.TarFile, workspace: Workspace, folder: Path) -> int:
     names = [name for name in _POINTERS if (workspace.root / name).exists()]
     if workspace.db.exists():
-        _copy_database(workspace.db, folder / _TASK_DB)
+        copy_database(workspace.db, folder / _TASK_DB)
         archive.add(folder / _TASK_DB, f"{TASK}/{_TASK_DB}")
     for name in names:
         archive.add(workspace.root / name, f"{TASK}/{name}")
@@ -150,17 +150,17 @@ def _is_backup(path: Path) -> bool:
 def _add_argilla(archive: tarfile.TarFile, directory: Path, folder: Path) -> bool:
     if not (directory / _ARGILLA_DB).exists():
         return False
-    _copy_database(directory / _ARGILLA_DB, folder / _ARGILLA_DB)
+    copy_database(directory / _ARGILLA_DB, folder / _ARGILLA_DB)
     archive.add(folder / _ARGILLA_DB, f"{ARGILLA}/{_ARGILLA_DB}")
     archive.add(directory / _CREDENTIALS, f"{ARGILLA}/{_CREDENTIALS}")
     return True
 
 
-def _copy_database(source: Path, target: Path) -> None:
-    """A copy as of one moment, while others read and write."""
+def copy_database(source: Path, target: Path) -> None:
+    """A copy as of one moment, while others read and write; one that may only read would leave its files behind."""
     try:
         with (
-            closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True, timeout=60)) as there,
+            closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=rw", uri=True, timeout=60)) as there,
             closing(sqlite3.connect(target)) as here,
         ):
             there.backup(here)

@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from tutelage.core.arrays import Floats, decide
 from tutelage.core.errors import ServerError, TutelageError
-from tutelage.core.records import Progress, Rank, Record, named, unreported
+from tutelage.core.records import Progress, Proposal, Rank, Record, named, unreported
 from tutelage.core.rejects import Reject, Rejects
 from tutelage.core.settings import Settings
 from tutelage.core.workspace import Workspace
@@ -25,6 +27,12 @@ from tutelage.loaders.holdout import HeldOut, held_out
 from tutelage.loaders.ledger import FILE, Ledger
 from tutelage.steps.dealing import checked_deal, deal_queue
 from tutelage.steps.results import Pulled, Pushed, Ranked
+
+if TYPE_CHECKING:
+    from tutelage.training.registry import Entry
+
+CHAMPION_ASKED = 10_000
+"""Texts on which the champion has the word in a ranking, the newest ones."""
 
 
 def sign_in(
@@ -146,7 +154,7 @@ class Loop:
         """
         dataset, task = self.dataset() if self.argilla else None, self.workspace.task
         records, held = self._parted()
-        fetched = self._fetch(dataset, records, held) if dataset else Fetched(counting_answers(self.ledger), 0, {})
+        fetched = self._fetched(dataset, records, held)
         on_held_out = sum(len(fetched.responses[record_id]) for record_id in held & fetched.responses.keys())
         summary = {**fetched.summary, "on_held_out": on_held_out}
         curated = curate(records, fetched.responses, self.ledger.ranks())
@@ -166,6 +174,15 @@ class Loop:
             **summary,
         )
 
+    def curated(self) -> list[Curated]:
+        """What ``pull`` would freeze now; all answers are fetched before."""
+        records, held = self._parted()
+        fetched = self._fetched(self.dataset() if self.argilla else None, records, held)
+        return curate(records, fetched.responses, self.ledger.ranks())
+
+    def _fetched(self, dataset: Dataset | None, records: list[Record], held: frozenset[str]) -> Fetched:
+        return self._fetch(dataset, records, held) if dataset else Fetched(counting_answers(self.ledger), 0, {})
+
     def _fetch(self, dataset: Dataset, records: list[Record], held: frozenset[str]) -> Fetched:
         self.progress(Progress("reading answers from Argilla"))
         known = held | {record.id for record in records}
@@ -174,14 +191,38 @@ class Loop:
 
     # Rank
 
-    def rank(self, *, student: str = "linear", seed: int = 0) -> Ranked:
-        """Rank what nobody has reviewed; with Argilla, look for new answers first and send the ranks after."""
+    def propose(self, champion: Entry) -> int:
+        """Store what a student suggests for texts without a vote, a given label or an answer; returns how many.
+
+        Only for texts that it never trained on; what another one had suggested before is replaced.
+        """
+        from tutelage.training.unseen import probabilities, unseen_by
+
+        answered, names = counting_answers(self.ledger), champion.manifest.labels
+        waiting = [
+            record
+            for record in self._parted()[0]
+            if not record.votes and record.given is None and record.id not in answered
+            if record.proposal is None or record.proposal.student != champion.id
+        ]
+        new = unseen_by(champion, waiting)
+        labels = decide(probabilities(champion, [record.text for record in new], progress=self.progress))
+        self.ledger.set_proposals(
+            {record.id: Proposal(champion.id, names[label]) for record, label in zip(new, labels, strict=True)}
+        )
+        return len(new)
+
+    def rank(self, *, student: str = "linear", seed: int = 0, champion: Entry | None = None) -> Ranked:
+        """Rank what nobody has reviewed; with Argilla, look for new answers first and send the ranks after.
+
+        ``champion`` has the word, in place of ``student``, on texts that it never trained on.
+        """
         dataset = self.dataset() if self.argilla else None
         records, held = self._parted()
         if dataset:
             self._fetch(dataset, records, held)
         curated = curate(records, counting_answers(self.ledger), self.ledger.ranks())
-        ranks = self._rank(curated, student, seed)
+        ranks = self._rank(curated, student, seed, champion)
         self.ledger.set_ranks(ranks)
         if dataset:
             deal_queue(self.ledger, self.workspace.task, curated, self._present())
@@ -210,17 +251,17 @@ class Loop:
         self._argilla.refresh(dataset, self.workspace.task)
         return self._send(dataset, [(item.record, item.suggestion) for item in curated])
 
-    def _rank(self, curated: list[Curated], student: str, seed: int) -> list[Rank]:
+    def _rank(self, curated: list[Curated], student: str, seed: int, champion: Entry | None) -> list[Rank]:
         from tutelage.core.pred_probs import read_pred_probs
         from tutelage.feedback.ranking import rank_records
 
-        self._write_pred_probs(curated, student, seed)
+        self._write_pred_probs(curated, student, seed, champion)
         self.progress(Progress("label quality"))
         task = self.workspace.task
         pred_probs = read_pred_probs(self.workspace.pred_probs, task.label_names)
         return rank_records(curated, task, pred_probs, seed=seed, dealt=self.ledger.dealt())
 
-    def _write_pred_probs(self, curated: list[Curated], student: str, seed: int) -> None:
+    def _write_pred_probs(self, curated: list[Curated], student: str, seed: int, champion: Entry | None) -> None:
         """What the student hands to the ranking, through a file."""
         from tutelage.core.pred_probs import write_pred_probs
         from tutelage.training.students.out_of_sample import fit_of, out_of_sample
@@ -241,4 +282,16 @@ class Loop:
 
         fit = fit_of(student, names, seed=seed, progress=in_fold)
         probs = out_of_sample(texts, labels, len(names), seed=seed, fit=fit, progress=on_fold)
+        if champion:
+            self._ask_champion(champion, [item.record for item in curated], probs)
         write_pred_probs(self.workspace.pred_probs, [item.record.id for item in curated], names, probs)
+
+    def _ask_champion(self, champion: Entry, records: Sequence[Record], probs: Floats) -> None:
+        """Put the champion's probabilities in place of those in shape (N, K) for the texts that it never trained on."""
+        from tutelage.training.measures.calibration import with_temperature
+        from tutelage.training.unseen import probabilities, unseen_by
+
+        place = {record.id: row for row, record in enumerate(records)}
+        unseen = unseen_by(champion, records)[-CHAMPION_ASKED:]
+        said = probabilities(champion, [record.text for record in unseen], progress=self.progress)
+        probs[[place[record.id] for record in unseen]] = with_temperature(said, champion.manifest.temperature or 1.0)

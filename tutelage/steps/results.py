@@ -1,11 +1,14 @@
-"""What the steps on Argilla and the measuring steps give back."""
+"""What the steps on Argilla, the measuring steps and the periodic job give back."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+from tutelage.training.measures.drift import PredictionDrift
+from tutelage.training.measures.gate import GateDecision
 
 if TYPE_CHECKING:
     from tutelage.loaders.teacher.plan import PlannedPanel
@@ -137,3 +140,96 @@ class ChampionChange:
 
     champion: str
     before: str | None
+
+
+Outcome = Literal["promoted", "kept", "nothing_new", "busy", "no_holdout", "failed"]
+
+
+@dataclass(kw_only=True)
+class Retrained:
+    """What a run of the periodic job did; a line of ``history.jsonl``.
+
+    Parameters
+    ----------
+    outcome, message
+        What came of it, and the same in one line.
+    at, took_s
+        When it began, in ISO 8601, and the seconds that it took.
+    new_texts, new_answers
+        Records that were loaded; people's answers since the snapshot that was last judged.
+    server, dataset, activity, filed
+        Where people answer, when Argilla last saw an answer there, and when the last one came in a file.
+    snapshot, challenger, champion
+        What was trained on, what was trained, and the champion afterwards.
+    gate
+        What decided; None where nothing was compared.
+    gold, decisions
+        A hash of the holdout's rows, and how often they have decided, this time included.
+    drift
+        The predictions of the champion at the beginning, on texts that came after its snapshot; None without one.
+    proposed
+        Texts without a vote for which the champion now suggests a label.
+    sent
+        Whether what is new went to Argilla and was ranked; the next run makes it good.
+    removed
+        What ``retrain.keep`` allowed to delete.
+    problems
+        What did not work and did not end the job.
+    """
+
+    outcome: Outcome = "failed"
+    message: str = ""
+    at: str = ""
+    took_s: float = 0.0
+    new_texts: int = 0
+    new_answers: int = 0
+    server: str = ""
+    dataset: str = ""
+    activity: str = ""
+    filed: str = ""
+    snapshot: str | None = None
+    challenger: str | None = None
+    champion: str | None = None
+    gate: GateDecision | None = None
+    gold: str = ""
+    decisions: int = 0
+    drift: PredictionDrift | None = None
+    proposed: int = 0
+    sent: bool = False
+    removed: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrainPlan:
+    """What a run of the periodic job would do.
+
+    Parameters
+    ----------
+    new_texts, new_answers
+        Records that it would load; people's answers since the snapshot that was last judged.
+    activity
+        Whether answers came since the last run, on Argilla or in a file.
+    trains
+        Whether it would train a challenger.
+    champion
+        What that would be compared with; None: it would become the first.
+    removes
+        What it would delete, where the champion stays.
+    busy
+        Whether a run is at work now.
+    problems
+        What does not work and would not end the run.
+    message
+        The same in one line.
+    """
+
+    new_texts: int
+    new_answers: int
+    activity: bool
+    trains: bool
+    champion: str | None
+    removes: list[str]
+    busy: bool
+    problems: list[str]
+    message: str

@@ -143,7 +143,7 @@ def curated(workspace: Workspace, snapshot: str | None = None) -> pd.DataFrame:
     """The records of a snapshot, the newest without an id, with the labels to train on.
 
     Columns: those of ``Snapshot.frame``: id, text, label (missing: not to be trained on), source (human,
-    given, teacher), status, suggestion, agreement, label_quality, suspect_rank, votes, responses.
+    given, teacher, student), status, suggestion, agreement, label_quality, suspect_rank, votes, responses.
 
     Raises
     ------

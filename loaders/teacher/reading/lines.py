@@ -23,6 +23,10 @@ _LINES_MOST = 2000
 _LONG_VALUE = 60  # characters from which what follows a marker is text
 _TAGGED = re.compile(r"<([a-zA-Z_]{1,30})>([^<>]{0,4000})</\1>")
 _BOXED = re.compile(r"\$*\\boxed\{(?:\\text\{)?([^{}\n]{0,200})\}{1,2}\$*")
+_BESIDE = re.compile(
+    r"\s{0,4}[|,;]\s{0,4}(?=(?:reason|reasoning|explanation|rationale|confidence)\s{0,4}:)", re.IGNORECASE
+)
+_BASED = re.compile(r"^based on (?:this|these|that|the|my) [\w ]{1,40},\s", re.IGNORECASE)
 _FENCE = re.compile(r"^`{3,}[\w+-]{0,20}$")
 _KEYED = re.compile(r"^(.{1,80}?)\s{0,4}(?::|=|->|→)(.*)$", re.DOTALL)
 _COPULA = re.compile(
@@ -68,7 +72,8 @@ class Line:
 
 
 def with_tags_as_lines(text: str) -> str:
-    """The text with ``<label>x</label>`` and boxed answers as lines of their own."""
+    """The text with ``<label>x</label>``, boxed answers and a reason beside a label as lines of their own."""
+    text = _BESIDE.sub("\n", text)
     if "</" in text:
         text = _TAGGED.sub(lambda m: f"\n{m.group(1).replace('_', ' ')}: {' '.join(m.group(2).split())}\n", text)
     return _BOXED.sub(lambda m: f"\nlabel: {m.group(1)}\n", text) if "\\boxed" in text else text
@@ -119,6 +124,7 @@ def _ended(line: str) -> bool:
 def _keyed(text: str, part: str, spellings: Spellings, names: frozenset[str]) -> Line | None:
     """The line with its key and value; a marker without a value is one too."""
     part = unicodedata.normalize("NFKC", _EMPHASIS.sub("", _BULLET.sub("", part))).strip()
+    part = _BASED.sub("", part)
     for form in (_KEYED, _COPULA):
         match = form.match(part)
         if match and (form is _KEYED or own_key(match.group(1), names)):

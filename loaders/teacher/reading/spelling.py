@@ -16,7 +16,7 @@ LABEL_LENGTH = 400
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 _JOINTS = re.compile(r"(?<=[^\W_])[\s_\-\u2010-\u2013]+(?=[^\W_])")
 _ESCAPES = re.compile(r"\\(?=[^\w\s]|_)")
-_MARKS = " \t\r\n\"'`*_()[]{}<>“”„‚‘’«»‹›「」『』【】《》〈〉"  # noqa: RUF001
+_MARKS = " \t\r\n\"'`*_()[]{}<>=→⇒➡“”„‚‘’«»‹›「」『』【】《》〈〉"  # noqa: RUF001
 _ENDS = ".!。।\u06d4"
 _COPULAS = re.compile(r"^option\s+|(?:です|だ|である|입니다|이다)$", re.IGNORECASE)
 _FACES = re.compile("[\U0001f600-\U0001f644\ufe0f]")
@@ -56,7 +56,7 @@ class Spellings:
             return None
         plain = normal_form(bare(text))
         found = self.labels.get(normal_form(text.strip())) or self.labels.get(plain)
-        return found or self.squeezed.get(plain.replace(" ", "")) or self.labels.get(_COPULAS.sub("", plain))
+        return found or self.squeezed.get(plain.replace(" ", "")) or self.labels.get(bare(_COPULAS.sub("", plain)))
 
     def others_in(self, text: str, label: str) -> bool:
         """Whether the text mentions another label."""

@@ -21,10 +21,15 @@ from tutelage.loaders.teacher.reading.wordings import (
 _LONGEST_AFTER = 4000
 _SENTENCE_END = re.compile(r"[.!。।۔)][\"'*_`”»」)]{0,4}$")  # noqa: RUF001
 _SENTENCES = re.compile(r"[.!?。！？।]\s*")  # noqa: RUF001
-_ASIDE = re.compile(r"^[\s>*_#-]{0,8}([^\W\d_][\w ]{0,30}?)[*_`]{0,3}\s{0,4}[:：]")  # noqa: RUF001
+_ASIDE = re.compile(r"^[\s>*_#-]{0,8}([^\W\d_][\w ]{0,30}?)[*_`]{0,3}\s{0,4}(?:[:：]|$)")  # noqa: RUF001
 _STOPS = re.compile(
-    r"(?:^|[.!?…:;\n(—-]\s*)(?:oh |but |no |hmm |actually )?(?:wait|moment|halt|stop|hold on|edit)\b", re.IGNORECASE
+    r"(?:^|[.!?…:;\n(—-]\s*)(?:oh |but |no |hmm )?(?:wait|moment|halt|stop|hold on|edit)\b", re.IGNORECASE
 )
+_YET = re.compile(
+    r"(?:^|[.!?:\n(]\s*)[*_>\s]{0,6}(?:but|however|though|although|that said|then again|still|yet|if|provided)\b",
+    re.IGNORECASE,
+)
+_INSTEAD = re.compile(r"(?:^|[.!?:\n]\s*)actually\b", re.IGNORECASE)
 _COURTESIES = re.compile(
     r"\b(?:please )?(?:let me know|feel free|if you (?:have|need|want|would like|d like))[^.!?\n]{0,160}", re.IGNORECASE
 )
@@ -88,13 +93,14 @@ def leaves_alone(after: Sequence[str], label: str, spellings: Spellings) -> bool
         return False
     if spellings.others_in(free, label):
         return False
-    words = words_of(_COURTESIES.sub(" ", free))
-    return not any(phrase in words for phrase in DOUBTED)
+    free = _COURTESIES.sub(" ", free)
+    words = words_of(free)
+    return not (_YET.search(free) or any(phrase in words for phrase in DOUBTED))
 
 
 def _takes_back(text: str) -> bool:
     words = words_of(text)
-    return any(phrase in words for phrase in TAKEN_BACK) or bool(_STOPS.search(text))
+    return any(phrase in words for phrase in TAKEN_BACK) or bool(_STOPS.search(text) or _INSTEAD.search(text))
 
 
 def _reasons_apart(lines: Sequence[str]) -> tuple[str, str]:

@@ -14,7 +14,7 @@ MARKERS = frozenset(
     " etichetta risposta classificazione sentimento risultato rótulo rotulo resposta classificação"
     " antwoord categorie klasse etykieta odpowiedź kategoria klasa svar etikett kategori sonuç cevap etiket yanıt kategori"
     " ответ метка категория класс тональность результат відповідь мітка"
-    " 答案 标签 標籤 分类 分類 类别 類別 情感 回答 答え ラベル カテゴリ カテゴリー 感情"
+    " 答案 标签 標籤 分类 分類 类别 類別 情感 情感倾向 情感类别 情绪 分类结果 分類結果 结果 結果 立场 意图 主题 回答 答え ラベル カテゴリ カテゴリー 感情"
     " 정답 답변 답 라벨 레이블 분류 감정 التصنيف الإجابة الاجابة الجواب التسمية الفئة उत्तर लेबल श्रेणी".split()
 )
 """The names of a label's own key."""
@@ -30,7 +30,7 @@ MODIFIERS = CONCLUSIONS | frozenset(
     " primary main is are of for to this that text review sentence message tweet comment document passage item post"
     " name value type key question task s here based on provided given above here so thus therefore hence then consequently accordingly finally conclusion in"
     " das die der dem dieses diesen diese text textes ist lautet also daher somit deshalb endgültige finale richtige für"
-    " le la les l ce cette texte est donc ainsi finale correcte du de"
+    " le la les l ce cette texte est donc ainsi bonne finale correcte du de"
     " el los del esta este texto es por lo tanto final correcta il lo questo testo è quindi dunque finale corretta di"
     " o as do da texto é portanto logo este jest to het dus är är det bu"
     " итоговый итоговая окончательный это так"
@@ -38,7 +38,9 @@ MODIFIERS = CONCLUSIONS | frozenset(
 )
 """Words that may stand beside a marker and change nothing of what it announces."""
 
-CORRECTED = frozenset("corrected revised updated actual true new changed adjusted fixed real amended".split())
+CORRECTED = frozenset(
+    "corrected revised updated actual true new changed adjusted fixed real amended final first initial preliminary draft".split()
+)
 """Words that make a key another answer than the first one."""
 
 REASONS = frozenset(
@@ -64,33 +66,39 @@ INTRODUCTIONS = (
 """All words of a line that may introduce a label or an object; any other word there makes it doubtful."""
 
 TAKEN_BACK = (
-    "on second thought", "on reflection", "correction", "scratch that", " hmm", "let me re", "i was wrong",
-    "my mistake", "take that back", "should be", "should have been", "misread", "mistaken", "strike that", "revise",
-    "apologies", "i meant", " re read", "reread", "closer", "second look", "look again", "looking again", "read again",
-    "reading again", "reading it again", "not hold", "n t hold", " strike ", "retract", "withdraw", "previous", "hold on", "or rather", "change my", "is wrong", "was wrong", "s wrong", "incorrect", "not correct",
-    "not right", "rethink", "reconsider", "never mind", "nevermind", "ignore that", "disregard", "oops",
-    "korrektur", "doch nicht", "stimmt nicht", "falsch", "attendez", "je me trompe", "rectification",
-    "espera", "me equivoqu", "corrección", "aspetta", " anzi ", "correzione", "correção", "постойте", "подождите",
-    "исправ", "неверно", "等等", "不对", "更正", "错了", "待って", "訂正", "間違", "잠깐", "정정", "انتظر", "تصحيح", "रुको",
+    "on second thought", "on reflection", "scratch that", " hmm", "let me re", "i was wrong", "my mistake", "take that back",
+    "i misread", "i m mistaken", "i was mistaken", "strike that", "strike this", "apologies", "i meant", "or rather",
+    "change my answer", "change my mind", "change my label", "rethink", "reconsider", "never mind", "nevermind",
+    "ignore that", "disregard", "oops", "re read", "reread", "closer look", "closer inspection", "closer reading",
+    "second look", "look again", "looking again", "read again", "reading again", "reading it again", "i retract",
+    "i withdraw", "hold on", "correction the", "correction it", "label should", "answer should", "should be labeled",
+    "korrektur", "doch nicht", "stimmt nicht", "je me trompe", "rectification", "me equivoqu", "corrección",
+    "mi sbaglio", "correzione", "correção", "постойте", "подождите", "исправлен", "等等", "不对", "更正", "错了", "待って",
+    "訂正", "잠깐", "정정", "انتظر", "تصحيح", "रुको",
 )  # fmt: skip
-"""What takes back an answer that was given before it."""
+"""What takes back an answer that was given before it, also in a reason."""
 
 DOUBTED = (
-    *TAKEN_BACK, " actually ", " however ", " but ", " although ", " though ", "not sure", "unsure", "uncertain", "unclear",
-    "ambiguous", "cannot", " can t ", " won t ", "unable", "could", "might", " may ", "perhaps", "maybe", "possibly",
-    "hard to", "difficult to", "alternativ", " if ", "unless", "depend", "sarcas", " ironic", " irony", "opposite",
-    " guess", "would", "doubt", "low confidence", "only half", "not entirely", "not really", "not quite", "not exactly",
-    " aber ", "allerdings", "vielleicht", "eigentlich", "unsicher", " mais ", "peut être", "en fait", " pero ", "quizá",
-    "tal vez", "en realidad", " forse ", " però ", "in realtà", "talvez", " mas ", "na verdade", " но ", "возможно",
-    "на самом деле", "однако", " jednak ", " ale ", " maar ", " men ", " ama ", "但", "可能", "也许", "其实", "不过",
-    "しかし", "かも", "でも", "하지만", "아마", "لكن", "ربما", "لست", "शायद", "लेकिन",
+    "correction", "this is wrong", "that is wrong", "that s wrong", "it s wrong", "label is wrong", "answer is wrong",
+    "is incorrect", "not correct", "not right", "should have been", "previous text", "previous label", "previous answer",
+    "not hold", "n t hold", "mistaken", "not sure", "unsure", "uncertain", "unclear", "ambiguous", " i cannot", " i can t ",
+    "can t be sure", "cannot be sure", "can t tell", "cannot tell", "can t say", "cannot say", "could be", "could also",
+    "could have", "might be", "might also", "might have", " may be ", " may also", "perhaps", "maybe", "possibly",
+    "hard to", "difficult to", "alternativ", " if the", " if it", " if that", " if this", "only if", "unless", "depend",
+    "sarcas", " ironic", " irony", "opposite", " guess", "would be", "would change", "would have", "i would not", "i wouldn t", "doubt",
+    "low confidence", "very low", "not confident", "only half", "not entirely", "not really", "not quite", "not exactly",
+    "n t actually", "n t believe", "not believe", " aber ", "allerdings", "vielleicht", "eigentlich", "unsicher", "falsch",
+    " mais ", "peut être", "en fait", " pero ", "quizá", "tal vez", "en realidad", " forse ", " però ", "in realtà",
+    "talvez", " mas ", "na verdade", " но ", "возможно", "на самом деле", "однако", "неверно", " jednak ", " ale ",
+    " maar ", " ama ", "但", "可能", "也许", "其实", "不过", "しかし", "かも", "でも", "間違", "하지만", "아마", "لكن", "ربما",
+    "लेकिन", "शायद",
 )  # fmt: skip
 """What makes an answer before it doubtful."""
 
 NOT_MEANT = (
     " if ", "would", " were ", "example", " e g ", "such as", " not ", "n t ", "never", "instead", "rather than", "wrong",
     "incorrect", "template", "placeholder", "look like", "looks like", "should", "previous", "initial", "at first",
-    "earlier", "draft", "suppose", "hypothe", "imagine", "cannot", "can t", "unable", "refuse", "avoid", "except",
+    "earlier", "draft", " asks ", " asked ", "prompt", "expected", "requires", "suppose", "hypothe", "imagine", "cannot", "can t", "unable", "refuse", "avoid", "except",
     "excluding", "rule out", "ruled out", "opposite", "least", "someone", "some ", "others", "could", "might", "maybe",
     " nicht ", "wäre", "würde", " wenn ", "beispiel", " kein", "könnte", " pas ", "serait", " si ", "exemple", " sería",
     "ejemplo", " no ", " non ", "sarebbe", " se ", "esempio", " não ", " seria", "exemplo", " не ", " если ", " бы ",
@@ -107,7 +115,7 @@ RULED_OUT = (
 
 DECLINED = (
     " i can t ", " i cannot ", " i can not ", " i m unable", " i am unable", " i m not able", " i am not able", " i refuse",
-    " i won t ", " i will not ", " i m sorry", " i am sorry", " sorry but", " as an ai", " i do not feel", " i decline",
+    " i won t ", " i will not ", " i m sorry", " i am sorry", " sorry but", " as an ai", " as a language model", " as a large language model", " i do not feel", " i decline",
     "ich kann nicht", "es tut mir leid", "je ne peux pas", "je suis désolé", "no puedo", "lo siento", "non posso",
     "mi dispiace", "não posso", "sinto muito", "не могу", "извините", "抱歉", "无法", "申し訳", "できません", "죄송", "عذر",
 )  # fmt: skip

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from tutelage.core.errors import TutelageError
+from tutelage.core.errors import StudentError, TutelageError
 from tutelage.core.records import Progress, ProgressCallback, Record, Shown, unreported
 from tutelage.core.workspace import Workspace
 from tutelage.feedback.answers import counting_answers
@@ -15,7 +15,7 @@ from tutelage.feedback.curate import Curated, curate
 from tutelage.loaders.holdout import HeldOut, held_out
 from tutelage.loaders.ledger import QUEUE
 from tutelage.loaders.teacher.teacher_ledger import Spent, TeacherLedger, UsedPanel
-from tutelage.report.figures.economy import Economy, economy, measure_throughput
+from tutelage.report.figures.economy import Economy, Throughput, economy, measure_throughput
 from tutelage.report.figures.label_accuracy import LabelAccuracy, label_accuracy
 from tutelage.report.figures.lineage import LineageStep, trace_lineage
 from tutelage.report.figures.review_findings import ReviewFindings, review_findings
@@ -184,11 +184,19 @@ def _drift(workspace: Workspace) -> LastDrift | None:
     return LastDrift(at=str(lines[-1]["at"]), found=lines[-1]["drift"]) if lines else None
 
 
+def _speed(entry: Entry, texts: Sequence[str]) -> Throughput | None:
+    """None where the student cannot be loaded, which its evaluation says."""
+    try:
+        return measure_throughput(entry, texts)
+    except (StudentError, ModuleNotFoundError):
+        return None
+
+
 def _money(
     workspace: Workspace, held: _Ledger, entry: Entry | None, entries: Sequence[Entry], review: ReviewFindings
 ) -> Economy:
     texts = [record.text for record in held.records[:TIMED_TEXTS]]
-    speed = measure_throughput(entry, texts) if entry else None
+    speed = _speed(entry, texts) if entry else None
     votes = [len(record.votes) for record in held.records if record.votes]
     today = datetime.now(UTC).date()
     return economy(workspace.task, speed, held.spent, votes, entries, review.answers, today)

@@ -92,6 +92,8 @@ def _evaluated(
         return evaluate(workspace, entry, holdout, progress=progress), ""
     except StudentError as error:
         return None, str(error)
+    except ModuleNotFoundError as error:
+        return None, f"{error.name} is not installed; install it with: pip install 'tutelage[train]'"
 
 
 def _points(
@@ -119,7 +121,7 @@ def _measured(workspace: Workspace, entry: Entry, holdout: GoldSet) -> CurveStud
     try:
         check_student(workspace, entry, holdout)
         labels = decide(predicted(entry, holdout.texts))
-    except StudentError:  # it was trained on some of these rows, or on other labels
+    except (StudentError, ModuleNotFoundError):  # such as one that was trained on some of these rows
         return None
     names = workspace.task.label_names
     return _point(entry, vars(score(holdout.gold(names), labels, names)))
