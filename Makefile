@@ -24,6 +24,7 @@ test: .venv/all chromium
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test-long: .venv/all chromium  ## what takes minutes
+	@command -v podman >/dev/null || echo 'There is no podman: the tests of the image and of docker-compose.yml are skipped.'
 	$(BIN)/python -m pytest -m long --timeout=3600
 
 lint: .venv/all

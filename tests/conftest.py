@@ -49,8 +49,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def _no_argilla_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("ARGILLA_API_URL", "ARGILLA_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
+    for name in ("API_URL", "API_KEY", "API_KEY_FILE", "PASSWORD", "PASSWORD_FILE"):
+        monkeypatch.delenv(f"ARGILLA_{name}", raising=False)
 
 
 @pytest.fixture

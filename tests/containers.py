@@ -90,7 +90,7 @@ class Stack:
             self.compose(profile, "up", "--detach", "--no-deps", service)
             self.await_health(service)
 
-    def await_health(self, service: str, seconds: float = 180) -> None:
+    def await_health(self, service: str, seconds: float = 400) -> None:
         if self.inspect(service, "{{.Config.Healthcheck}}") == "<nil>":
             return
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -36,7 +37,7 @@ def test_argilla_and_the_champion_alone_are_published_and_on_loopback() -> None:
 
 def test_who_is_waited_for_can_tell_that_it_is_healthy() -> None:
     waited_for = {name for service in SERVICES.values() for name in service.get("depends_on", {})}
-    assert waited_for == {"argilla", "postgres", "elasticsearch", "redis"}
+    assert waited_for == {"argilla", "embedded", "postgres", "elasticsearch", "redis"}
     assert {name for name, service in SERVICES.items() if "healthcheck" not in service} == {"worker"}
 
 
@@ -58,8 +59,7 @@ def test_a_service_gets_the_secrets_that_it_reads_and_no_others() -> None:
         text = json.dumps(service)
         read = set(re.findall(r"secrets/([A-Z_]+)|secret ([A-Z_]+)", text))
         optional = {"ARGILLA_PASSWORD", "ARGILLA_API_KEY"} if name == "worker" else set()  # one script serves both
-        given = set(service.get("secrets", [])) | ({"ARGILLA_API_KEY"} if name == "predict" else set())
-        assert {one or other for one, other in read} - optional == given, name
+        assert {one or other for one, other in read} - optional == set(service.get("secrets", [])), name
 
 
 def made_env(directory: Path) -> dict[str, str]:
@@ -132,3 +132,38 @@ def test_the_image_gets_what_it_is_made_of_and_nothing_else() -> None:
     copied = re.findall(r"^COPY ([^-].*) \S+$", (ROOT / "Dockerfile").read_text("utf-8"), re.MULTILINE)
     names = {name for words in copied for name in words.split()}
     assert {rule[1:] for rule in rules if rule.startswith("!")} == names
+
+
+# What runs without compose
+
+
+def test_systemd_has_nothing_to_say_about_the_units(tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("needs systemd-analyze")
+    for kind in ("service", "timer"):
+        text = (ROOT / "deploy" / f"tutelage-retrain@.{kind}").read_text("utf-8")
+        text = text.replace("/srv/tutelage/.venv/bin/tutelage", str(BIN / "tutelage"))  # must be there
+        (tmp_path / f"tutelage-retrain@.{kind}").write_text(text, "utf-8")
+    verify = ("systemd-analyze", "verify", "--man=no", *sorted(tmp_path.iterdir()))
+    done = subprocess.run(verify, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    (tmp_path / "tutelage-retrain@.timer").write_text("[Timer]\nOnCalendar=now and then\n", "utf-8")
+    assert subprocess.run(verify, capture_output=True, check=False).returncode != 0
+
+
+def test_the_job_on_kubernetes_is_as_confined_as_with_compose() -> None:
+    claim, job = yaml.safe_load_all((ROOT / "deploy" / "cronjob.yaml").read_text("utf-8"))
+    spec = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    assert container["args"] == [word for word in SERVICES["retrain"]["command"] if word in {"retrain", "--json"}]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert (spec["securityContext"]["runAsNonRoot"], spec["securityContext"]["runAsUser"]) == (True, 1000)
+    assert job["spec"]["concurrencyPolicy"] == "Forbid"
+    volumes = {volume["name"]: volume for volume in spec["volumes"]}
+    assert volumes.keys() == {mount["name"] for mount in container["volumeMounts"]}
+    assert volumes["task"]["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+    assert claim["spec"]["accessModes"] == ["ReadWriteOnce"]

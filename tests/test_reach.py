@@ -25,12 +25,6 @@ EVERYWHERE = "0.0.0.0"
 PASSWORD, KEY = "a password of one's own", "a-key-of-one's-own"
 
 
-@pytest.fixture(autouse=True)
-def _no_secrets_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("ARGILLA_PASSWORD", "ARGILLA_PASSWORD_FILE", "ARGILLA_API_KEY_FILE"):
-        monkeypatch.delenv(name, raising=False)
-
-
 class Foreground:
     """``tutelage up --foreground`` in a process of its own."""
 

@@ -35,7 +35,7 @@ def expendable(
     Parameters
     ----------
     coming
-        How many students and snapshots a run would add.
+        How many students, each with a page of its report, and how many snapshots a run would add.
 
     Raises
     ------
@@ -50,7 +50,8 @@ def expendable(
     used = {entry.manifest.snapshot for entry in students if entry.id in stay} | {*needed, _latest(workspace.snapshots)}
     used |= {path.name for path in _newest(snapshots, keep - coming[1])}
     gone = [entry.path for entry in students if entry.id not in stay]
-    gone += [path for path in snapshots if path.name not in used] + _reports(workspace.reports, keep, lineage)
+    gone += [path for path in snapshots if path.name not in used]
+    gone += _evaluations(workspace.reports, keep, lineage) + _pages(workspace.reports, keep - coming[0])
     return [path.relative_to(workspace.root).as_posix() for path in gone]
 
 
@@ -72,17 +73,18 @@ def _latest(snapshots: Path) -> str:
     return pointer.read_text("utf-8").strip() if pointer.exists() else ""
 
 
-def _reports(reports: Path, keep: int, lineage: set[str | None]) -> list[Path]:
-    """The evaluations, each with its figure, that are neither among the newest nor of a student of the lineage.
-
-    And the pages of ``tutelage report``, named by their time, that are not among the newest.
-    """
+def _evaluations(reports: Path, keep: int, lineage: set[str | None]) -> list[Path]:
+    """The evaluations, each with its figure, that are neither among the newest nor of a student of the lineage."""
     found = sorted(reports.glob("evaluate-*.json"), key=lambda path: _said(path, "at"))
     own = tuple(f"evaluate-{student}-" for student in lineage if student)
     old = [path for path in found[: max(0, len(found) - keep)] if not path.name.startswith(own or ("\0",))]
+    return [file for path in old for file in (path, path.with_suffix(".png")) if file.exists()]
+
+
+def _pages(reports: Path, keep: int) -> list[Path]:
+    """The pages of ``tutelage report``, named by their time, that are not among the newest."""
     pages = sorted(reports.glob("report-*.html"))
-    old_pages = pages[: max(0, len(pages) - keep)]
-    return [file for path in old for file in (path, path.with_suffix(".png")) if file.exists()] + old_pages
+    return pages[: len(pages) - len(_newest(pages, keep))]
 
 
 def clear(workspace: Workspace, names: Iterable[str]) -> list[str]:

@@ -6,8 +6,8 @@ ARG PYTHON=3.13-slim-trixie
 FROM docker.io/library/debian:${DEBIAN} AS postgres
 # hadolint ignore=DL3008
 RUN apt-get update && apt-get install -y --no-install-recommends postgresql \
-    && rm -rf /var/lib/apt/lists/* /var/lib/postgresql \
-    && install -d -o postgres -g postgres -m 1777 /var/lib/postgresql/data /var/run/postgresql \
+    && rm -rf /var/lib/apt/lists/* /var/lib/postgresql /run/postgresql \
+    && install -d -o postgres -g postgres -m 1777 /var/lib/postgresql/data \
     && ln -s /usr/lib/postgresql/*/bin/* /usr/local/bin/
 ENV PGDATA=/var/lib/postgresql/data
 COPY postgres.sh /usr/local/bin/

@@ -11,7 +11,7 @@ from tutelage.training.prediction.batching import BatchQueue
 from tutelage.training.prediction.engines.selection import ChosenEngine, Say
 from tutelage.training.registry import Entry
 
-LOOK_SECONDS = 5.0
+LOOK_SECONDS = 2.0
 
 
 @dataclass(frozen=True)

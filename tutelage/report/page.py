@@ -52,9 +52,15 @@ class WrittenReport:
     html: str = ""
 
 
-def write_page(workspace: Workspace, out: str = "", *, progress: ProgressCallback = unreported) -> WrittenReport:
+def write_page(
+    workspace: Workspace,
+    out: str = "",
+    *,
+    run: Mapping[str, Any] | None = None,
+    progress: ProgressCallback = unreported,
+) -> WrittenReport:
     """Collect the figures and write the page: to ``reports/`` under the time's name, to a file, or nowhere (``-``)."""
-    report = collect_report(workspace, progress)
+    report = collect_report(workspace, progress, run=run)
     html = render_page(report)
     if out == STANDARD_OUTPUT:
         return WrittenReport(path=out, figures=report, html=html)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -84,6 +85,8 @@ class Night:
             else:
                 self._challenge(champion)
             self._send(loop)
+        if job.challenger:
+            job.report = self._or_problem(self._report, "")
         self._clear()
 
     # New texts
@@ -205,6 +208,11 @@ class Night:
         """Whether the last run that worked at all did not send and rank."""
         last = next((line for line in reversed(self._past) if line["outcome"] != "busy"), None)
         return last is not None and not last.get("sent", last["outcome"] != "failed")
+
+    def _report(self) -> str:
+        from tutelage.report.page import write_page
+
+        return write_page(self._workspace, run=asdict(self._job), progress=self._progress).path
 
     def _clear(self) -> None:
         from tutelage.training.retention import clear, expendable

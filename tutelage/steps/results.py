@@ -171,6 +171,8 @@ class Retrained:
         Texts without a vote for which the champion now suggests a label.
     sent
         Whether what is new went to Argilla and was ranked; the next run makes it good.
+    report
+        The page for a team lead, which is written where a student was trained.
     removed
         What ``retrain.keep`` allowed to delete.
     problems
@@ -196,6 +198,7 @@ class Retrained:
     drift: PredictionDrift | None = None
     proposed: int = 0
     sent: bool = False
+    report: str = ""
     removed: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 

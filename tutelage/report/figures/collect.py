@@ -97,10 +97,13 @@ class _Ledger:
     panels: Sequence[UsedPanel] = ()
 
 
-def collect_report(workspace: Workspace, progress: ProgressCallback = unreported) -> Report:
+def collect_report(
+    workspace: Workspace, progress: ProgressCallback = unreported, *, run: Mapping[str, Any] | None = None
+) -> Report:
     """Read the task directory and measure the champion, or the newest student, on the holdout.
 
-    Nothing is trained, and nothing is asked of Argilla or a teacher.
+    Nothing is trained, and nothing is asked of Argilla or a teacher. ``run`` is a run of ``retrain`` that has no line
+    in ``history.jsonl`` yet.
 
     Raises
     ------
@@ -122,7 +125,7 @@ def collect_report(workspace: Workspace, progress: ProgressCallback = unreported
         review=review,
         student=student,
         problem=problem,
-        drift=_drift(workspace),
+        drift=_drift([*read_history(workspace.root), *([run] if run else [])]),
         money=_money(workspace, held, entry, entries, review),
         lineage=trace_lineage(workspace, held.records, held.panels, entry),
     )
@@ -179,9 +182,9 @@ def _quality(workspace: Workspace, held: _Ledger, holdout: GoldSet | None) -> La
     return label_accuracy(workspace.task, held.items, gold, rows, held_gold)
 
 
-def _drift(workspace: Workspace) -> LastDrift | None:
-    lines = [line for line in read_history(workspace.root) if isinstance(line.get("drift"), dict)]
-    return LastDrift(at=str(lines[-1]["at"]), found=lines[-1]["drift"]) if lines else None
+def _drift(runs: Sequence[Mapping[str, Any]]) -> LastDrift | None:
+    looked = [run for run in runs if isinstance(run.get("drift"), dict)]
+    return LastDrift(at=str(looked[-1]["at"]), found=looked[-1]["drift"]) if looked else None
 
 
 def _speed(entry: Entry, texts: Sequence[str]) -> Throughput | None:
