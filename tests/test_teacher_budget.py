@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from questions import PRICE, Asked, ask, request, teacher, vote
 from teacher_server import running
-from teaching import Make, Run, rows, task_with
+from teaching import Make, rows, task_with
 from teaching import teacher as in_task
 
 from tutelage.core.errors import TeacherError
@@ -16,6 +16,7 @@ from tutelage.core.teachers import Price
 from tutelage.loaders.models.budget import Budget, BudgetReached, cost_of_reply
 from tutelage.loaders.models.metering import longest_answer
 from tutelage.loaders.models.wire import read_reply
+from tutelage.loaders.teacher.session import Session
 
 LIMIT = 0.005  # US dollars; a call's prompt and its longest answer cost about 0.0003
 
@@ -141,11 +142,11 @@ def test_a_budget_reckons_with_the_dearest_kind_of_tokens() -> None:
     assert budget.spent == pytest.approx(paid)
 
 
-def test_annotate_reports_thinking_and_stores_what_it_cost(make_task: Make, tutelage: Run) -> None:
+def test_annotate_reports_thinking_and_stores_what_it_cost(make_task: Make) -> None:
     charging = Charging(10, thinking=90)
     prices = [{"since": "2026-01-01", "input": 1, "output": 2, "reasoning": 4}]
     with running(charging) as (url, _):
         workspace = task_with(make_task, 3, in_task(url, votes=1, prices=prices))
-        done = json.loads(tutelage("annotate", "--task", workspace.root, "--json").stdout)
-    assert (done["tokens_out"], done["cost"]) == (300, pytest.approx(3 * (20 + 20 + 360) / 1e6))
+        done = Session.of(workspace).run()
+    assert (done.tokens_out, done.cost) == (300, pytest.approx(3 * (20 + 20 + 360) / 1e6))
     assert rows(workspace, "SELECT tokens_out, cost FROM calls") == [(100, pytest.approx(0.0004))] * 3
