@@ -17,7 +17,7 @@ CHINESE = "这家餐厅的服务态度非常好菜品也很新鲜价格公道我
 ENGLISH = "The staff were kind, the food was fresh and the price fair; we will be back. " * 4
 
 
-@pytest.mark.parametrize(("text", "per_character", "thinking"), [(CHINESE, 1.3, 0), (ENGLISH, 0.25, 400)])
+@pytest.mark.parametrize(("text", "per_character", "thinking"), [(CHINESE, 2.0, 0), (ENGLISH, 0.25, 400)])
 def test_tokens_a_minute_are_kept_from_the_second_call_on(text: str, per_character: float, thinking: int) -> None:
     taken: list[tuple[float, int]] = []
 
