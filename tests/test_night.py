@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from filed import Filed
-from training_data import fill, sentences, tiny_roberta
+from training_data import fill, make_workspace, sentences, tiny_roberta
 
 from tutelage.core.errors import ServerError
 from tutelage.core.locks import locked
@@ -86,6 +86,12 @@ def test_a_dry_run_says_what_a_run_does_and_writes_nothing(tmp_path: Path, tutel
     assert [name.split("/")[0] for name in done.removed] == ["students", "reports"], (
         "the snapshot is the champion's too"
     )
+
+
+def test_a_dry_run_of_a_task_without_texts_names_the_task(tmp_path: Path, tutelage: Run) -> None:
+    root = make_workspace(tmp_path / "task").root
+    done = tutelage("retrain", "--dry-run", "--task", root, ok=False)
+    assert f"{root}/task.db: holds no records" in done.stderr
 
 
 def test_a_dry_run_says_that_a_run_is_at_work_and_that_argilla_is_gone(
