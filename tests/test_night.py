@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from filed import Filed
-from training_data import fill, sentences, tiny_roberta
+from training_data import fill, make_workspace, sentences, tiny_roberta
 
 from tutelage.core.errors import ServerError
 from tutelage.core.locks import locked
@@ -49,6 +49,23 @@ def test_a_task_whose_answers_come_in_files_needs_no_argilla(tmp_path: Path) -> 
     assert (second.outcome, second.new_answers, second.decisions) == ("kept", 30, 1), second.message
 
 
+def test_a_challenger_that_could_not_be_compared_is_compared_by_the_next_run(tmp_path: Path) -> None:
+    task = Filed(tmp_path / "task")
+    task.answer(30)
+    champion = task.project.retrain().champion
+    model = task.workspace.students / str(champion) / "head.npz"
+    whole = model.read_bytes()
+    model.write_bytes(b"{")
+    task.answer(30)
+    failed = task.project.retrain()
+    assert (failed.outcome, failed.challenger is None) == ("failed", False), failed.message
+    model.write_bytes(whole)
+    assert task.project.plan_retrain().trains
+    done = task.project.retrain()
+    assert (done.challenger, done.new_answers, done.decisions) == (failed.challenger, 30, 1), done.message
+    assert task.project.retrain().outcome == "nothing_new"
+
+
 # A dry run
 
 
@@ -69,6 +86,12 @@ def test_a_dry_run_says_what_a_run_does_and_writes_nothing(tmp_path: Path, tutel
     assert [name.split("/")[0] for name in done.removed] == ["students", "reports"], (
         "the snapshot is the champion's too"
     )
+
+
+def test_a_dry_run_of_a_task_without_texts_names_the_task(tmp_path: Path, tutelage: Run) -> None:
+    root = make_workspace(tmp_path / "task").root
+    done = tutelage("retrain", "--dry-run", "--task", root, ok=False)
+    assert f"{root}/task.db: holds no records" in done.stderr
 
 
 def test_a_dry_run_says_that_a_run_is_at_work_and_that_argilla_is_gone(
@@ -102,6 +125,19 @@ def test_a_run_over_its_time_ends_between_steps_and_the_next_goes_on(tmp_path: P
     again = task.project.retrain(time_limit=3600)
     assert (again.outcome, again.new_texts, again.new_answers) == ("promoted", 0, 30)
     assert task.project.status().behind.ranks == 0
+
+
+def test_a_challenger_that_is_trained_is_compared_although_the_time_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or training that takes longer than the limit would never bring a champion where people answer every day."""
+    task = Filed(tmp_path / "task")
+    task.answer(30)
+    now = iter([0.0, 0.0, 0.0])  # the beginning, after loading, after reading; later it is late
+    monkeypatch.setattr("tutelage.steps.night.monotonic", lambda: next(now, 1e6))
+    done = task.project.retrain(time_limit=3600)
+    assert (done.outcome, done.sent, len(done.problems)) == ("promoted", False, 1), done.message
+    assert "before the ranking" in done.problems[0]
 
 
 def test_a_training_over_its_time_ends_at_a_checkpoint_from_which_the_next_goes_on(

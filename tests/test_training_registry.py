@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -70,6 +71,19 @@ def test_after_a_rollback_the_student_that_was_left_is_not_gone_back_to(tmp_path
     rollback_champion(tmp_path)
     promote_student(tmp_path, "c")
     assert rollback_champion(tmp_path).id == "a"
+
+
+def test_a_champion_that_is_gone_is_replaced_by_the_one_before_not_by_the_newest(tmp_path: Path) -> None:
+    for number, name in enumerate(["first", "second", "refused"], start=1):
+        student(tmp_path, name, f"2026-01-0{number}")
+    promote_student(tmp_path, "first")
+    promote_student(tmp_path, "second")
+    shutil.rmtree(tmp_path / "second")
+    with pytest.raises(StudentError, match="go back to first, .*tutelage rollback$"):
+        find_student(tmp_path, "champion")
+    shutil.rmtree(tmp_path / "first")
+    with pytest.raises(StudentError, match="tutelage evaluate, and choose it with tutelage promote ID$"):
+        find_student(tmp_path, "champion")
 
 
 def test_promoting_the_champion_changes_nothing(tmp_path: Path) -> None:

@@ -83,10 +83,16 @@ def _champion(students: Path, known: dict[str, Entry], *, needed: bool) -> Entry
             )
         return known[next(reversed(known))]
     if chosen not in known:
-        raise StudentError(
-            f"the champion {chosen} no longer exists; choose another with: tutelage promote {next(reversed(known))}"
-        )
+        raise StudentError(f"the champion {chosen} no longer exists; {_way_out(students, known)}")
     return known[chosen]
+
+
+def _way_out(students: Path, known: dict[str, Entry]) -> str:
+    """What to do without the champion: the newest student may be one that the periodic job refused."""
+    before = previous_champion(students)
+    if before in known:
+        return f"go back to {before}, the champion before it, with: tutelage rollback"
+    return "measure another with tutelage evaluate, and choose it with tutelage promote ID"
 
 
 def champion_id(students: Path) -> str | None:

@@ -81,7 +81,7 @@ class Loop:
             else:
                 records.append(record)
         if not records:
-            raise TutelageError(f"{self.workspace.db}: holds no records; bring some with tutelage load or import")
+            raise TutelageError(f"{self.workspace.root / self.workspace.db.name}: holds no records; bring some with tutelage load or import")
         return records, frozenset(held)
 
     # Push

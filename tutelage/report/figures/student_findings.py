@@ -103,17 +103,26 @@ def _points(
     for other in list_students(workspace.students)[-CURVE_MAX:]:
         if evaluation and other.id == entry.id:
             yield other.id, _point(other, vars(evaluation.scores[other.id]))
-        elif found := _saved(workspace, other, holdout):
-            yield other.id, _point(other, found["scores"][other.id])
+        elif found := _saved_point(other, _saved(workspace, other, holdout)):
+            yield other.id, found
         elif other.manifest.kind == LINEAR and (now := _measured(workspace, other, holdout)):
             yield other.id, now
 
 
-def _saved(workspace: Workspace, entry: Entry, holdout: GoldSet) -> dict[str, Any] | None:
+def _saved(workspace: Workspace, entry: Entry, holdout: GoldSet) -> dict[str, Any]:
+    """What an evaluation says; empty where there is none that can be read."""
     path = workspace.reports / f"evaluate-{entry.id}-{holdout.digest}.json"
     try:
-        return read_report(path) if path.exists() else None
-    except (OSError, ValueError):
+        return read_report(path) if path.exists() else {}
+    except (OSError, ValueError, AttributeError):
+        return {}
+
+
+def _saved_point(entry: Entry, report: dict[str, Any]) -> CurveStudent | None:
+    """None where the evaluation is none, or lacks what is needed: it is measured anew, or left out."""
+    try:
+        return _point(entry, report["scores"][entry.id])
+    except (LookupError, TypeError):
         return None
 
 
@@ -142,7 +151,7 @@ def _point(entry: Entry, scores: dict[str, Any]) -> CurveStudent:
 
 def _parts(workspace: Workspace, entry: Entry, holdout: GoldSet) -> list[CurveStudent]:
     """What ``evaluate --curve`` measured: the recipe trained on parts of the snapshot; the whole is the student."""
-    report = _saved(workspace, entry, holdout) or {}
+    report = _saved(workspace, entry, holdout)
     return [
         CurveStudent(
             id=f"{entry.id}, {point['rows']} rows",
