@@ -220,3 +220,27 @@ def test_a_key_never_shows_in_an_error() -> None:
         asked = ask(1, teacher(url))
     assert "temperature [key]" in str(asked.error)
     assert KEY not in repr(asked.error)
+
+
+def test_a_query_and_headers_are_sent_with_each_call() -> None:
+    with running(vote) as (url, server):
+        who = teacher(f"{url}/?api-version=2024-10-21", headers={"api-key": "{key}", "X-Title": "labels"})
+        assert len(ask(2, who).results) == 2
+    for head in server.log.headers:
+        assert head.startswith("POST /v1/chat/completions?api-version=2024-10-21 HTTP/1.1")
+        assert f"api-key: {KEY}\r\n" in head
+        assert "x-title: labels" in head.lower()
+
+
+@pytest.mark.parametrize(
+    ("url", "headers", "words"),
+    [
+        ("https://x.example/v1?api_key=abc", {}, "must contain no key"),
+        ("https://me:abc@x.example/v1", {}, "must contain no key"),
+        ("https://x.example/v1", {"Authorization": "Bearer abc"}, "must hold no key itself"),
+        ("https://x.example/v1", {"X-Title": "a\r\nb: c"}, "one line of ASCII"),
+    ],
+)
+def test_addresses_and_headers_hold_no_secret(url: str, headers: dict[str, str], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        teacher(url, headers=headers)

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NoReturn
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from tutelage.core.errors import TeacherError
 from tutelage.core.teachers import Teacher
@@ -48,8 +49,7 @@ class Endpoint:
         self._trials: defaultdict[str, FormTrial] = defaultdict(FormTrial)
         self._openai = openai
         self._client = openai.AsyncOpenAI(
-            api_key=key,
-            base_url=teacher.base_url,
+            **_address(teacher, key),
             max_retries=0,
             timeout=teacher.limits.timeout,
             http_client=openai.DefaultAioHttpClient(limits=_connections(teacher)),  # half the time of the default
@@ -168,6 +168,17 @@ class Endpoint:
     def _adopt(self, old: Dialect, new: Dialect) -> None:
         if self._dialect == old:  # else a concurrent call has changed it already
             self._dialect = new
+
+
+def _address(teacher: Teacher, key: str) -> dict[str, Any]:
+    """Where calls go, as arguments of the client: the address, its query, the key and the task's headers."""
+    parts = urlsplit(teacher.base_url)
+    return {
+        "api_key": key,
+        "base_url": urlunsplit(parts._replace(query="")),
+        "default_query": dict(parse_qsl(parts.query, keep_blank_values=True)),
+        "default_headers": {name: value.replace("{key}", key) for name, value in teacher.headers.items()},
+    }
 
 
 def _message(error: Any) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from datetime import date
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 HUGGING_FACE = "https://router.huggingface.co/v1"
+
+_SECRET = re.compile(r"key|token|secret|passw|auth(?!or)|sig(nature)?$|^code$", re.IGNORECASE)
 
 NonEmpty = Annotated[str, Field(min_length=1)]
 
@@ -142,6 +144,7 @@ class Teacher(Strict):
     max_tokens: Tokens = 512
     seed: int | None = None
     logprobs: bool = False
+    headers: dict[str, str] = Field(default_factory=dict)
     extra_body: dict[str, Any] = Field(default_factory=dict)
     early_stop: bool = False
     escalate: Escalate | None = None
@@ -161,9 +164,24 @@ class Teacher(Strict):
         parts = urlsplit(value)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError("must start with http:// or https:// and name a host")
-        if parts.username or parts.password or parts.query:
-            raise ValueError("must contain no key, password or query; name the key's variable in api_key_env")
-        return value.rstrip("/")
+        secret = [name for name, _ in parse_qsl(parts.query) if _SECRET.search(name)]
+        if parts.username or parts.password or secret:
+            raise ValueError("must contain no key or password; name the key's variable in api_key_env")
+        return urlunsplit(parts._replace(path=parts.path.rstrip("/"), fragment=""))
+
+    @field_validator("headers")
+    @classmethod
+    def _hold_no_secret(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, content in value.items():
+            if not re.fullmatch(r"[A-Za-z0-9-]+", name) or not re.fullmatch(r"[\x20-\x7e]*", content):
+                raise ValueError(
+                    f"{name!r}: a header's name has letters, digits and '-', its value is one line of ASCII"
+                )
+            if _SECRET.search(name) and "{key}" not in content:
+                raise ValueError(
+                    f"{name!r}: must hold no key itself; write {{key}} where the key of api_key_env belongs"
+                )
+        return value
 
     @field_validator("api_key_env")
     @classmethod
