@@ -43,7 +43,7 @@ class Dialect:
 
     def body(self, request: Request, *, model: str, logprobs: bool) -> dict[str, Any]:
         """The body of a chat completion in this dialect."""
-        body = {"model": model, "messages": [{"role": "user", "content": request.prompt}], **request.parameters}
+        body = {"model": model, "messages": request.messages, **request.parameters}
         if "max_tokens" in body:
             body[self.length] = body.pop("max_tokens")
         if "seed" in body and self.seed:

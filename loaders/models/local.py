@@ -53,7 +53,7 @@ class LocalModel:
 
     async def answer(self, request: Request, keep: Keep = not_kept) -> Reply:
         """The model's answer; uses the model's chat template, where it has one."""
-        tokens, options = self._tokens(request.prompt), _options(request.parameters)
+        tokens, options = self._tokens(request), _options(request.parameters)
         longest = getattr(self._model.config, "max_position_embeddings", None)
         if longest and len(tokens) + options["max_new_tokens"] > longest:
             raise Refused(
@@ -71,11 +71,10 @@ class LocalModel:
         with suppress(asyncio.CancelledError):
             await self._worker
 
-    def _tokens(self, prompt: str) -> list[int]:
+    def _tokens(self, request: Request) -> list[int]:
         if self._tokenizer.chat_template is None:
-            return list(self._tokenizer(prompt)["input_ids"])
-        messages = [{"role": "user", "content": prompt}]
-        encoded = self._tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
+            return list(self._tokenizer(request.prompt)["input_ids"])
+        encoded = self._tokenizer.apply_chat_template(request.messages, add_generation_prompt=True, return_dict=True)
         return list(encoded["input_ids"])
 
     async def _work(self) -> None:

@@ -18,12 +18,22 @@ OVERFLOW = "context_overflow"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One filled prompt. ``labels`` asks for JSON with one of them; ``number`` is the vote's, from 1."""
+    """One filled prompt. ``labels`` asks for JSON with one of them; ``number`` is the vote's, from 1.
+
+    ``turns`` are pairs of role and content where the prompt is a conversation; ``prompt`` holds all of it then.
+    """
 
     prompt: str
     parameters: Mapping[str, Any]
     labels: tuple[str, ...] = ()
     number: int = 1
+    turns: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def messages(self) -> list[dict[str, str]]:
+        """The prompt as chat messages."""
+        turns = self.turns or (("user", self.prompt),)
+        return [{"role": role, "content": content} for role, content in turns]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

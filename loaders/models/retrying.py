@@ -132,7 +132,7 @@ class RetryingModel:
             if time.monotonic() < self._works_until:
                 return
             try:
-                await self._attempt(replace(rejected, prompt=_HARMLESS), 1, _not_kept)
+                await self._attempt(replace(rejected, prompt=_HARMLESS, turns=()), 1, _not_kept)
             except Rejected as error:
                 raise TeacherError(f"{error}; all answers so far are kept, run it again when that is mended") from None
             except (Busy, Refused):

@@ -249,8 +249,8 @@ class AnnotationRun:
         if self._budget_reached:
             return None
         labels = self._task.label_names if panel.template.wants_json else ()
-        prompt = panel.template.render(record.text)
-        request = Request(prompt=prompt, parameters=panel.parameters, labels=labels, number=number)
+        prompt, turns = panel.template.fill(record.text)
+        request = Request(prompt=prompt, parameters=panel.parameters, labels=labels, number=number, turns=turns)
         voter = panel.voter(number)
         try:
             result = await self._models[panel.teacher].ask(request, partial(self._ledger.keep_reply, record.id, voter))

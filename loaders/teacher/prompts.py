@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tutelage.core.errors import TeacherError
 from tutelage.core.task import Task
@@ -15,11 +16,19 @@ from tutelage.core.teachers import Prompt
 
 _SHIPPED = "tutelage.loaders.teacher"
 _FENCE = "text"
+_ROLES = ("system", "user", "assistant")
+
+
+class Filled(NamedTuple):
+    """A prompt with a text: all of it, and its turns as pairs of role and content, where it has several."""
+
+    prompt: str
+    turns: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Template:
-    """A compiled prompt; ``render`` fills in a text.
+    """A compiled prompt; ``fill`` fills in a text.
 
     ``wants_json`` says that the prompt asks for an object with reason and label; ``source`` is the
     file's content; ``filled`` is the prompt filled from the task, with an empty text.
@@ -28,7 +37,11 @@ class Template:
     wants_json: bool
     source: str
     filled: str
-    render: Callable[[str], str]
+    fill: Callable[[str], Filled]
+
+    def render(self, text: str) -> str:
+        """The prompt with this text, as one string."""
+        return self.fill(text).prompt
 
 
 def load_template(prompt: Prompt, task: Task, directory: Path) -> Template:
@@ -76,18 +89,39 @@ def _compile(source: str, where: str, context: dict[str, Any]) -> Template:
     environment.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False)
     try:
         compiled = environment.from_string(source, globals=context)
-        answer = str(getattr(compiled.make_module({"text": "", "fence": _FENCE}), "answer", "words"))
+        answer = str(getattr(compiled.make_module({"text": "", "fence": _FENCE, "turn": str}), "answer", "words"))
         template = Template(
             wants_json=answer == "json",
             source=source,
-            filled=compiled.render(text="", fence=_FENCE),
-            render=lambda text: str(compiled.render(text=text, fence=_fence(text))),
+            filled=_fill(compiled, "").prompt,
+            fill=lambda text: _fill(compiled, text),
         )
         _check(template, answer, where)
     except jinja2.TemplateError as error:
         line = getattr(error, "lineno", None)
         raise TeacherError(f"{where}{f':{line}' if line else ''}: the prompt cannot be rendered: {error}") from None
     return template
+
+
+def _fill(compiled: Any, text: str) -> Filled:
+    """The prompt with this text; what begins a turn is drawn anew each time, so that no text can hold it."""
+    from jinja2 import TemplateRuntimeError
+
+    mark = secrets.token_hex(16)
+
+    def turn(role: str) -> str:
+        if role not in _ROLES:
+            raise TemplateRuntimeError(f"turn({role!r}): a turn is of {', '.join(_ROLES)}")
+        return f"{mark}{role}\n"
+
+    rendered = str(compiled.render(text=text, fence=_fence(text), turn=turn))
+    before, *parts = rendered.split(mark)
+    if not parts:
+        return Filled(rendered)
+    turns = tuple((role, content.strip()) for role, _, content in (part.partition("\n") for part in parts))
+    if before.strip() or turns[-1][0] != "user":
+        raise TemplateRuntimeError("nothing may stand before the first turn, and the last one must be the user's")
+    return Filled("\n\n".join(f"[{role}]\n{content}" for role, content in turns), turns)
 
 
 def _check(template: Template, answer: str, where: str) -> None:

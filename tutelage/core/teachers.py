@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 HUGGING_FACE = "https://router.huggingface.co/v1"
 
-_SECRET = re.compile(r"key|token|secret|passw|auth(?!or)|sig(nature)?$|^code$", re.IGNORECASE)
+_SECRET = re.compile(r"key|token|secret|passw|auth(?!or$)|sig(nature)?$|^code$", re.IGNORECASE)
 
 NonEmpty = Annotated[str, Field(min_length=1)]
 
