@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -64,6 +65,15 @@ def test_a_challenger_that_could_not_be_compared_is_compared_by_the_next_run(tmp
     done = task.project.retrain()
     assert (done.challenger, done.new_answers, done.decisions) == (failed.challenger, 30, 1), done.message
     assert task.project.retrain().outcome == "nothing_new"
+
+
+def test_a_report_that_breaks_undoes_no_decision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = Filed(tmp_path / "task")
+    task.answer(30)
+    monkeypatch.setattr("tutelage.report.page.render_page", Mock(side_effect=KeyError("words")))
+    done = task.project.retrain()
+    assert (done.outcome, done.report, done.problems) == ("promoted", "", ["KeyError: 'words'"])
+    assert read_history(task.root)[-1]["outcome"] == "promoted"
 
 
 # A dry run

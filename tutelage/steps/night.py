@@ -101,9 +101,13 @@ class Night:
         """What a step brings; where it fails that is a problem, and the rest goes on."""
         try:
             return step()
+        except OutOfTimeError:
+            raise
         except (TutelageError, OSError) as error:
             self._job.problems.append(str(error))
-            return otherwise
+        except Exception as error:  # whatever breaks beside it, what is decided stays decided
+            self._job.problems.append(f"{type(error).__name__}: {error}")
+        return otherwise
 
     def _annotate(self) -> int:
         from tutelage.loaders.teacher.session import Session
