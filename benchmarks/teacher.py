@@ -125,7 +125,7 @@ def speed(title: str, limit: float, *, timeout: float = 60.0, **behaviour: Any) 
     requests = sum(did["outcomes"].values())
     print(f"{title}: {ran['votes']} votes, {requests} requests {did['outcomes']}")
     print(f"  wall {ran['wall']:.2f} s, ideal {ideal:.2f} s, ratio {ran['wall'] / ideal:.3f} (limit {limit})")
-    print(f"  client CPU {1000 * ran['cpu'] / requests:.2f} ms a call (limit 3), {did['most_active']} calls at once")
+    print(f"  client CPU {1000 * ran['cpu'] / requests:.2f} ms a call (aim 1.0), {did['most_active']} calls at once")
 
 
 def reading() -> None:

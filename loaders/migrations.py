@@ -251,6 +251,7 @@ STEPS = (
     """,
     """
     -- What an endpoint sent, byte for byte, before anything read it: a row for each attempt that got a reply.
+    -- body: compressed with zlib, as log probabilities take ten times the answer.
     -- structured: the type of response_format that was asked for; latency in seconds.
     CREATE TABLE replies (
         seq INTEGER PRIMARY KEY,

@@ -41,7 +41,17 @@ def request(number: int, **parameters: Any) -> Request:
 class Asked:
     """What came of asking ``count`` texts at once."""
 
-    def __init__(self, who: Teacher, requests: Sequence[Request], key: str, budget: Budget, dialect: Dialect) -> None:
+    def __init__(
+        self,
+        who: Teacher,
+        requests: Sequence[Request],
+        key: str,
+        budget: Budget,
+        dialect: Dialect = NEW,
+        *,
+        price: Price = PRICE,
+    ) -> None:
+        self.price = price
         self.learned: list[Dialect] = []
         self.outcomes: list[CallResult | BaseException] = []
         self.errors: Counter[str] = Counter()
@@ -50,7 +60,7 @@ class Asked:
     async def _ask(self, who: Teacher, requests: Sequence[Request], key: str, budget: Budget, dialect: Dialect) -> None:
         endpoint = Endpoint(who, key, dialect=dialect, remember=self.learned.append)
         asker = RetryingModel(
-            teacher=who, model=endpoint, rate_limiter=RateLimiter(who.limits), budget=budget, price=PRICE
+            teacher=who, model=endpoint, rate_limiter=RateLimiter(who.limits), budget=budget, price=self.price
         )
         self.outcomes = await asyncio.gather(*map(asker.ask, requests), return_exceptions=True)
         self.errors, self.concurrency = asker.errors, asker.rate_limiter.concurrency

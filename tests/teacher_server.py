@@ -44,6 +44,7 @@ class Behaviour:
     too_many: float = 0.0
     retry_after: str = "0.05"  # seconds, or "date" for an HTTP date a second ahead, or "" for none
     error_500: float = 0.0
+    error_504: float = 0.0
     hang: float = 0.0  # takes the request and never answers
     half: float = 0.0  # sends half of the body and never the rest
     drip: float = 0.0  # sends a byte now and then, for ever
@@ -56,6 +57,7 @@ class Behaviour:
     key: str = ""
     model: str = ""
     structured: str = "json_schema"  # or "json_object", "none" (refused), "ignored"
+    form_error: str = "form"  # what a form that it does not take ends with; or "500"
     refuses: str = ""  # a parameter that is refused by name
     usage: bool = True
     headers: str = ""  # of answers, each line ended by CR LF
@@ -109,7 +111,7 @@ class Server:
         outcome = self._outcome(head, data, text)
         draw = self._draw(text, "latency")
         latency = self.behaviour.latency * draw.uniform(1 - self.behaviour.spread, 1 + self.behaviour.spread)
-        if outcome not in {"ok", "garbage", "empty_choices", "content_filter", "half", "drop", "500"}:
+        if outcome not in {"ok", "garbage", "empty_choices", "content_filter", "half", "drop", "500", "504"}:
             latency = 0.0
         self.log.busy += latency
         if latency:
@@ -129,14 +131,15 @@ class Server:
             "quota": b.quota_after and self.log.outcomes["ok"] >= b.quota_after,
             "overflow": b.longest and len(data["messages"][0]["content"]) > b.longest,
             "refused": b.refuses and b.refuses in data,
-            "form": form and b.structured not in {"ignored", form},
+            b.form_error: form and b.structured not in {"ignored", form},
             "429": b.most_at_once and self._active > b.most_at_once,
         }
         return next((outcome for outcome, met in checks.items() if met), None) or self._fault(text)
 
     def _fault(self, text: str) -> str:
         b, draw = self.behaviour, self._draw(text, "fault").random()
-        faults = {"429": b.too_many, "500": b.error_500, "hang": b.hang, "half": b.half, "drip": b.drip, "drop": b.drop,
+        faults = {"429": b.too_many, "500": b.error_500, "504": b.error_504, "hang": b.hang, "half": b.half,
+                  "drip": b.drip, "drop": b.drop,
                   "garbage": b.garbage, "empty_choices": b.empty_choices, "content_filter": b.content_filter,
                   "filter_400": b.filter_400}  # fmt: skip
         for name, probability in faults.items():
@@ -222,12 +225,14 @@ _ERRORS = {
     "429": (429, "Rate limit reached", "rate_limit_exceeded"),
     "quota": (429, "You exceeded your current quota", "insufficient_quota"),
     "500": (500, "Internal error", "internal_error"),
+    "504": (504, "Upstream timed out", "gateway_timeout"),
     "overflow": (400, "This model's maximum context length is 8 tokens", "context_length_exceeded"),
     "filter_400": (400, "The response was filtered due to the content management policy", "content_filter"),
     "refused": (400, "Unsupported parameter: '{refuses}'", "unsupported_parameter"),
     "form": (400, "response_format of this type is not supported", "invalid_request"),
 }  # fmt: skip
-_REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests", 500: "Oops"}
+_REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests", 500: "Oops",
+            504: "Gateway Timeout"}  # fmt: skip
 
 
 class _Connection(asyncio.Protocol):

@@ -51,6 +51,23 @@ def test_a_task_whose_answers_come_in_files_needs_no_argilla(tmp_path: Path) -> 
     assert (second.outcome, second.new_answers, second.decisions) == ("kept", 30, 1), second.message
 
 
+def test_a_challenger_that_could_not_be_compared_is_compared_by_the_next_run(tmp_path: Path) -> None:
+    task = Filed(tmp_path / "task")
+    task.answer(30)
+    champion = task.project.retrain().champion
+    model = task.workspace.students / str(champion) / "head.npz"
+    whole = model.read_bytes()
+    model.write_bytes(b"{")
+    task.answer(30)
+    failed = task.project.retrain()
+    assert (failed.outcome, failed.challenger is None) == ("failed", False), failed.message
+    model.write_bytes(whole)
+    assert task.project.plan_retrain().trains
+    done = task.project.retrain()
+    assert (done.challenger, done.new_answers, done.decisions) == (failed.challenger, 30, 1), done.message
+    assert task.project.retrain().outcome == "nothing_new"
+
+
 # Files of new texts
 
 
@@ -143,6 +160,19 @@ def test_a_run_over_its_time_ends_between_steps_and_the_next_goes_on(tmp_path: P
     again = task.project.retrain(time_limit=3600)
     assert (again.outcome, again.new_texts, again.new_answers) == ("promoted", 0, 30)
     assert task.project.status().behind.ranks == 0
+
+
+def test_a_challenger_that_is_trained_is_compared_although_the_time_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or training that takes longer than the limit would never bring a champion where people answer every day."""
+    task = Filed(tmp_path / "task")
+    task.answer(30)
+    now = iter([0.0, 0.0, 0.0])  # the beginning, after loading, after reading; later it is late
+    monkeypatch.setattr("tutelage.steps.night.monotonic", lambda: next(now, 1e6))
+    done = task.project.retrain(time_limit=3600)
+    assert (done.outcome, done.sent, len(done.problems)) == ("promoted", False, 1), done.message
+    assert "before the ranking" in done.problems[0]
 
 
 def test_a_training_over_its_time_ends_at_a_checkpoint_from_which_the_next_goes_on(

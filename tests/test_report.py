@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from datetime import date
+from datetime import UTC, date, datetime
 from html.parser import HTMLParser
 from itertools import islice, pairwise
 from pathlib import Path
@@ -28,7 +28,7 @@ from training_data import fill, records, sentences, small_task
 
 from tutelage.commands.cli import cli
 from tutelage.core.errors import TaskError
-from tutelage.core.records import Record
+from tutelage.core.records import Proposal, Record, Response, Vote, Voter
 from tutelage.core.task import parse_task
 from tutelage.core.teachers import Costs
 from tutelage.core.workspace import Workspace
@@ -46,6 +46,7 @@ from tutelage.report.figures.collect import Report, collect_report
 from tutelage.report.figures.economy import Throughput, break_even, economy
 from tutelage.report.figures.label_accuracy import label_accuracy
 from tutelage.report.figures.rates import rates_on
+from tutelage.report.figures.shares import share_of
 from tutelage.report.page import render_page
 from tutelage.report.wording import amount, visible
 from tutelage.steps.loop import Loop
@@ -195,6 +196,20 @@ def test_all_labels_after_the_review_are_estimated_where_holdout_and_changes_fit
         assert is_wilson(40 - wrong, 40, (moved[0], moved[1]))
 
 
+def test_what_a_student_suggests_is_no_label_before_the_review() -> None:
+    """Its suggestions would count only where people answered them, and flatter the review."""
+    task = parse_task("name: x\nlabels: [a, b]\n")
+    voted = [Record(f"v{n}", "text", None, (Vote(voter=Voter("t", "p"), raw="a", label="a"),)) for n in range(4)]
+    proposed = [Record(f"p{n}", "text", proposal=Proposal("linear-1", "a")) for n in range(4)]
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    people = {"user_id": "1", "annotator": "ann", "status": "submitted", "label": "b", "reason": "", "updated_at": at}
+    answers = {f"p{n}": [Response(record_id=f"p{n}", **people)] for n in range(2)}
+    gold = {record.id: "b" for record in (*voted, *proposed)}
+    found = label_accuracy(task, curate([*voted, *proposed], answers, {}), gold, [], {})
+    assert found.on_gold
+    assert (found.on_gold.before.rows, found.on_gold.after.value, found.corrected) == (4, 0.0, share_of(0, 4))
+
+
 def test_each_teacher_stands_against_people(figures: Report) -> None:
     (teacher,) = figures.review.teachers
     assert teacher.teacher == "sampler"
@@ -315,12 +330,26 @@ CALLS = Spent(
 )
 
 
+NOW = {("t", "cot")}
+
+
+def test_a_prompt_that_was_replaced_has_been_paid_for_and_is_no_part_of_what_the_teacher_costs() -> None:
+    task = parse_task(
+        "name: x\nlabels: [a, b]\nteachers:\n- {name: t, license: none, model: m, prices: "
+        "[{since: 2026-01-01, input: 1, output: 2}]}\n"
+    )
+    found = economy(task, SPEED, [replace(CALLS, prompt="former"), CALLS], [1] * 10, [], 5, ON, current=NOW)
+    alone = economy(task, SPEED, [CALLS], [1] * 10, [], 5, ON, current=NOW)
+    assert (found.llm.usd, found.llm.seconds, found.llm.kg) == (alone.llm.usd, alone.llm.seconds, alone.llm.kg)
+    assert found.votes_usd == pytest.approx(2 * (alone.votes_usd or 0))
+
+
 def test_a_teacher_that_was_asked_costs_what_its_tokens_cost_today() -> None:
     task = parse_task(
         "name: x\nlabels: [a, b]\nteachers:\n- {name: t, license: none, model: m, limits: {concurrency: 4}, prices: "
         "[{since: 2026-01-01, input: 1, output: 2}, {since: 2026-06-01, input: 3, output: 4}]}\n"
     )
-    found = economy(task, SPEED, [CALLS, replace(CALLS, vote=2)], [2] * 10, [], 5, ON)
+    found = economy(task, SPEED, [CALLS, replace(CALLS, vote=2)], [2] * 10, [], 5, ON, current=NOW)
     assert found.llm.usd == exactly(pytest.approx(2 * (4000 * 3 + 1000 * 4) / 1e6 / 10))
     assert found.llm.seconds == exactly(pytest.approx(2 * 20 / 10 / 4))
     assert found.votes_usd == pytest.approx(2 * (4000 * 3 + 1000 * 4) / 1e6)
@@ -332,11 +361,11 @@ def test_a_teacher_that_was_asked_costs_what_its_tokens_cost_today() -> None:
 
 def test_a_teacher_without_a_price_has_none_invented() -> None:
     task = parse_task("name: x\nlabels: [a, b]\nteachers:\n- {name: t, license: none, model: m}\n")
-    found = economy(task, SPEED, [CALLS], [1] * 10, [], 5, ON)
+    found = economy(task, SPEED, [CALLS], [1] * 10, [], 5, ON, current=NOW)
     assert found.llm.usd is None
     assert "prices" in found.llm.usd_basis
     assert found.break_even is None
-    recorded = economy(task, SPEED, [replace(CALLS, priced=10, cost=0.5)], [1] * 10, [], 5, ON)
+    recorded = economy(task, SPEED, [replace(CALLS, priced=10, cost=0.5)], [1] * 10, [], 5, ON, current=NOW)
     assert recorded.llm.usd == exactly(0.05)
 
 

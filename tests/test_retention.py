@@ -97,6 +97,15 @@ def test_what_another_process_uses_stays(task: Workspace) -> None:
     assert "students/linear-1" in clear(task, expendable(task, 1))
 
 
+def test_of_a_student_that_lies_elsewhere_the_link_goes(task: Workspace, tmp_path: Path) -> None:
+    link, away = task.students / "linear-1", tmp_path / "elsewhere"
+    link.rename(away)
+    link.symlink_to(away)
+    assert "students/linear-1" in clear(task, expendable(task, 1))
+    assert not [path.name for path in task.students.iterdir() if path.is_symlink()]
+    assert (away / "student.json").exists()
+
+
 def test_without_a_readable_student_nothing_goes(task: Workspace) -> None:
     (task.students / "linear-4" / "student.json").write_text("{")
     with pytest.raises(StudentError, match="linear-4"):

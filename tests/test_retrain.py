@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -33,10 +34,11 @@ from tutelage.feedback.snapshot import load_snapshot
 from tutelage.loaders.ledger import Ledger
 from tutelage.project import Project
 from tutelage.steps.loop import Loop
+from tutelage.steps.results import Retrained
 from tutelage.steps.retrain import LOCK
 from tutelage.steps.schedule import epoch_seconds
 from tutelage.training.registry import Entry, champion_history, list_students
-from tutelage.views.history import HISTORY, read_history
+from tutelage.views.history import HISTORY, append_history, read_history
 
 Run = Callable[..., CompletedProcess[str]]
 MISREAD = ("climbed", "doubled", "dropped", "halved")
@@ -285,6 +287,12 @@ def test_a_line_that_a_crash_cut_short_hurts_nobody(tmp_path: Path) -> None:
     history.write_text('{"outcome": "kep', "utf-8")
     assert task.project.retrain().outcome == "nothing_new"
     assert [line["outcome"] for line in read_history(task.workspace.root)] == ["nothing_new"]
+
+
+@pytest.mark.parametrize("end", ["\u2028", "\x85"])
+def test_a_message_with_a_line_end_of_unicode_is_one_line(tmp_path: Path, end: str) -> None:
+    append_history(tmp_path, {**asdict(Retrained()), "message": f"so{end}it said"})
+    assert [line["message"] for line in read_history(tmp_path)] == [f"so{end}it said"]
 
 
 @pytest.mark.parametrize("line", ["{}", "[]", '{"snapshot": "x"}', '[["challenger", 1]]'])

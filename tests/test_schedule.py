@@ -48,15 +48,21 @@ def schedule(task: Filed, every: float, stop: threading.Event, **options: Any) -
     )
 
 
-@pytest.mark.parametrize(("ago", "left"), [(600, 3000), (7200, -3600), (-9999, 3600)])
+@pytest.mark.parametrize(("ago", "left"), [(600, 3000), (7200, -3600), (-5, 3605)])
 def test_the_next_run_is_due_an_interval_after_the_last_line(task: Filed, ago: float, left: float) -> None:
-    """Also where the clock was put back since."""
     began(task, ago)
     assert schedule(task, 3600, threading.Event()).due() - time.time() == pytest.approx(left, abs=2)
 
 
 def test_the_first_run_is_due_at_once(task: Filed) -> None:
     assert schedule(task, 3600, threading.Event()).due() == 0
+
+
+def test_a_clock_that_was_put_back_by_years_does_not_put_runs_off_for_years(task: Filed) -> None:
+    began(task, -1e8)
+    with at_work(task, 3600) as thread:
+        thread.join(5)
+        assert not thread.is_alive()
 
 
 @contextmanager

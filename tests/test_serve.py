@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import signal
 import socket
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,8 +23,8 @@ from training_data import WORDS, sentences, small_task, tiny_roberta
 
 from tutelage.core.arrays import Floats
 from tutelage.core.workspace import Workspace
-from tutelage.training.prediction.batching import WAITING, BatchQueue, QueueFullError
-from tutelage.training.prediction.following import LOOK_SECONDS
+from tutelage.training.prediction.batching import WAITING, BatchQueue, QueueFullError, ready_student
+from tutelage.training.prediction.following import LOOK_SECONDS, Following, ServedStudent
 from tutelage.training.prediction.serve import RequestError, RequestLimits, parse_request, ranked_labels
 from tutelage.training.registry import find_student, promote_student
 from tutelage.training.students.recipe import parse_student
@@ -282,3 +284,28 @@ def test_a_new_champion_takes_over_and_no_request_fails(tmp_path: Path) -> None:
         assert answers[0].json() == before
         assert (serves(follows), serves(stays)) == (second, first)
         assert ask(stays, {"inputs": TEXTS}).json() == before
+
+
+def test_the_student_that_was_champion_leaves_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tutelage.training.prediction.following.LOOK_SECONDS", 0.01)
+    made = small_task(tmp_path / "task")
+    ids = [train(made, parse_student("linear", human_weight=weight)).id for weight in (1, 5)]
+
+    def load(name: str) -> ServedStudent:
+        entry = find_student(made.students, name)
+        chosen, classifier = ready_student(made, entry, "torch", lambda _words: None)
+        return ServedStudent(entry, chosen, BatchQueue(classifier))
+
+    async def follow() -> bool:
+        following = Following(load(ids[0]), lambda: ids[1], load, lambda _words: None)
+        first = weakref.ref(following.now)
+        async with following.running():
+            for _ in range(500):
+                if following.now.entry.id == ids[1]:
+                    break
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)
+            gc.collect()
+            return following.now.entry.id == ids[1] and first() is None
+
+    assert asyncio.run(follow())

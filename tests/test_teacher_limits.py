@@ -42,7 +42,7 @@ def pace(count: int, limits: dict[str, Any], latency: Callable[[int], float | No
 
     async def call(gate: RateLimiter) -> None:
         while True:
-            async with gate.slot(1):
+            async with gate.slot(lambda: 1):
                 active = len(seen.starts) - len(seen.ends) - seen.refused + 1
                 seen.starts.append(now())
                 seen.most_active = max(seen.most_active, active)

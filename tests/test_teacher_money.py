@@ -99,7 +99,7 @@ def test_without_a_teacher_or_texts_the_next_step_is_said(make_task: Make, tutel
     done = tutelage("annotate", "--task", make_task(LABELS).root, ok=False)
     assert "has no teacher with a model; add one" in done.stderr
     done = tutelage("annotate", "--task", make_task(LABELS, teachers=[teacher("http://h/v1")]).root, ok=False)
-    assert "no texts yet; add some with: tutelage load or tutelage import" in done.stderr
+    assert "no texts yet; add some with: tutelage load" in done.stderr
 
 
 def test_votes_without_an_answer_are_left_for_the_next_run(make_task: Make, tutelage: Run) -> None:

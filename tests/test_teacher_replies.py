@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from typing import Any
 
 import pytest
@@ -33,8 +34,25 @@ def test_every_attempt_is_kept_byte_for_byte_with_its_number(make_task: Make) ->
         annotate(workspace)
     kept = rows(workspace, "SELECT record, vote, attempt, body FROM replies ORDER BY record, attempt")
     broken = b'\xff{"choices": \xc3'
-    assert kept == [(r, 1, n, body) for r in ("r0", "r1") for n, body in ((1, broken), (2, completion("good")))]
+    whole = [(*vote, zlib.decompress(body)) for *vote, body in kept]
+    assert whole == [(r, 1, n, body) for r in ("r0", "r1") for n, body in ((1, broken), (2, completion("good")))]
     assert rows(workspace, "SELECT attempts FROM calls") == [(2,), (2,)]
+
+
+def test_a_long_reply_takes_little_room_and_is_read_as_it_came(make_task: Make) -> None:
+    tokens = [{"token": f" t{number}", "logprob": -0.1 * number, "top_logprobs": []} for number in range(200)]
+    body = completion("good", choice={"logprobs": {"content": tokens}})
+    workspace = task_with(make_task, 2, teacher("http://127.0.0.1:1/v1", votes=1))
+    (panel,) = Session.of(workspace).panels
+    with TeacherLedger(workspace.db) as ledger:
+        ledger.keep_reply("r0", panel.voter(1), body, "json_schema", 1.0)
+        ledger._db.execute(
+            "INSERT INTO replies (record, teacher, prompt, vote, attempt, body, structured, latency)"
+            " VALUES ('r1', ?, ?, 1, 1, ?, '', 1.0)",
+            [*panel.key, body],  # as the first ledgers with replies held it
+        )
+        assert [kept.body for kept in ledger.unread(panel)] == [body, body]
+    assert rows(workspace, "SELECT length(body) FROM replies WHERE record = 'r0'")[0][0] < len(body) / 4
 
 
 def test_a_reply_that_came_before_a_kill_is_read_by_the_next_run_and_not_asked_for_again(make_task: Make) -> None:

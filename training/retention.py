@@ -113,4 +113,7 @@ def _clear(path: Path) -> bool:
 
 def _delete(path: Path) -> None:
     with suppress(OSError):  # what is left goes at the next call
-        shutil.rmtree(path)
+        if path.is_symlink():
+            path.unlink()  # what it names is not ours to delete
+        else:
+            shutil.rmtree(path)

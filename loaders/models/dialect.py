@@ -1,4 +1,7 @@
-"""The request parameters that an endpoint supports for a model: detected in the first calls, then remembered."""
+"""The request parameters that an endpoint supports for a model: found out in calls, remembered where it refuses some.
+
+Whether it follows a response format that it takes is judged anew in each run.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from typing import Any
 
 from tutelage.loaders.models.model import Request
 
+_RULE = "refused"  # what a stored form means: the endpoint has refused those before it
+_JUDGED = 5  # answers, or failures, from which a response format is judged
 _FORMS = ("json_schema", "json_object", "")
 _ABOUT_FORM = re.compile(r"response_format|json.?schema|json.?object|guided|grammar|structured", re.IGNORECASE)
 _ABOUT_LOGPROBS = re.compile(r"logprob", re.IGNORECASE)
@@ -18,7 +23,7 @@ _ABOUT_SEED = re.compile(r"\bseed\b", re.IGNORECASE)
 
 @dataclass(frozen=True, kw_only=True)
 class Dialect:
-    """``form`` is the type of ``response_format``, '' for none; ``settled`` says that an answer has confirmed it."""
+    """``form`` is the type of ``response_format``, '' for none; ``settled`` says that an answer has followed it."""
 
     form: str = _FORMS[0]
     settled: bool = False
@@ -28,12 +33,13 @@ class Dialect:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Dialect:
-        """The stored dialect; fields that an older version did not store have their defaults."""
-        return cls(**{name: data[name] for name in cls.__dataclass_fields__ if name in data})
+        """The stored dialect; what an older version did not store, or stored after one answer, has its default."""
+        doubtful = set() if data.get("rule") == _RULE else {"form", "settled"}
+        return cls(**{name: data[name] for name in cls.__dataclass_fields__ if name in data and name not in doubtful})
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object, to be stored."""
-        return asdict(self)
+        return {**asdict(self), "rule": _RULE}
 
     def body(self, request: Request, *, model: str, logprobs: bool) -> dict[str, Any]:
         """The body of a chat completion in this dialect."""
@@ -66,9 +72,40 @@ class Dialect:
             return replace(self, form=_FORMS[_FORMS.index(self.form) + 1])
         return None
 
-    def confirmed(self, *, followed: bool) -> Dialect:
-        """After an answer: keep a response format that it followed, drop one that it ignored."""
-        return replace(self, settled=True, form=self.form if followed else "")
+    def is_about_form(self, complaint: str) -> bool:
+        """Whether an endpoint's message speaks of the response format."""
+        return bool(self.form and _ABOUT_FORM.search(complaint))
+
+
+class FormTrial:
+    """How an endpoint takes one response format in this run: answers that followed or ignored it, and failures.
+
+    A server error may be due to the format or to chance. Until an answer has followed it, requests with
+    the format and without take turns after an error.
+    """
+
+    def __init__(self) -> None:
+        self._followed = self._ignored = self._failed = self._without = 0
+
+    @property
+    def is_worth_asking(self) -> bool:
+        """Whether the next request asks for the format."""
+        if self._followed + self._ignored >= _JUDGED:
+            return self._followed >= self._ignored
+        return bool(self._followed) or self._failed <= min(self._without, _JUDGED)
+
+    def answered(self, *, followed: bool) -> None:
+        """Record an answer to a request with the format."""
+        self._followed += followed
+        self._ignored += not followed
+
+    def failed(self) -> None:
+        """Record a server error on a request with the format."""
+        self._failed += 1
+
+    def answered_without(self) -> None:
+        """Record an answer to a request that left the format out."""
+        self._without += 1
 
 
 def vote_schema(labels: tuple[str, ...]) -> dict[str, Any]:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 from tutelage.core.errors import TeacherError
 from tutelage.core.teachers import Teacher
-from tutelage.loaders.models.dialect import Dialect
+from tutelage.loaders.models.dialect import Dialect, FormTrial
 from tutelage.loaders.models.model import OVERFLOW, Busy, Keep, Refused, Rejected, Reply, Request, not_kept
 from tutelage.loaders.models.waiting import account_is_empty, rest_of, wait_asked_for
 from tutelage.loaders.models.wire import read_reply
 
 FILTERED = "content_filter"
 _REQUEST_ERRORS = {400, 403, 413, 415, 422, 451, 501}  # the request is rejected: its text, or a parameter
+_CRASHES = {500, 502}  # may be due to a response format that the server cannot handle
+_KEEP_ALIVE = 5.0  # seconds that an idle connection is kept
 _LONGEST_WAIT = 900.0  # seconds of Retry-After above which the run ends
 _LONG_BODY = 100_000  # bytes from which reading would hold up other calls
 _QUOTE_MAX_LENGTH = 300  # characters of an endpoint's message that are shown
@@ -42,9 +45,14 @@ class Endpoint:
         self._response = httpx.Response
         self._teacher, self._key, self._remember = teacher, key, remember
         self._dialect = self._remembered = dialect
+        self._trials: defaultdict[str, FormTrial] = defaultdict(FormTrial)
         self._openai = openai
         self._client = openai.AsyncOpenAI(
-            api_key=key, base_url=teacher.base_url, max_retries=0, timeout=teacher.limits.timeout
+            api_key=key,
+            base_url=teacher.base_url,
+            max_retries=0,
+            timeout=teacher.limits.timeout,
+            http_client=openai.DefaultAioHttpClient(limits=_connections(teacher)),  # half the time of the default
         )
 
     async def close(self) -> None:
@@ -53,14 +61,15 @@ class Endpoint:
 
     async def answer(self, request: Request, keep: Keep = not_kept) -> Reply:
         """One chat completion, in the dialect that the endpoint supports."""
+        known = dialect = self._dialect
         while True:
-            dialect = self._dialect
+            form = dialect.form if request.labels and self._trials[dialect.form].is_worth_asking else ""
             try:
-                reply = await self._completion(request, dialect, keep)
+                reply = await self._completion(request, replace(dialect, form=form), keep)
             except self._openai.APIStatusError as error:
-                self._handle_status_error(error, dialect, request)
-                continue  # in the simpler dialect
-            self._learn(reply, request, dialect)
+                dialect = self._simpler(error, dialect, form, request)
+                continue
+            self._learn(reply, request, known, dialect)
             return reply
 
     async def _completion(self, request: Request, dialect: Dialect, keep: Keep) -> Reply:
@@ -69,11 +78,10 @@ class Endpoint:
             async with asyncio.timeout(self._teacher.limits.timeout):  # the client's own timeout is per read
                 # `post` takes half the time of `chat.completions.create`, and accepts bodies that are no completion.
                 response = await self._client.post("/chat/completions", cast_to=self._response, body=body)
-        except (TimeoutError, self._openai.APITimeoutError):
+        except TimeoutError:
             raise Busy("timeout", lost=True) from None
-        except self._openai.APIConnectionError as error:
-            unsent = type(error.__cause__).__name__ == "ConnectError"
-            raise Busy("no connection" if unsent else "dropped", lost=not unsent) from None
+        except self._openai.APIConnectionError as error:  # the client counts most of these among its time-outs
+            raise _without_answer(error) from None
         form = dialect.form if request.labels else ""
         keep(response.content, form)
         if len(response.content) > _LONG_BODY:
@@ -82,15 +90,18 @@ class Endpoint:
             reply = read_reply(response.content, form)
         return replace(reply, rest=rest_of(response.headers))
 
-    def _handle_status_error(self, error: Any, dialect: Dialect, request: Request) -> None:
-        """Raise the error that an HTTP status stands for; return where a simpler dialect may work."""
+    def _simpler(self, error: Any, dialect: Dialect, form: str, request: Request) -> Dialect:
+        """A dialect that may work after this HTTP status; raises the error that it stands for where there is none."""
         status, message = int(error.status_code), _message(error)
         if status in _REQUEST_ERRORS:
             self._check_refusal(status, message)
-            if simpler := dialect.without(message, request):
-                self._adopt(dialect, simpler)
-                return
-        self._raise(status, message, error)
+        is_refused = status in _REQUEST_ERRORS or (status >= 500 and form and dialect.is_about_form(message))
+        simpler = dialect.without(message, request) if is_refused else None
+        if not simpler or (not form and simpler.form != dialect.form):
+            if status in _CRASHES and form:
+                self._trials[form].failed()
+            self._raise(status, message, error)
+        return simpler
 
     def _check_refusal(self, status: int, message: str) -> None:
         if _FILTERS.search(message):
@@ -98,11 +109,12 @@ class Endpoint:
         if status == 413 or _OVERFLOWS.search(message):
             raise Refused(OVERFLOW, self._quote(message))
 
-    def _raise(self, status: int, message: str, error: Any) -> None:
+    def _raise(self, status: int, message: str, error: Any) -> NoReturn:
         if status == 429 and _TOO_LARGE.search(message):
             raise Refused("too_large", self._quote(message))
         if status in {408, 409, 425, 429} or (status >= 500 and status not in _REQUEST_ERRORS):
-            raise Busy(_kind(status), after=self._wait(status, message, error.response.headers))
+            after = self._wait(status, message, error.response.headers)
+            raise Busy(_kind(status), after=after, lost=_may_be_charged(status, told_to_wait=after is not None))
         words = f"teacher {self._teacher.name!r}: {self._advice(status)} ({status}: {self._quote(message)})"
         if status in _REQUEST_ERRORS:
             raise Rejected(str(status), words)
@@ -136,12 +148,22 @@ class Endpoint:
         """The endpoint's message on one line, without the key."""
         return " ".join(message.replace(self._key, "[key]").split())[:_QUOTE_MAX_LENGTH]
 
-    def _learn(self, reply: Reply, request: Request, dialect: Dialect) -> None:
-        if request.labels and not dialect.settled and reply.finish == "stop":
-            self._adopt(dialect, dialect.confirmed(followed=_is_vote(reply.text)))
+    def _learn(self, reply: Reply, request: Request, known: Dialect, dialect: Dialect) -> None:
+        """Keep the dialect of an answer, and whether that followed the form."""
+        if request.labels and reply.finish == "stop":
+            followed = bool(reply.structured) and _is_vote(reply.text)
+            self._judge(reply.structured, dialect.form, followed=followed)
+            dialect = replace(dialect, settled=dialect.settled or followed)
+        self._adopt(known, dialect)
         if self._dialect != self._remembered:
             self._remembered = self._dialect
             self._remember(self._dialect)
+
+    def _judge(self, asked: str, form: str, *, followed: bool) -> None:
+        if asked:
+            self._trials[asked].answered(followed=followed)
+        else:
+            self._trials[form].answered_without()
 
     def _adopt(self, old: Dialect, new: Dialect) -> None:
         if self._dialect == old:  # else a concurrent call has changed it already
@@ -153,6 +175,28 @@ def _message(error: Any) -> str:
     body = error.body if error.body is not None else error.message
     text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, default=str)
     return text.encode("utf-8", "replace").decode()
+
+
+def _connections(teacher: Teacher) -> Any:
+    import httpx2
+
+    return httpx2.Limits(max_connections=teacher.limits.concurrency, keepalive_expiry=_KEEP_ALIVE)
+
+
+def _without_answer(error: BaseException | None) -> Busy:
+    """What went wrong on the way, by the errors that led to this one."""
+    names = set[str]()
+    while error:
+        names |= {kind.__name__ for kind in type(error).__mro__}
+        error = error.__cause__
+    if "ClientConnectorError" in names:
+        return Busy("no connection")
+    return Busy("timeout" if "ServerTimeoutError" in names else "dropped", lost=True)
+
+
+def _may_be_charged(status: int, *, told_to_wait: bool) -> bool:
+    """Whether the model may have been at work before the error, as when a gateway in front of it gives up."""
+    return status == 408 or (status >= 500 and not (status in {503, 529} and told_to_wait))
 
 
 def _kind(status: int) -> str:

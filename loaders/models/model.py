@@ -30,7 +30,8 @@ class Request:
 class Reply:
     """An unparsed answer.
 
-    ``tokens_in`` and ``tokens_out`` are None where the endpoint does not report usage; ``logprobs``
+    ``tokens_in`` and ``tokens_out`` are None where the endpoint does not report usage; ``cached`` of
+    the first were read from its cache, ``reasoning`` of the second are the model's thinking; ``logprobs``
     are pairs of token and natural log probability; ``structured`` is the type of
     ``response_format`` that was asked for, '' for none; ``rest`` is the seconds for which the endpoint
     says that its limit is used up.
@@ -40,6 +41,8 @@ class Reply:
     finish: str = "stop"
     tokens_in: int | None = None
     tokens_out: int | None = None
+    cached: int = 0
+    reasoning: int = 0
     structured: str = ""
     logprobs: tuple[tuple[str, float], ...] = field(default=(), repr=False)
     rest: float = 0.0

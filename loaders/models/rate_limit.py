@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from statistics import median
 
@@ -20,6 +20,7 @@ _FAILURES = 0.2  # share of a window's calls
 _OVERLOAD = 0.5
 _SLOWER = 2.0  # times the best window's median latency
 _SHORTEST_WINDOW = 8
+_INSTANT = 1e-6  # seconds
 _LONGEST_REST = 60.0  # seconds
 
 
@@ -35,16 +36,16 @@ class RateLimiter:
         self._requests = _Rate(limits.rpm)
         self._tokens = _Rate(limits.tpm)
         self._closed_until = 0.0
+        self._turn = asyncio.Lock()
         self._window = _Window()
         self._best_latency = self._best_rate = 0.0
 
     @asynccontextmanager
-    async def slot(self, tokens: int) -> AsyncIterator[None]:
-        """A slot for one call; ``tokens`` is the number it is expected to use."""
+    async def slot(self, tokens: Callable[[], int]) -> AsyncIterator[int]:
+        """A slot for one call; ``tokens`` gives the number it is expected to use, which is yielded."""
         await self._place()
         try:
-            await self._pace(tokens)
-            yield
+            yield await self._pace(tokens)
         finally:
             self._active -= 1
             self._wake()
@@ -70,11 +71,18 @@ class RateLimiter:
                 self._active += 1
                 turn.set_result(None)
 
-    async def _pace(self, tokens: int) -> None:
-        now = asyncio.get_running_loop().time()
-        start = max(now, self._closed_until, self._requests.take(1, now), self._tokens.take(tokens, now))
-        if start > now:
-            await asyncio.sleep(start - now)
+    async def _pace(self, tokens: Callable[[], int]) -> int:
+        """Wait for the turn, one call after the other: what answers teach meanwhile holds for all that still wait."""
+        clock = asyncio.get_running_loop().time
+        async with self._turn:
+            while (wait := self._opens() - clock()) > _INSTANT:  # noqa: ASYNC110 - time is waited for, no event
+                await asyncio.sleep(wait)
+            self._requests.take(1, clock())
+            self._tokens.take(expected := tokens(), clock())
+        return expected
+
+    def _opens(self) -> float:
+        return max(self._closed_until, self._requests.next, self._tokens.next)
 
     def answered(self, latency: float, *, expected: int, tokens: int) -> None:
         """Record an answer: its latency in seconds, the expected and the actual number of tokens."""
@@ -148,16 +156,14 @@ class _Rate:
 
     def __init__(self, per_minute: float | None) -> None:
         self._seconds_each = 60 / per_minute if per_minute else 0.0
-        self._next = 0.0
+        self.next = 0.0
+        """The time, on the event loop's clock, from which more may start."""
 
-    def take(self, amount: float, now: float) -> float:
-        """The time, on the clock of ``now``, at which ``amount`` may start."""
-        if not self._seconds_each:
-            return now
-        start = max(self._next, now - self._CATCH_UP)
-        self._next = start + amount * self._seconds_each
-        return start
+    def take(self, amount: float, now: float) -> None:
+        """Take ``amount``, which starts ``now``."""
+        if self._seconds_each:
+            self.next = max(self.next, now - self._CATCH_UP) + amount * self._seconds_each
 
     def correct(self, amount: float) -> None:
         """Correct the amount taken, by the difference to what was expected."""
-        self._next += amount * self._seconds_each
+        self.next += amount * self._seconds_each

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from tutelage.core.errors import TeacherError
 from tutelage.core.teachers import Price, Teacher
-from tutelage.loaders.models.budget import Budget, cost_of
+from tutelage.loaders.models.budget import Budget, cost_of_reply, highest_cost
+from tutelage.loaders.models.metering import TokenMeter, longest_answer
 from tutelage.loaders.models.model import Busy, Model, Refused, Rejected, Reply, Request
 from tutelage.loaders.models.rate_limit import RateLimiter
 
@@ -23,8 +24,6 @@ _HARMLESS = "This is a test of the connection. Answer with one word."
 _WORKS_FOR = 10.0  # seconds for which an answer about the harmless text is believed
 _UNREACHABLE = 3  # failed connections, before any answer
 _MAX_OUTAGE = 300.0  # seconds without an answer
-_BYTES_PER_TOKEN = 4
-_TEMPLATE_TOKENS = 50
 
 
 KeepReply = Callable[[bytes, str, float], None]
@@ -66,7 +65,9 @@ class RetryingModel:
     def __post_init__(self) -> None:
         self._has_answered = False  # one call goes first, to see whether the endpoint works at all
         self._first_call = asyncio.Lock()
+        self._useless = ""
         self._failing_since: float | None = None
+        self._meter = TokenMeter()
         self._probing, self._works_until = asyncio.Lock(), 0.0
 
     async def ask(self, request: Request, keep: KeepReply = _not_kept) -> CallResult:
@@ -86,10 +87,19 @@ class RetryingModel:
         if not self._has_answered:
             async with self._first_call:
                 if not self._has_answered:
-                    result = await self._ask_with_retries(request, keep)
+                    result = await self._ask_first(request, keep)
                     self._has_answered = True
                     return result
         return await self._ask_with_retries(request, keep)
+
+    async def _ask_first(self, request: Request, keep: KeepReply) -> CallResult:
+        if self._useless:
+            raise TeacherError(self._useless)
+        try:
+            return await self._ask_with_retries(request, keep)
+        except TeacherError as error:
+            self._useless = str(error)  # those that wait for this call ask nothing any more
+            raise
 
     async def _ask_with_retries(self, request: Request, keep: KeepReply) -> CallResult:
         attempts = failures = 0
@@ -145,17 +155,16 @@ class RetryingModel:
             self.budget.settle(most, cost)
 
     async def _call(self, request: Request, attempt: int, keep: KeepReply) -> CallResult:
-        expected = expected_tokens(request)
-        async with self.rate_limiter.slot(expected):
+        async with self.rate_limiter.slot(lambda: self._meter.expected(request)) as expected:
             began = time.monotonic()
             reply = await self.model.answer(request, lambda body, form: keep(body, form, time.monotonic() - began))
             latency = time.monotonic() - began
         self._failing_since = None
-        tokens = expected if reply.tokens_in is None else reply.tokens_in + (reply.tokens_out or 0)
         if reply.rest:
             self.rate_limiter.rest(reply.rest)
-        self.rate_limiter.answered(latency, expected=expected, tokens=tokens)
-        cost = cost_of(self.price, reply.tokens_in, reply.tokens_out)
+        tokens = self._meter.record(request, reply)
+        self.rate_limiter.answered(latency, expected=expected, tokens=expected if tokens is None else tokens)
+        cost = cost_of_reply(self.price, reply)
         return CallResult(reply=reply, cost=cost, latency=latency, attempts=attempt)
 
     def _handle_busy(self, busy: Busy, attempt: int) -> None:
@@ -176,14 +185,14 @@ class RetryingModel:
             ) from None
 
     def _max_cost(self, request: Request) -> float:
-        """An upper bound of a call's cost: at least one byte per token, at most ``max_tokens`` of answer."""
-        tokens_in = len(request.prompt.encode()) + _TEMPLATE_TOKENS
-        return cost_of(self.price, tokens_in, int(request.parameters.get("max_tokens", 0))) or 0.0
-
-
-def expected_tokens(request: Request) -> int:
-    """An estimate of the tokens that a call uses, for the limit per minute; corrected after the answer."""
-    return len(request.prompt) // _BYTES_PER_TOKEN + int(request.parameters.get("max_tokens", 0)) // 4
+        """An upper bound of a call's cost: at least one byte per token, and the longest answer."""
+        if self.budget.limit is not None and self._meter.too_long:
+            raise TeacherError(
+                f"teacher {self.teacher.name!r}: an answer took {self._meter.too_long} tokens where"
+                f" {longest_answer(request.parameters)} were asked for at most, so that no budget can be kept;"
+                " set max_tokens to what answers take, or run without --budget"
+            )
+        return highest_cost(self.price, *self._meter.most(request)) or 0.0
 
 
 def _pause(attempt: int) -> float:

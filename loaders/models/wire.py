@@ -45,10 +45,7 @@ def body_of(reply: Reply) -> bytes:
 def _reply(choice: Mapping[str, Any], usage: Mapping[str, Any], structured: str) -> Reply:
     message = _mapping(choice.get("message"))
     finish = choice.get("finish_reason")
-    tokens_in, tokens_out = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
-    total = _count(usage.get("total_tokens"))
-    if total is not None and tokens_in is not None:  # thinking may be counted in the total only
-        tokens_out = max(tokens_out or 0, total - tokens_in)
+    tokens_in, tokens_out, reasoning = _tokens(usage)
     return Reply(
         text=_clean(_content(message)),
         finish="refusal"
@@ -58,9 +55,32 @@ def _reply(choice: Mapping[str, Any], usage: Mapping[str, Any], structured: str)
         else "stop",
         tokens_in=tokens_in,
         tokens_out=tokens_out,
+        cached=min(tokens_in or 0, _cached(usage)),
+        reasoning=reasoning,
         structured=structured,
         logprobs=_logprobs(_mapping(choice.get("logprobs")).get("content")),
     )
+
+
+def _tokens(usage: Mapping[str, Any]) -> tuple[int | None, int | None, int]:
+    """Tokens in, tokens out with those of the thinking, and these alone."""
+    tokens_in, answer = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    total = _count(usage.get("total_tokens"))
+    reasoning = _count(_mapping(usage.get("completion_tokens_details")).get("reasoning_tokens")) or 0
+    if tokens_in is None and total is not None and answer is not None:
+        tokens_in = max(0, total - answer)
+    tokens_out = answer
+    if total is not None and tokens_in is not None:  # thinking may be counted in the total only
+        tokens_out = max(answer or 0, total - tokens_in)
+    if tokens_out is not None and reasoning > tokens_out:  # or in its own place only
+        tokens_out += reasoning
+    return tokens_in, tokens_out, max(reasoning, (tokens_out or 0) - (answer or 0) if answer is not None else 0)
+
+
+def _cached(usage: Mapping[str, Any]) -> int:
+    """Tokens that were read from the endpoint's cache, under the names that endpoints give them."""
+    details = _mapping(usage.get("prompt_tokens_details")).get("cached_tokens")
+    return _count(details) or _count(usage.get("prompt_cache_hit_tokens")) or 0
 
 
 def _content(message: Mapping[str, Any]) -> str:

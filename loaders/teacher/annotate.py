@@ -12,7 +12,7 @@ from functools import partial
 from tutelage.core.errors import TutelageError
 from tutelage.core.records import Voter
 from tutelage.core.task import Task
-from tutelage.loaders.models.budget import BudgetReached, cost_of
+from tutelage.loaders.models.budget import BudgetReached, cost_of_reply
 from tutelage.loaders.models.model import OVERFLOW, Busy, Refused, Reply, Request
 from tutelage.loaders.models.retrying import CallResult, RetryingModel, Unanswered
 from tutelage.loaders.models.wire import read_reply
@@ -25,6 +25,7 @@ from tutelage.loaders.teacher.teacher_ledger import OpenRecord, StoredAnswer, Te
 from tutelage.loaders.teacher.voting import next_step
 
 _PAGE = 256
+_LONG_ANSWER = 4000  # characters
 _TELLING = 30  # characters from which answers of equal words are no chance
 _RECORDS_AHEAD = 2  # per concurrent call
 
@@ -154,7 +155,7 @@ class AnnotationRun:
                 with suppress(Busy):
                     readable[kept.record_id, kept.voter.vote] = kept, read_reply(kept.body, kept.structured)
             for kept, reply in readable.values():
-                cost = cost_of(self._models[panel.teacher].price, reply.tokens_in, reply.tokens_out)
+                cost = cost_of_reply(self._models[panel.teacher].price, reply)
                 result = CallResult(reply=reply, cost=cost, latency=kept.latency, attempts=kept.attempt)
                 parsed = parse_answer(reply.text, self._task, finish=reply.finish)
                 self._counts["read_later"] += 1
@@ -229,9 +230,15 @@ class AnnotationRun:
             return self._refused(record, panel, number, refused)
         else:
             reply = result.reply
-            parsed = await asyncio.to_thread(parse_answer, reply.text, self._task, finish=reply.finish)
+            parsed = await self._parse(reply)
             return self._store(record.id, voter, result, parsed)
         return None
+
+    async def _parse(self, reply: Reply) -> ParsedAnswer:
+        """Long answers are read in a thread, so that no other call waits; for short ones that takes longer."""
+        if len(reply.text) > _LONG_ANSWER:
+            return await asyncio.to_thread(parse_answer, reply.text, self._task, finish=reply.finish)
+        return parse_answer(reply.text, self._task, finish=reply.finish)
 
     def _refused(self, record: OpenRecord, panel: Panel, number: int, refused: Refused) -> StoredAnswer:
         self._counts["rejected"] += 1

@@ -8,7 +8,8 @@ from datetime import date
 
 from tutelage.core.task import Task
 from tutelage.core.teachers import Price
-from tutelage.loaders.models.budget import cost_of
+from tutelage.loaders.models.budget import cost_of, highest_cost
+from tutelage.loaders.models.metering import longest_answer
 from tutelage.loaders.teacher.panel import Panel
 from tutelage.loaders.teacher.teacher_ledger import TeacherLedger
 from tutelage.loaders.teacher.voting import possible_votes
@@ -65,7 +66,7 @@ def _planned(ledger: TeacherLedger, panel: Panel, calls: int, characters: int, p
     measured = ledger.tokens_per_character(panel)
     per_character, out = measured or (_TOKENS_PER_CHARACTER, _TOKENS_OUT[panel.template.wants_json])
     tokens_in, tokens_out = round(characters * per_character), round(calls * out)
-    longest = calls * int(panel.parameters.get("max_tokens", 0))
+    longest = calls * longest_answer(panel.parameters)
     return PlannedPanel(
         teacher=panel.teacher,
         prompt=panel.prompt,
@@ -73,7 +74,7 @@ def _planned(ledger: TeacherLedger, panel: Panel, calls: int, characters: int, p
         tokens_in=tokens_in,
         tokens_out=tokens_out,
         cost=cost_of(price, tokens_in, tokens_out),
-        cost_at_most=cost_of(price, tokens_in, longest),
+        cost_at_most=highest_cost(price, tokens_in, longest),
         price_since=price.since if price else None,
         measured=measured is not None,
     )

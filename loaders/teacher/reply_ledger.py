@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -56,7 +57,7 @@ class ReplyLedger(Ledger):
                 "INSERT INTO replies (record, teacher, prompt, vote, attempt, body, structured, latency)"
                 " SELECT ?, ?, ?, ?, coalesce(max(attempt), 0) + 1, ?, ?, ? FROM replies"
                 " WHERE (record, teacher, prompt, vote) = (?, ?, ?, ?)",
-                [*vote, body, structured, latency, *vote],
+                [*vote, zlib.compress(body), structured, latency, *vote],
             )
 
     def unread(self, panel: Panel) -> list[KeptReply]:
@@ -72,7 +73,7 @@ class ReplyLedger(Ledger):
                 record_id=record_id,
                 voter=panel.voter(vote),
                 attempt=attempt,
-                body=body,
+                body=_whole(body),
                 structured=structured,
                 latency=latency,
             )
@@ -124,3 +125,11 @@ class ReplyLedger(Ledger):
                 "INSERT OR REPLACE INTO readings VALUES (?, ?, ?, ?, ?)",
                 [(one.seq, parser, one.label_text, one.reason, one.rung) for one in readings],
             )
+
+
+def _whole(body: bytes) -> bytes:
+    """What the endpoint sent; the first ledgers with replies hold it as it came."""
+    try:
+        return zlib.decompress(body)
+    except zlib.error:
+        return body

@@ -59,6 +59,7 @@ class Following:
                 # Requests for the next one wait until the last for this one is answered.
                 before, self.now = self.now, await self._next()
                 await before.batches.drain()
+            del before  # or two students would stay in memory
 
     async def _next(self) -> ServedStudent:
         refused: str | None = None

@@ -94,6 +94,7 @@ def serve_student(
 
         app = make_app(Following(first, champion, load, say), limits)
         ready(Address(url_of(listening), first.entry.id, first.chosen.name))
+        del first  # it goes when another champion takes over
         serve(app, listening)
 
 

@@ -53,12 +53,21 @@ class RateLimits(Strict):
     attempts: Annotated[int, Field(ge=1)] = 8
 
 
+Dollars = Annotated[float, Field(ge=0)]
+
+
 class Price(Strict):
-    """US dollars per million tokens, in force from the day ``since``."""
+    """US dollars per million tokens, in force from the day ``since``.
+
+    ``cached`` is for input that the endpoint reads from its cache, ``reasoning`` for the tokens of a
+    model's thinking; where they are not given, they cost what ``input`` and ``output`` cost.
+    """
 
     since: date
-    input: Annotated[float, Field(ge=0)]
-    output: Annotated[float, Field(ge=0)]
+    input: Dollars
+    output: Dollars
+    cached: Dollars | None = None
+    reasoning: Dollars | None = None
 
 
 class DatedValue(Strict):

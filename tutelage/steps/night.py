@@ -138,7 +138,6 @@ class Night:
         job = self._job
         recipe = champion.manifest.recipe if champion else self._workspace.task.student
         trained = train(self._workspace, recipe, snapshot=job.snapshot, progress=self._progress)
-        self._limit.check("after training")
         job.challenger = trained.id
         holdout = find_holdout(self._workspace)
         if holdout is None:
@@ -304,12 +303,12 @@ def champion_of(workspace: Workspace) -> Entry | None:
 
 
 def judged(workspace: Workspace, past: Sequence[dict[str, Any]]) -> str | None:
-    """The snapshot whose student was last judged.
+    """The snapshot whose student was last judged; a run that failed may have ended before that.
 
     It is the champion's where that was promoted in another way, or in a run that was killed before its line.
     """
     champion = champion_of(workspace)
-    last = next((line for line in reversed(past) if line["challenger"]), None)
+    last = next((line for line in reversed(past) if line["challenger"] and line["outcome"] != "failed"), None)
     if last and (champion is None or last["champion"] == champion.id):
         return str(last["snapshot"])
     return champion.manifest.snapshot if champion else None

@@ -28,6 +28,7 @@ from tutelage.views.history import read_history
 QUIET, PATIENCE = 300.0, 7200.0
 """Seconds without an answer before a run that is due begins, and for which it is put off at most."""
 _LOOK, _TICK, _GRACE = 60.0, 0.2, 5.0
+_CLOCK = 60.0  # a clock that is put right a little was not put back
 _ASK = 3.0
 """Seconds that Argilla has to say when it saw the last answer."""
 
@@ -77,10 +78,11 @@ class Schedule:
             self._on_run(result)
 
     def due(self) -> float:
-        """When the next run is due, in seconds since 1970; 0 where none was yet."""
+        """When the next run is due, in seconds since 1970; 0 where none was yet, or the clock was put back since."""
         lines = read_history(self._workspace.root)
-        began = max(epoch_seconds(lines[-1]["at"]) if lines else 0.0, self._began)
-        return min(began, time.time()) + self._every if began else 0.0  # a clock may have been put back
+        moments = (epoch_seconds(lines[-1]["at"]) if lines else 0.0, self._began)
+        began = max((moment for moment in moments if moment <= time.time() + _CLOCK), default=0.0)
+        return began + self._every if began else 0.0
 
     def _await_turn(self) -> bool:
         """Wait until a run is due and nobody is at work; False where it is stopped."""

@@ -18,7 +18,7 @@ _READ = {"at", "outcome", "message", "server", "dataset", "activity", "snapshot"
 def read_history(root: Path) -> list[dict[str, Any]]:
     """The lines of ``history.jsonl``, the oldest first; one that is cut short or none of the job's is left out."""
     path = root / HISTORY
-    lines = path.read_text("utf-8", "replace").splitlines() if path.exists() else []
+    lines = path.read_text("utf-8", "replace").split("\n") if path.exists() else []  # a message may hold U+2028
     found = []
     for line in lines:
         try:

@@ -202,4 +202,5 @@ def _money(
     speed = _speed(entry, texts) if entry else None
     votes = [len(record.votes) for record in held.records if record.votes]
     today = datetime.now(UTC).date()
-    return economy(workspace.task, speed, held.spent, votes, entries, review.answers, today)
+    current = {(panel.teacher, panel.prompt) for panel in held.panels if panel.present}
+    return economy(workspace.task, speed, held.spent, votes, entries, review.answers, today, current=current)

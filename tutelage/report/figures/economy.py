@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -122,11 +122,18 @@ def economy(
     students: Sequence[Entry],
     reviews: int,
     today: date,
+    *,
+    current: Container[tuple[str, str]],
 ) -> Economy:
-    """From what was measured; ``votes`` holds the number of votes of each record that has any."""
+    """From what was measured.
+
+    ``votes`` holds the number of votes of each record that has any. ``current`` are the teachers and prompts whose
+    votes count: going on with the LLM means to ask these, and not also those that they took the place of.
+    """
     rates = rates_on(task.costs, today)
     student = student_way(throughput, rates) if throughput else None
-    llm = asked_way(task, spent, rates, today) if spent else usual_way(votes, rates)
+    asked = [one for one in spent if (one.teacher, one.prompt) in current] or spent
+    llm = asked_way(task, asked, rates, today) if asked else usual_way(votes, rates)
     votes_usd, votes_basis = _paid_for_votes(task, spent, sum(votes), today)
     training = sum(entry.manifest.took.cost_usd for entry in students)
     fixed = (votes_usd or 0.0) + training + reviews * rates.review.value

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tutelage.core.records import Record
 from tutelage.core.task import Task
-from tutelage.feedback.curate import Curated
+from tutelage.feedback.curate import Curated, source_of
 from tutelage.loaders.consensus import suggest
 from tutelage.report.figures.shares import Share, share_of
 from tutelage.training.measures.comparison import Comparison, compare
@@ -54,8 +54,11 @@ def label_accuracy(
     holdout: Sequence[Record],
     holdout_gold: Mapping[str, str],
 ) -> LabelAccuracy:
-    """From the curated records and the gold outside the holdout, the holdout's records and their gold."""
-    suggested = [item for item in items if item.suggestion]
+    """From the curated records and the gold outside the holdout, the holdout's records and their gold.
+
+    What a student suggests is no label before people answer, and in the holdout no student suggests: left out.
+    """
+    suggested = [item for item in items if item.suggestion and source_of(item.suggestion) != "student"]
     changed = sum(item.status == "reviewed" and item.label != _suggested(item) for item in suggested)
     corrected, on_holdout = share_of(changed, len(suggested)), _on_holdout(holdout, holdout_gold)
     after = on_holdout.value + corrected.value if on_holdout and corrected else None
