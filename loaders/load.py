@@ -141,7 +141,7 @@ def _load(
             progress(Progress("loading", loading.counts["rows"], total, "rows"))
         ledger.end_load(loading.number, gold=add_gold(workspace.gold, loading.gold, loading.number))
         if not keep_empty:
-            ledger.forget_empty_load(loading.number, _rejects_size(workspace))
+            ledger.forget_empty_load(loading.number, rejects_size(workspace))
     return loading.result()
 
 
@@ -152,12 +152,11 @@ def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
 
 def _begin(ledger: LoadLedger, workspace: Workspace, source: Source, columns: Columns) -> int:
     """The load's number; what was there when it began says later whether it can be undone."""
-    return ledger.begin_load(
-        source.name, json.dumps(asdict(columns)), snapshots_of(workspace), _rejects_size(workspace)
-    )
+    return ledger.begin_load(source.name, json.dumps(asdict(columns)), snapshots_of(workspace), rejects_size(workspace))
 
 
-def _rejects_size(workspace: Workspace) -> int:
+def rejects_size(workspace: Workspace) -> int:
+    """Bytes of ``rejects.jsonl``, which grows with each row that could not be used and was not in it."""
     return workspace.rejects.stat().st_size if workspace.rejects.exists() else 0
 
 

@@ -5,6 +5,8 @@ CSV and JSONL may be compressed: ``.gz``, ``.bz2``, ``.zst``.
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,6 +33,8 @@ from tutelage.loaders.readers import (
 )
 from tutelage.loaders.rows import Row
 
+SETTLED = 600.0
+"""Seconds without a change after which a file that ends within a line is taken for whole."""
 TEXT_ADVICE = ". Name the one with the texts with --text."
 """What is said where the column of the texts is missing."""
 
@@ -107,6 +111,17 @@ class Source:
         check_encoding(path, self.encoding)
         is_jsonl = ending in {".jsonl", ".ndjson", ".json"}
         return JsonlReader(path, self.encoding) if is_jsonl else CsvReader(path, self.encoding)
+
+
+def is_being_written(path: Path) -> bool:
+    """Whether a text file ends within a line and was changed a moment ago: its last row may be cut short."""
+    if not path.is_file() or is_compressed(path) or format_of(path) == ".parquet":
+        return False
+    with _readable(str(path)), path.open("rb") as file:
+        found = os.fstat(file.fileno())
+        file.seek(-min(4, found.st_size), os.SEEK_END)
+        end = file.read().rstrip(b"\0")  # of an end of line in UTF-16
+    return end[-1:] not in {b"\n", b"\r"} and time.time() - found.st_mtime < SETTLED
 
 
 @contextmanager

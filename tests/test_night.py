@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -64,6 +67,48 @@ def test_a_challenger_that_could_not_be_compared_is_compared_by_the_next_run(tmp
     done = task.project.retrain()
     assert (done.challenger, done.new_answers, done.decisions) == (failed.challenger, 30, 1), done.message
     assert task.project.retrain().outcome == "nothing_new"
+
+
+def test_a_report_that_breaks_undoes_no_decision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = Filed(tmp_path / "task")
+    task.answer(30)
+    monkeypatch.setattr("tutelage.report.page.render_page", Mock(side_effect=KeyError("words")))
+    done = task.project.retrain()
+    assert (done.outcome, done.report, done.problems) == ("promoted", "", ["KeyError: 'words'"])
+    assert read_history(task.root)[-1]["outcome"] == "promoted"
+
+
+# Files of new texts
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_file_that_is_being_written_waits_for_a_later_run(tmp_path: Path, encoding: str) -> None:
+    source = {"file": "new.csv", "id": "key", "encoding": encoding}
+    task = Filed(tmp_path / "task", sources=[source])
+    new = task.root / "new.csv"
+    new.write_text("key,text\nn1,The board met in Rauma.\nn2,A branch cl", encoding)
+    for done in (task.project.plan_retrain(), task.project.retrain()):
+        assert (done.new_texts, len(done.problems)) == (0, 1)
+        assert f"{new}: is still being written" in done.problems[0]
+    new.write_text("key,text\nn1,The board met in Rauma.\nn2,A branch closed in Kemi.\n", encoding)
+    done = task.project.retrain()
+    assert (done.new_texts, done.problems) == (2, [])
+
+
+def test_a_file_that_ends_within_a_line_and_rests_is_whole(tmp_path: Path) -> None:
+    task = Filed(tmp_path / "task", sources=[{"file": "new.csv"}])
+    (task.root / "new.csv").write_text("text\nThe board met in Rauma.", "utf-8")
+    os.utime(task.root / "new.csv", (time.time() - 3600,) * 2)
+    assert task.project.plan_retrain().new_texts == 1
+
+
+def test_rows_that_cannot_be_used_are_told_once(tmp_path: Path) -> None:
+    task = Filed(tmp_path / "task", sources=[{"file": "new.csv", "id": "key"}])
+    (task.root / "new.csv").write_text("key,text\nn1,The board met in Rauma.\nr1,Not what r1 was.\n", "utf-8")
+    said = f"{task.root / 'new.csv'}: has rows that cannot be used, 1 in all; rejects.jsonl says why"
+    assert task.project.retrain().problems == [said]
+    assert task.project.plan_retrain().problems == []
+    assert task.project.retrain().problems == []
 
 
 # A dry run

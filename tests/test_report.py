@@ -16,11 +16,13 @@ from subprocess import CompletedProcess
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from browser import screenshot
 from click.testing import CliRunner
 from conftest import ROOT
+from filed import Filed
 from scipy.stats import binomtest
 from training_data import fill, records, sentences, small_task
 
@@ -534,9 +536,24 @@ def test_a_student_that_cannot_be_loaded_leaves_the_rest(
     assert "its speed cannot be measured" in page
 
 
+def test_a_review_that_made_labels_worse_is_said_at_the_top(tmp_path: Path) -> None:
+    task = Filed(tmp_path / "task", 200)
+    task.answer(20)
+    assert "made labels worse" not in Parts(render_page(collect_report(task.workspace))).text
+    open_ids = [name for name in task.gold if not task.workspace.task.holds_out(name)][20:80]
+    wrong = [next(label for label in ("up", "down") if label != task.gold[name]) for name in open_ids]
+    task.project.import_review(pd.DataFrame({"id": open_ids, "label": wrong}), annotator="bob")
+    found = collect_report(task.workspace)
+    assert found.quality.on_gold
+    before, after = found.quality.on_gold.before.value, found.quality.on_gold.after.value
+    page = Parts(render_page(found)).text
+    assert f"{100 * before:.1f} % were right before and {100 * after:.1f} % are now" in page
+    assert "bob" not in page
+
+
 def test_drift_is_shown_as_the_last_run_that_measured_it_found_it(tmp_path: Path) -> None:
     workspace = small_task(tmp_path / "task", 60)
-    assert "No run has looked for drift yet" in Parts(render_page(collect_report(workspace))).text
+    assert "No new texts were compared yet" in Parts(render_page(collect_report(workspace))).text
     names = ("outcome", "message", "server", "dataset", "activity", "snapshot", "challenger", "champion")
     line = dict.fromkeys(names, "") | {"at": "2026-11-20T03:00:00+00:00"}
     then, now = (np.repeat([[0.7, 0.2, 0.1], [0.1, 0.6, 0.3], [0.4, 0.3, 0.3]], counts, axis=0)

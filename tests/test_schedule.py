@@ -20,6 +20,7 @@ import pytest
 from filed import Filed
 
 from tutelage.core.task import FILE_NAME
+from tutelage.project import Project
 from tutelage.steps.schedule import Schedule, ask
 from tutelage.views.history import append_history, read_history
 
@@ -181,6 +182,26 @@ def test_a_signal_ends_a_run_too_which_is_then_due_at_the_next_start(task: Filed
     assert process.returncode == 0
     assert not Path(f"/proc/{run}").exists()
     assert read_history(task.root) == []
+
+
+def test_in_a_folder_without_a_task_nothing_begins_and_nothing_is_written(
+    tmp_path: Path, tutelage: Callable[..., CompletedProcess[str]]
+) -> None:
+    done = tutelage("retrain", "--task", tmp_path, "--json", ok=False)
+    said = json.loads(done.stdout)
+    assert (done.returncode, said["outcome"], said["problems"]) == (1, "failed", [])
+    assert "task.yaml: no such file" in said["message"]
+    done = tutelage("retrain", "--task", tmp_path, "--every", "1h", ok=False)
+    assert (done.returncode, "task.yaml: no such file" in done.stderr) == (1, True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_who_cannot_be_told_because_the_task_file_is_wrong_is_said(task: Filed) -> None:
+    (task.root / FILE_NAME).write_text("retrain: {margin: 2 %}", "utf-8")
+    done = Project(task.root).retrain()
+    assert "retrain.margin: must be a number" in done.message
+    assert done.problems == ["nobody was told: the command stands in task.yaml (notify), which cannot be read"]
+    assert read_history(task.root)[-1]["outcome"] == "failed"
 
 
 @pytest.mark.parametrize("time", ["soon", "0h", "5", "-1h", "3w"])

@@ -79,10 +79,10 @@ def test_a_champion_that_is_gone_is_replaced_by_the_one_before_not_by_the_newest
     promote_student(tmp_path, "first")
     promote_student(tmp_path, "second")
     shutil.rmtree(tmp_path / "second")
-    with pytest.raises(StudentError, match="go back to first, .*tutelage rollback$"):
+    with pytest.raises(StudentError, match=r"go back to first, .*tutelage rollback$"):
         find_student(tmp_path, "champion")
     shutil.rmtree(tmp_path / "first")
-    with pytest.raises(StudentError, match="tutelage evaluate, and choose it with tutelage promote ID$"):
+    with pytest.raises(StudentError, match=r"tutelage evaluate, and choose it with tutelage promote ID$"):
         find_student(tmp_path, "champion")
 
 

@@ -640,9 +640,16 @@ class Project:
             Called with what came of each run: its line of ``history.jsonl``.
         another_argilla, time_limit
             As for ``retrain``; the first only for the first run.
+
+        Raises
+        ------
+        TaskError
+            When the task file is missing or wrong at the beginning; later that is a failed run.
         """
+        from tutelage.core.task import load_task
         from tutelage.steps.schedule import Schedule
 
+        load_task(self.workspace.root)
         limit = [] if time_limit is None else ["--time-limit", f"{time_limit:.3f}s"]
         Schedule(
             self.workspace,

@@ -1,4 +1,4 @@
-"""The top of the report: three sentences, and the figures that matter most."""
+"""The top of the report: what it comes to in a few sentences, and the figures that matter most."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Headline:
 
 
 def sentences(report: Report) -> tuple[str, ...]:
-    """What there is, what people did, and what it costs."""
-    return (_first(report), _second(report), _third(report))
+    """What there is, what people did, a warning where that made labels worse, and what it costs."""
+    return (_first(report), _second(report), *_warnings(report), _third(report))
 
 
 def _first(report: Report) -> str:
@@ -60,6 +60,16 @@ def _second(report: Report) -> str:
     if review.changed is None:
         return f"{said}."
     return f"{said}, and changed {count(review.changed.hits)} of the {count(review.changed.rows)} suggestions they saw."
+
+
+def _warnings(report: Report) -> Iterator[str]:
+    found = report.quality.on_gold
+    if found and found.comparison.accuracy_difference_interval[1] < 0:
+        yield (
+            f"The review made labels worse: of {count(found.after.rows)} texts with gold labels "
+            f"{percent(found.before.value)} were right before and {percent(found.after.value)} are now. "
+            "Look at the newest answers, and ask who gave them."
+        )
 
 
 def _third(report: Report) -> str:

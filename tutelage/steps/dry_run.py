@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import copyfile
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
@@ -76,6 +77,8 @@ def plan_retrain(
         copy = _Copy(workspace.root, Path(folder))
         if workspace.db.exists():
             copy_database(workspace.db, copy.db)
+        with suppress(FileNotFoundError):
+            copyfile(workspace.rejects, copy.rejects)
         now.new_texts, now.problems = load_sources(copy, progress)
         with open_loop(copy, was_pushed(copy.db)) as loop:
             look(loop, now)

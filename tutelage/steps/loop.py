@@ -81,7 +81,8 @@ class Loop:
             else:
                 records.append(record)
         if not records:
-            raise TutelageError(f"{self.workspace.root / self.workspace.db.name}: holds no records; bring some with tutelage load or import")
+            db = self.workspace.root / self.workspace.db.name  # a dry run works on a copy elsewhere
+            raise TutelageError(f"{db}: holds no records; bring some with tutelage load or import")
         return records, frozenset(held)
 
     # Push

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -101,9 +102,13 @@ class Night:
         """What a step brings; where it fails that is a problem, and the rest goes on."""
         try:
             return step()
+        except OutOfTimeError:
+            raise
         except (TutelageError, OSError) as error:
             self._job.problems.append(str(error))
-            return otherwise
+        except Exception as error:  # whatever breaks beside it, what is decided stays decided
+            self._job.problems.append(f"{type(error).__name__}: {error}")
+        return otherwise
 
     def _annotate(self) -> int:
         from tutelage.loaders.teacher.session import Session
@@ -229,18 +234,35 @@ class Night:
 
 def load_sources(workspace: Workspace, progress: ProgressCallback) -> tuple[int, list[str]]:
     """Load the task's sources; returns how many texts are new, and what failed, which does not end it."""
-    from tutelage.loaders.load import Columns, load
-    from tutelage.loaders.sources import Source
-
     new, problems = 0, list[str]()
     for source in workspace.task.sources:
         for name in _files(workspace, source):
-            read, columns = Source(name, source.encoding, source.split), Columns(text=source.text, id=source.id)
             try:
-                new += load(workspace, read, columns, keep_empty=False, progress=progress).new
+                new += _load_file(workspace, source, name, problems, progress)
             except TutelageError as error:
                 problems.append(str(error))
     return new, problems
+
+
+def _load_file(
+    workspace: Workspace, source: TextFile, name: str, problems: list[str], progress: ProgressCallback
+) -> int:
+    """How many texts of a file are new; rows that cannot be used are told once, when they come."""
+    from tutelage.loaders.load import Columns, load, rejects_size
+    from tutelage.loaders.sources import Source, is_being_written
+
+    if is_being_written(Path(name)):
+        problems.append(
+            f"{name}: is still being written, it seems: it was changed a moment ago and its last line has no end; "
+            "a later run loads it"
+        )
+        return 0
+    before = rejects_size(workspace)
+    read, columns = Source(name, source.encoding, source.split), Columns(text=source.text, id=source.id)
+    done = load(workspace, read, columns, keep_empty=False, progress=progress)
+    if rejects_size(workspace) > before:
+        problems.append(f"{name}: has rows that cannot be used, {done.rejected} in all; rejects.jsonl says why")
+    return done.new
 
 
 def _files(workspace: Workspace, source: TextFile) -> Sequence[str]:

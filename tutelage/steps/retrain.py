@@ -15,10 +15,11 @@ from pathlib import Path
 from tutelage.core.errors import TutelageError
 from tutelage.core.locks import locked
 from tutelage.core.records import ProgressCallback, unreported
+from tutelage.core.task import FILE_NAME, load_task
 from tutelage.core.workspace import Workspace
 from tutelage.steps.night import Night, OpenLoop, OutOfTimeError, TimeLimit
 from tutelage.steps.results import Retrained
-from tutelage.views.history import append_history, check_writable
+from tutelage.views.history import HISTORY, append_history, check_writable
 
 LOCK = "retrain.lock"
 NOTIFY_SECONDS = 60
@@ -41,6 +42,8 @@ def retrain(
     job, limit = Retrained(at=datetime.now(UTC).isoformat(timespec="seconds")), TimeLimit(time_limit, progress)
     root, began = workspace.root, time.monotonic()
     try:
+        if not _is_task(root):
+            load_task(root)  # says what is missing
         with _alone(root / LOCK):
             check_writable(root)  # where no line can be written, nothing is done
             Night(workspace, open_loop, job, limit).run(another_argilla=another_argilla)
@@ -68,6 +71,8 @@ def _alone(path: Path) -> Iterator[None]:
 
 def conclude(workspace: Workspace, job: Retrained) -> None:
     """Add the run's line to ``history.jsonl`` and tell who is to be told; what fails is one of its problems."""
+    if not _is_task(workspace.root):
+        return
     try:
         append_history(workspace.root, asdict(job))
     except (OSError, TutelageError) as error:
@@ -75,15 +80,24 @@ def conclude(workspace: Workspace, job: Retrained) -> None:
     _notify(workspace, job)
 
 
+def _is_task(root: Path) -> bool:
+    """Whether this is a task directory, or was one: in another folder nothing is written."""
+    return (root / FILE_NAME).exists() or (root / HISTORY).exists()
+
+
 def _notify(workspace: Workspace, job: Retrained) -> None:
     """Run the task's command with the result as JSON on its standard input; its failure is not the job's."""
     if job.outcome not in {"failed", "promoted"}:
         return
     try:
-        command = shlex.split(workspace.task.retrain.notify)
-        if command:
+        notify = workspace.task.retrain.notify
+    except TutelageError:
+        job.problems.append("nobody was told: the command stands in task.yaml (notify), which cannot be read")
+        return
+    try:
+        if command := shlex.split(notify):
             said = json.dumps(asdict(job)).encode()
             root, out = workspace.root, _STDERR  # --json prints one object and nothing else
             subprocess.run(command, input=said, cwd=root, stdout=out, timeout=NOTIFY_SECONDS, check=True)
-    except (OSError, ValueError, subprocess.SubprocessError, TutelageError) as error:
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
         job.problems.append(f"notify: {error}")
