@@ -50,6 +50,7 @@ def test_a_task_whose_answers_come_in_files_needs_no_argilla(tmp_path: Path) -> 
     task.answer(30)
     second = task.project.retrain()
     assert (second.outcome, second.new_answers, second.decisions) == ("kept", 30, 1), second.message
+    assert not task.project.status().behind.evaluation
 
 
 def test_a_challenger_that_could_not_be_compared_is_compared_by_the_next_run(tmp_path: Path) -> None:

@@ -142,6 +142,12 @@ def test_a_student_that_is_not_evaluated_or_of_an_older_snapshot(tmp_path: Path)
     assert (behind.evaluation, behind.student) == (True, False)
     project.evaluate()
     assert not project.status().behind.evaluation
+    (report,) = project.workspace.reports.glob(f"evaluate-{project.status().students[-1].id}-*.json")
+    whole = report.read_text("utf-8")
+    for damaged in ("", "[]", whole[:40]):
+        report.write_text(damaged, "utf-8")
+        assert project.status().behind.evaluation, "as if it had not been evaluated"
+    report.write_text(whole, "utf-8")
     latest = workspace.snapshots / "latest"
     (workspace.snapshots / "abc").mkdir()
     manifest = json.loads((workspace.snapshots / latest.read_text().strip() / "manifest.json").read_text())

@@ -221,13 +221,16 @@ def _refresh_card(workspace: Workspace, student: str) -> None:
     """Rewrite a student's model card with all its reports."""
     entry = find_student(workspace.students, student)
     reports = sorted(workspace.reports.glob(f"evaluate-{student}-*.json"))
-    write_card(entry.path, entry.manifest, [read_report(path) for path in reports])
+    write_card(entry.path, entry.manifest, [report for path in reports if (report := read_report(path))])
 
 
 _FORMER_NAMES = {"sheet": "gold_set", "sheet_digest": "gold_set_digest"}
 
 
 def read_report(path: Path) -> dict[str, Any]:
-    """An evaluation report, with the current keys: 0.1.0 wrote ``sheet`` and ``sheet_digest``."""
-    report: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    return {_FORMER_NAMES.get(key, key): value for key, value in report.items()}
+    """An evaluation report, with the current keys: 0.1.0 wrote ``sheet`` and ``sheet_digest``; empty where damaged."""
+    try:
+        report: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        return {_FORMER_NAMES.get(key, key): value for key, value in report.items()}
+    except (OSError, ValueError, AttributeError):
+        return {}

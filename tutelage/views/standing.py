@@ -64,7 +64,7 @@ class Behind:
     student
         Whether the newest student was trained on an older snapshot than the newest.
     evaluation
-        Whether the newest student has not been evaluated.
+        Whether the newest student was neither evaluated nor compared with the champion by ``retrain``.
     """
 
     unsent: int

@@ -186,8 +186,13 @@ def _behind(
         ranks=len(held.open ^ held.ranks.keys()) if held.ranks else 0,
         snapshot=_outdated(snapshot, held.items) if snapshot else 0,
         student=bool(newest and snapshot and newest.manifest.snapshot != snapshot.id),
-        evaluation=bool(newest and not _reports(workspace, newest.id)),
+        evaluation=bool(newest and not (_reports(workspace, newest.id) or _judged(workspace, newest.id))),
     )
+
+
+def _judged(workspace: Workspace, student: str) -> bool:
+    """Whether the job at night compared this student with the champion."""
+    return any(run.get("challenger") == student and run.get("gate") for run in read_history(workspace.root))
 
 
 def _outdated(snapshot: Snapshot, items: Sequence[Curated]) -> int:
@@ -200,8 +205,8 @@ def _reports(workspace: Workspace, student: str) -> list[dict[str, Any]]:
     """The evaluations of a student, the newest last."""
     from tutelage.training.evaluation.evaluate import read_report
 
-    found = [read_report(path) for path in workspace.reports.glob(f"evaluate-{student}-*.json")]
-    return sorted(found, key=lambda report: str(report.get("at", "")))
+    found = (read_report(path) for path in workspace.reports.glob(f"evaluate-{student}-*.json"))
+    return sorted(filter(None, found), key=lambda report: str(report.get("at", "")))
 
 
 def _beats_champion(workspace: Workspace, students: Sequence[Entry]) -> bool:
@@ -211,7 +216,7 @@ def _beats_champion(workspace: Workspace, students: Sequence[Entry]) -> bool:
     reports = _reports(workspace, students[-1].id) if students and champion else []
     if not reports or students[-1].id in {move["champion"] for move in champion_history(workspace.students)}:
         return False
-    compared = [report["comparisons"].get(champion) for report in reports]
+    compared = [report.get("comparisons", {}).get(champion) for report in reports]
     return next((one["verdict"] == "better" for one in reversed(compared) if one), False)
 
 

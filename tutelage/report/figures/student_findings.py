@@ -111,11 +111,7 @@ def _points(
 
 def _saved(workspace: Workspace, entry: Entry, holdout: GoldSet) -> dict[str, Any]:
     """What an evaluation says; empty where there is none that can be read."""
-    path = workspace.reports / f"evaluate-{entry.id}-{holdout.digest}.json"
-    try:
-        return read_report(path) if path.exists() else {}
-    except (OSError, ValueError, AttributeError):
-        return {}
+    return read_report(workspace.reports / f"evaluate-{entry.id}-{holdout.digest}.json")
 
 
 def _saved_point(entry: Entry, report: dict[str, Any]) -> CurveStudent | None:
