@@ -23,9 +23,9 @@ from training_data import WORDS, sentences, small_task, tiny_roberta
 
 from tutelage.core.arrays import Floats
 from tutelage.core.workspace import Workspace
-from tutelage.training.prediction.batching import WAITING, BatchQueue, QueueFullError, ready_student
-from tutelage.training.prediction.following import LOOK_SECONDS, Following, ServedStudent
-from tutelage.training.prediction.serve import RequestError, RequestLimits, parse_request, ranked_labels
+from tutelage.training.prediction.serving.batching import WAITING, BatchQueue, QueueFullError, ready_student
+from tutelage.training.prediction.serving.following import LOOK_SECONDS, Following, ServedStudent
+from tutelage.training.prediction.serving.serve import RequestError, RequestLimits, parse_request, ranked_labels
 from tutelage.training.registry import find_student, promote_student
 from tutelage.training.students.recipe import parse_student
 from tutelage.training.train import train
@@ -230,7 +230,7 @@ def test_reading_and_answering_by_themselves() -> None:
 
 def test_uvicorn_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     from tutelage.core.errors import StudentError
-    from tutelage.training.prediction import serve
+    from tutelage.training.prediction.serving import serve
 
     monkeypatch.setattr(serve, "find_spec", lambda _name: None)
     with pytest.raises(StudentError, match=r"tutelage\[serve\]"):
@@ -287,7 +287,7 @@ def test_a_new_champion_takes_over_and_no_request_fails(tmp_path: Path) -> None:
 
 
 def test_the_student_that_was_champion_leaves_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tutelage.training.prediction.following.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("tutelage.training.prediction.serving.following.LOOK_SECONDS", 0.01)
     made = small_task(tmp_path / "task")
     ids = [train(made, parse_student("linear", human_weight=weight)).id for weight in (1, 5)]
 

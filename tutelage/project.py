@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from tutelage.training.evaluation.gold_set import GoldSet
     from tutelage.training.evaluation.teacher_comparison import TeacherTable
     from tutelage.training.prediction.predict import PredictResult
-    from tutelage.training.prediction.serve import Address
+    from tutelage.training.prediction.serving.serve import Address
     from tutelage.training.students.recipe import Recipe
     from tutelage.training.train import TrainResult
     from tutelage.views.card import RecordCard
@@ -562,7 +562,7 @@ class Project:
         on_ready
             Called when clients may connect.
         """
-        from tutelage.training.prediction.serve import RequestLimits, serve_student
+        from tutelage.training.prediction.serving.serve import RequestLimits, serve_student
 
         limits = RequestLimits(body=max_body, texts=max_texts, length=max_length)
         where = (host, port)

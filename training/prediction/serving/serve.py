@@ -23,9 +23,9 @@ from tutelage.core.formats.strict_json import RepeatedKeyError, read_json
 from tutelage.core.locks import in_use
 from tutelage.core.workspace import Workspace
 from tutelage.training.manifest import FILE
-from tutelage.training.prediction.batching import BatchQueue, QueueFullError, ready_student
 from tutelage.training.prediction.engines.selection import Say
-from tutelage.training.prediction.following import Following, ServedStudent
+from tutelage.training.prediction.serving.batching import BatchQueue, QueueFullError, ready_student
+from tutelage.training.prediction.serving.following import Following, ServedStudent
 from tutelage.training.registry import CHAMPION, champion_id, find_student
 
 
