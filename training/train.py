@@ -109,7 +109,7 @@ def train(
         When the model cannot be loaded, or a library is not installed.
     """
     options = options or {}
-    recipe = _recipe(student or workspace.task.student, options)
+    recipe = _recipe(student or workspace.task.student, _with_task(workspace, options))
     if recipe and KINDS[recipe.kind].one_process and not is_main():
         return TrainResult(id="", path="", is_new=False, why="", rows=0, left_out={}, took=None)
     frozen = load_snapshot(workspace.snapshots, snapshot)
@@ -153,6 +153,11 @@ def idle_options(kind: str, options: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(name for name, value in options.items() if value is not None and taken and name not in taken)
 
 
+def _with_task(workspace: Workspace, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The options, and what the task says of every student."""
+    return {"long_texts": workspace.task.long_texts, **options}
+
+
 def _recipe(student: str | Recipe, options: Mapping[str, Any]) -> Recipe | None:
     """The recipe; None for ``auto``, which depends on the rows."""
     if student == AUTO:
@@ -171,7 +176,7 @@ def _plan(
     rows = SnapshotRows(snapshot.frame(), task.label_names, holdout, progress)
     if recipe is None:
         labelled, _ = rows.select(parse_student(LINEAR, **options))
-        recipe, why = choose_recipe(labelled.labels, task.student, options)
+        recipe, why = choose_recipe(labelled.labels, task.student, _with_task(workspace, options))
     training_set, left_out = rows.select(recipe)
     student = student_id(recipe, snapshot.id, [task.id, holdout.digest])
     return _Plan(name=student, recipe=recipe, snapshot=snapshot, training_set=training_set, left_out=left_out, why=why)

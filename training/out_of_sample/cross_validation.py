@@ -11,6 +11,7 @@ import numpy as np
 
 from tutelage.core.arrays import NO_LABEL, Floats, Ints, one_hot
 from tutelage.core.records import ProgressCallback, tracked, unreported
+from tutelage.core.task import Task
 from tutelage.loaders.rows import normalised
 from tutelage.training.students.fit import fit_student
 from tutelage.training.students.recipe import parse_student
@@ -67,9 +68,9 @@ def _default_fit(n_labels: int) -> Fit:
     return lambda texts, labels: fit_linear(texts, labels, names)
 
 
-def fit_of(student: str, label_names: tuple[str, ...], *, seed: int, progress: ProgressCallback) -> Fit:
+def fit_of(student: str, task: Task, *, seed: int, progress: ProgressCallback) -> Fit:
     """A ``Fit`` for the student that ``student`` names (as for ``train``), with equal weights for all rows."""
-    recipe = parse_student(student, seed=seed)
+    recipe, label_names = parse_student(student, seed=seed, long_texts=task.long_texts), task.label_names
 
     def fit_fold(texts: Sequence[str], labels: Ints) -> Predictor:
         with TemporaryDirectory() as work:

@@ -281,7 +281,7 @@ class Loop:
         def in_fold(state: Progress) -> None:
             named(self.progress, fold)(state)
 
-        fit = fit_of(student, names, seed=seed, progress=in_fold)
+        fit = fit_of(student, self.workspace.task, seed=seed, progress=in_fold)
         probs = out_of_sample(texts, labels, len(names), seed=seed, fit=fit, progress=on_fold)
         if champion:
             self._ask_champion(champion, [item.record for item in curated], probs)
