@@ -562,7 +562,8 @@ class Project:
         on_ready
             Called when clients may connect.
         """
-        from tutelage.training.prediction.serving.serve import RequestLimits, serve_student
+        from tutelage.training.prediction.serving.pipeline_request import RequestLimits
+        from tutelage.training.prediction.serving.serve import serve_student
 
         limits = RequestLimits(body=max_body, texts=max_texts, length=max_length)
         where = (host, port)
