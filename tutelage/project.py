@@ -29,9 +29,7 @@ if TYPE_CHECKING:
     from tutelage.loaders.teacher.pilot import Pilot
     from tutelage.loaders.undo import UndoneLoad
     from tutelage.report.page import WrittenReport
-    from tutelage.steps.annotators import Annotators
     from tutelage.steps.backup import Backup, Restored
-    from tutelage.steps.loop import Loop
     from tutelage.steps.results import (
         AnnotationPlan,
         ChampionChange,
@@ -42,6 +40,8 @@ if TYPE_CHECKING:
         Retrained,
         RetrainPlan,
     )
+    from tutelage.steps.review.annotators import Annotators
+    from tutelage.steps.review.loop import Loop
     from tutelage.training.evaluation.gold_set import GoldSet
     from tutelage.training.evaluation.teacher_comparison import TeacherTable
     from tutelage.training.prediction.predict import PredictResult
@@ -292,7 +292,7 @@ class Project:
     @property
     def annotators(self) -> Annotators:
         """The people who answer: ``add``, ``list``, ``remove``, ``password``, ``deal``."""
-        from tutelage.steps.annotators import Annotators
+        from tutelage.steps.review.annotators import Annotators
 
         return Annotators(self._loop)
 
@@ -340,7 +340,7 @@ class Project:
     @contextmanager
     def _loop_on(self, workspace: Workspace, with_argilla: bool) -> Iterator[Loop]:  # noqa: FBT001
         from tutelage.loaders.ledger import Ledger
-        from tutelage.steps.loop import Loop, sign_in
+        from tutelage.steps.review.loop import Loop, sign_in
 
         _ = self.task  # a wrong task file is said before anything is opened
         with ExitStack() as stack:

@@ -25,8 +25,8 @@ from tutelage.feedback.snapshot import write_snapshot
 from tutelage.loaders.consensus import suggest
 from tutelage.loaders.holdout import HeldOut, held_out
 from tutelage.loaders.ledger import FILE, Ledger
-from tutelage.steps.dealing import checked_deal, deal_queue
 from tutelage.steps.results import Pulled, Pushed, Ranked
+from tutelage.steps.review.dealing import checked_deal, deal_queue
 
 if TYPE_CHECKING:
     from tutelage.training.registry import Entry
@@ -254,7 +254,7 @@ class Loop:
 
     def _rank(self, curated: list[Curated], student: str, seed: int, champion: Entry | None) -> list[Rank]:
         from tutelage.core.pred_probs import read_pred_probs
-        from tutelage.feedback.ranking import rank_records
+        from tutelage.feedback.ranking.rank_records import rank_records
 
         self._write_pred_probs(curated, student, seed, champion)
         self.progress(Progress("label quality"))
@@ -265,7 +265,7 @@ class Loop:
     def _write_pred_probs(self, curated: list[Curated], student: str, seed: int, champion: Entry | None) -> None:
         """What the student hands to the ranking, through a file."""
         from tutelage.core.pred_probs import write_pred_probs
-        from tutelage.training.students.out_of_sample import fit_of, out_of_sample
+        from tutelage.training.out_of_sample.cross_validation import fit_of, out_of_sample
 
         names = self.workspace.task.label_names
         labels = self.workspace.task.indices(item.label for item in curated)
