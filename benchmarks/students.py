@@ -31,7 +31,7 @@ sys.path.insert(0, str(ROOT))
 from tutelage.commands.terminal.tables import columns, compared  # noqa: E402  # run as a script from a checkout
 from tutelage.core.arrays import Ints, one_hot  # noqa: E402
 from tutelage.core.records import unreported  # noqa: E402
-from tutelage.feedback.label_quality import label_quality, rank_by_quality  # noqa: E402
+from tutelage.feedback.ranking.label_quality import label_quality, rank_by_quality  # noqa: E402
 from tutelage.loaders.rows import normalised  # noqa: E402
 from tutelage.training.measures.comparison import compare  # noqa: E402
 from tutelage.training.measures.metrics import score  # noqa: E402

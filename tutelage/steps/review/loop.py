@@ -254,7 +254,7 @@ class Loop:
 
     def _rank(self, curated: list[Curated], student: str, seed: int, champion: Entry | None) -> list[Rank]:
         from tutelage.core.pred_probs import read_pred_probs
-        from tutelage.feedback.ranking import rank_records
+        from tutelage.feedback.ranking.rank_records import rank_records
 
         self._write_pred_probs(curated, student, seed, champion)
         self.progress(Progress("label quality"))
