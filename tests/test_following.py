@@ -15,7 +15,7 @@ from shop import Shop
 from tutelage.loaders.ledger import Ledger
 from tutelage.project import Project
 from tutelage.steps.results import Followed
-from tutelage.steps.review import following
+from tutelage.steps.review import follow_answers
 
 SECONDS = 60.0
 
@@ -54,7 +54,7 @@ def follow(
     for name, value in argilla_env.items():
         monkeypatch.setenv(name, value)
     for name, seconds in (("LOOK", 0.1), ("PAUSE", 0.2), ("AGAIN", 0.2)):
-        monkeypatch.setattr(following, name, seconds)
+        monkeypatch.setattr(follow_answers, name, seconds)
     begun = list[Follower]()
 
     def begin(shop: Shop) -> Follower:

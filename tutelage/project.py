@@ -346,9 +346,9 @@ class Project:
         TutelageError
             When another process follows this task.
         """
-        from tutelage.steps.review.following import Following
+        from tutelage.steps.review.follow_answers import AnswerFollower
 
-        return Following(
+        return AnswerFollower(
             workspace=self.workspace,
             open_loop=self._impatient_loop,
             student=student,

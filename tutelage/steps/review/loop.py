@@ -269,7 +269,7 @@ class Loop:
     def _write_pred_probs(self, curated: list[Curated], student: str, seed: int, champion: Entry | None) -> None:
         """What the student hands to the ranking, through a file."""
         from tutelage.core.pred_probs import write_pred_probs
-        from tutelage.training.students.out_of_sample import fit_of, out_of_sample
+        from tutelage.training.out_of_sample.cross_validation import fit_of, out_of_sample
 
         names = self.workspace.task.label_names
         labels = self.workspace.task.indices(item.label for item in curated)

@@ -19,7 +19,7 @@ from tutelage.core.records import Progress, ProgressCallback, Rank
 from tutelage.core.workspace import Workspace
 from tutelage.feedback.answers import counting_answers
 from tutelage.feedback.argilla.dataset import Dataset
-from tutelage.feedback.argilla.moves import move
+from tutelage.feedback.argilla.queue_moves import move
 from tutelage.feedback.argilla.people import answers_by_name
 from tutelage.feedback.argilla.remote import RefusedError
 from tutelage.feedback.curate import curate
@@ -49,7 +49,7 @@ class _StoppedError(Exception):
 
 
 @dataclass(kw_only=True)
-class Following:
+class AnswerFollower:
     """Follows the answers to one task.
 
     Parameters
