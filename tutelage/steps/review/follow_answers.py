@@ -197,16 +197,14 @@ class Turns:
             return self._move()
 
     def _move(self) -> int:
-        from tutelage.feedback.ranking.rank_records import rank_records
-
         ledger, task = self._loop.ledger, self._loop.workspace.task
         before, dealt = ledger.ranks(), ledger.dealt()
         curated = curate(self._records, counting_answers(ledger), before)
-        order = rank_records(curated, task, self._pred_probs, seed=self._seed, dealt=dealt)
+        order, by = self._loop.ranking(curated, self._pred_probs, seed=self._seed)
         held = () if self._remembers_pages else cards_held(curated, before, task, dealt)
         deal = ledger.deal()
         after = moved_up(before, order, held=held, near=NEAR * len(deal.people) if deal else NEAR)
-        ledger.set_ranks(after)
+        ledger.set_ranks(after, by)
         self._loop.deal_again(curated)
         return move(ledger, self.dataset, task, changed_places(before, after))
 
