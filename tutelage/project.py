@@ -308,13 +308,14 @@ class Project:
         with self._loop() as loop:
             return loop.push()
 
-    def rank(self, *, student: str = "linear", seed: int = 0, push: bool = True) -> Ranked:
+    def rank(self, *, student: str | Sequence[str] = "linear", seed: int = 0, push: bool = True) -> Ranked:
         """Rank the suggestions that look wrong.
 
         Parameters
         ----------
         student
-            Whose out-of-sample probabilities: ``linear``, a model, ``MODEL:frozen``.
+            Whose out-of-sample probabilities, those of several averaged: ``linear``, a model, ``MODEL:frozen``,
+            ``champion`` (its recipe, trained anew without the texts that it is asked about), or ``auto``.
         seed
             Settles ties and folds.
         push

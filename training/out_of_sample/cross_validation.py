@@ -13,7 +13,7 @@ from tutelage.training.students.student import Predictor
 
 FOLDS = 5
 
-MOST_ROWS = 20_000
+MOST_ROWS = 10_000
 """Rows that a fold's model learns from, drawn from the others: what more of them add is little, and costs much."""
 
 _AT_ONCE = 5_000
@@ -97,6 +97,8 @@ def cross_validated(
     numbers = np.unique(fold[(fold != NO_FOLD) & (labels != NO_LABEL)])
     for number in tracked(numbers, progress, "out-of-sample probabilities", len(numbers), "folds"):
         mine = np.flatnonzero((fold[asked] == number) | (fold[asked] == NO_FOLD))
+        if not len(mine):
+            continue
         predict = fit(int(number), training_rows(labels, fold, int(number), seed))
         for part in np.split(mine, range(_AT_ONCE, len(mine), _AT_ONCE)):
             total[part] += predict(asked[part])

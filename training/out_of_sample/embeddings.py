@@ -14,11 +14,13 @@ import numpy as np
 from tutelage.core.arrays import Floats
 from tutelage.core.files import make_folder, replacing
 from tutelage.core.records import ProgressCallback, unreported
+from tutelage.training.out_of_sample.kept_folds import MOST_BYTES
 from tutelage.training.students.frozen import embed, new_body
 from tutelage.training.students.recipe import Recipe, digest
 
 _SAMPLE = 64
-_MOST_BYTES = 2 * 2**30
+_KEPT_AFTER = 5_000
+"""Texts after which the new embeddings are kept: a run that was ended goes on from there."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,14 @@ class Embeddings:
         """Float32 of shape (N, D); those that are new are computed and kept."""
         known, vectors = self._kept()
         new = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
-        if new:
-            made = embed(self._body, list(new.values()), progress).astype(np.float32)
+        texts_of = list(new.values())
+        for start in range(0, len(new), _KEPT_AFTER):
+            made = embed(self._body, texts_of[start : start + _KEPT_AFTER], progress).astype(np.float32)
             vectors = np.concatenate([vectors, made]) if len(vectors) else made
-            known |= {key: len(known) + place for place, key in enumerate(new)}
+            known |= {key: len(known) + place for place, key in enumerate(list(new)[start : start + _KEPT_AFTER])}
             self._keep(list(known), vectors)
-        return vectors[[known[key] for key in keys]]
+        found: Floats = vectors[[known[key] for key in keys]]
+        return found
 
     def seconds(self, keys: Sequence[str], texts: Sequence[str]) -> float:
         """About how long those will take that are not kept yet, by a sample of them, which then is."""
@@ -69,7 +73,7 @@ class Embeddings:
             return {}, np.empty((0, 0), dtype=np.float32)
 
     def _keep(self, keys: Sequence[str], vectors: Any) -> None:
-        if vectors.nbytes > _MOST_BYTES:
+        if vectors.nbytes > MOST_BYTES:
             return
         make_folder(self.folder)
         with replacing(self._file) as temporary, temporary.open("wb") as file:

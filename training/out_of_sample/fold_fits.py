@@ -48,7 +48,12 @@ def fit_embedded(recipe: Recipe, vectors: Floats, labels: Ints, n_labels: int) -
 
 
 def fit_kept(
-    recipe: Recipe, texts: Sequence[str], labels: Ints, names: tuple[str, ...], kept: KeptFolds, progress: ProgressCallback
+    recipe: Recipe,
+    texts: Sequence[str],
+    labels: Ints,
+    names: tuple[str, ...],
+    kept: KeptFolds,
+    progress: ProgressCallback,
 ) -> FitFold:
     """Folds whose models are kept; one that is there already is loaded, one that was cut short goes on."""
 
@@ -61,7 +66,7 @@ def fit_kept(
             with new_folder(folder, _COMPLETE) as new:
                 model.save(new)
                 write_text(new / _COMPLETE, "{}\n")
-            shutil.rmtree(work)
+            shutil.rmtree(work, ignore_errors=True)
         return _predict(load_student(folder, recipe.kind, names), texts)
 
     return fit

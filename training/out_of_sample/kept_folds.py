@@ -19,8 +19,12 @@ import numpy as np
 
 from tutelage.core.arrays import NO_LABEL, Floats, Ints
 from tutelage.core.files import make_folder, replacing
+from tutelage.training.out_of_sample.folds import NO_FOLD
 
 FOLDER = ".out_of_sample"
+MOST_BYTES = 2 * 2**30
+"""What a student's folds' models, or an encoder's embeddings, may take on disk; larger ones are not kept."""
+
 _FOLDS, _PROBS = "folds.parquet", "probs.parquet"
 _MADE_FROM = b"made_from"
 
@@ -39,9 +43,16 @@ class FoldPlan:
             (key, int(label)) for key, label in zip(self.keys, self.labels, strict=True) if label != NO_LABEL
         )
 
+    def by_key(self) -> dict[str, tuple[int, int]]:
+        """Label and fold of each text; of equal texts those of one that has a label."""
+        rows = sorted(zip(self.keys, map(int, self.labels), map(int, self.fold), strict=True), key=lambda row: row[1])
+        return {key: (label, fold) for key, label, fold in rows}
+
     def equals(self, keys: Sequence[str], labels: Ints) -> bool:
         """Whether these are its rows."""
-        mine, theirs = (Counter(zip(k, map(int, v), strict=True)) for k, v in ((self.keys, self.labels), (keys, labels)))
+        mine, theirs = (
+            Counter(zip(k, map(int, v), strict=True)) for k, v in ((self.keys, self.labels), (keys, labels))
+        )
         return mine == theirs
 
     def change(self, keys: Sequence[str], labels: Ints) -> float:
@@ -91,6 +102,17 @@ class KeptFolds:
         first = np.unique(keys, return_index=True)[1] if len(keys) else np.empty(0, dtype=np.int64)
         columns = {"key": [keys[row] for row in first], **{str(k): column[first] for k, column in enumerate(probs.T)}}
         _write(self.folder / _PROBS, pa.table(columns))
+
+    def has_models(self, plan: FoldPlan) -> bool:
+        """Whether the model of each fold is there."""
+        return all(self.model(int(number)).is_dir() for number in np.unique(plan.fold[plan.fold != NO_FOLD]))
+
+    def bound(self) -> None:
+        """Remove the models where they are too large to be kept."""
+        models = [path for path in self.folder.glob("fold-*") if path.is_dir()]
+        if sum(path.stat().st_size for model in models for path in model.rglob("*")) > MOST_BYTES:
+            for model in models:
+                shutil.rmtree(model)
 
     def model(self, number: int) -> Path:
         """Where the model of a fold lies."""

@@ -97,23 +97,29 @@ def _push_words(console: Console, pushed: Pushed) -> str:
 )
 @click.option(
     "--student",
-    default="linear",
+    "students",
+    multiple=True,
+    default=["linear"],
     show_default=True,
     shell_complete=student_kinds,
-    help="Student that gives out-of-sample probabilities: linear, a Hub name or path, MODEL:frozen.",
+    help="Student that gives out-of-sample probabilities: linear, a Hub name or path, MODEL:frozen, champion (its"
+    " recipe), auto (what is affordable here); several are averaged.",
 )
 @click.option("--seed", default=0, show_default=True, help="Seed of the folds and of the order of ties.")
 @click.option("--no-push", is_flag=True, help="Use task.db alone: ask Argilla nothing, send it nothing.")
-def rank_command(console: Console, *, student: str, no_push: bool, out: Path | None, seed: int) -> None:
+def rank_command(console: Console, *, students: tuple[str, ...], no_push: bool, out: Path | None, seed: int) -> None:
     """Rank the suggestions that look wrong, the worst first."""
     if out and out.suffix.lower() not in {".csv", ".parquet"}:
         raise click.UsageError(f"--out {out}: ends in neither .csv nor .parquet")
     project = console.project
-    ranked = project.rank(student=student, seed=seed, push=not no_push)
+    ranked = project.rank(student=students, seed=seed, push=not no_push)
     if out:
         _write_ranks(project, out)
-    data: dict[str, Any] = {"ranked": ranked.ranked, "queue": ranked.queue}
+    data: dict[str, Any] = {"ranked": ranked.ranked, "queue": ranked.queue, "students": ranked.students}
     words = _rank_words(ranked)
+    if ranked.why:
+        data["why"] = ranked.why
+        words += f"\nauto: {ranked.why}"
     if ranked.pushed:
         data |= _push_data(ranked.pushed)
         words += f"\n{_push_words(console, ranked.pushed)}\n{_link_words(ranked.pushed)}"

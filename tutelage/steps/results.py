@@ -74,11 +74,17 @@ class Ranked:
         How many of them have a suspect rank on Argilla.
     pushed
         What was sent; None without Argilla.
+    students
+        Whose out-of-sample probabilities were averaged.
+    why
+        Why ``auto`` took these; else empty.
     """
 
     ranked: int
     queue: int
     pushed: Pushed | None
+    students: tuple[str, ...] = ()
+    why: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
