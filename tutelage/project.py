@@ -310,13 +310,21 @@ class Project:
         with self._loop() as loop:
             return loop.push()
 
-    def rank(self, *, student: str = "linear", method: Method = "weighted", seed: int = 0, push: bool = True) -> Ranked:
+    def rank(
+        self,
+        *,
+        student: str | Sequence[str] = "linear",
+        method: Method = "weighted",
+        seed: int = 0,
+        push: bool = True,
+    ) -> Ranked:
         """Rank the suggestions that look wrong.
 
         Parameters
         ----------
         student
-            Whose out-of-sample probabilities: ``linear``, a model, ``MODEL:frozen``.
+            Whose out-of-sample probabilities, those of several averaged: ``linear``, a model, ``MODEL:frozen``,
+            ``champion`` (its recipe, trained anew without the texts that it is asked about), or ``auto``.
         method
             ``weighted`` learns from people's answers; ``crowdlab``, ``cleanlab`` and ``agreement`` do not.
         seed
@@ -328,7 +336,12 @@ class Project:
             return loop.rank(student=student, method=method, seed=seed)
 
     def follow_ranking(
-        self, *, stop: Event, student: str = "linear", seed: int = 0, on_turn: Callable[[str], None] = _unsaid
+        self,
+        *,
+        stop: Event,
+        student: str | Sequence[str] = "linear",
+        seed: int = 0,
+        on_turn: Callable[[str], None] = _unsaid,
     ) -> Followed:
         """Rank, and rank again while people answer, so that the next card is the most suspect by all that is known.
 

@@ -102,10 +102,13 @@ def _push_words(console: Console, pushed: Pushed) -> str:
 )
 @click.option(
     "--student",
-    default="linear",
+    "students",
+    multiple=True,
+    default=["linear"],
     show_default=True,
     shell_complete=student_kinds,
-    help="Student that gives out-of-sample probabilities: linear, a Hub name or path, MODEL:frozen.",
+    help="Student that gives out-of-sample probabilities: linear, a Hub name or path, MODEL:frozen, champion (its"
+    " recipe), auto (what is affordable here); several are averaged.",
 )
 @click.option(
     "--method",
@@ -120,7 +123,7 @@ def _push_words(console: Console, pushed: Pushed) -> str:
 def rank_command(
     console: Console,
     *,
-    student: str,
+    students: tuple[str, ...],
     method: Method,
     no_push: bool,
     out: Path | None,
@@ -135,14 +138,18 @@ def rank_command(
     if follow and method != "weighted":
         raise click.UsageError(f"--follow ranks by what people answer, and {method} does not; leave out --method")
     if follow:
-        _follow(console, student=student, seed=seed)
+        _follow(console, student=students, seed=seed)
         return
     project = console.project
-    ranked = project.rank(student=student, method=method, seed=seed, push=not no_push)
+    ranked = project.rank(student=students, method=method, seed=seed, push=not no_push)
     if out:
         _write_ranks(project, out)
-    data: dict[str, Any] = {"ranked": ranked.ranked, "queue": ranked.queue, "ranked_by": asdict(ranked.by)}
+    data: dict[str, Any] = {"ranked": ranked.ranked, "queue": ranked.queue, "students": ranked.students}
+    data["ranked_by"] = asdict(ranked.by)
     words = f"{_rank_words(ranked)}\n{ranked_by_words(ranked.by)}"
+    if ranked.why:
+        data["why"] = ranked.why
+        words += f"\nauto: {ranked.why}"
     if ranked.pushed:
         data |= _push_data(ranked.pushed)
         words += f"\n{_push_words(console, ranked.pushed)}\n{_link_words(ranked.pushed)}"

@@ -7,7 +7,7 @@ and those that come next get their places. What costs more, new probabilities an
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from threading import Event
@@ -66,7 +66,7 @@ class AnswerFollower:
 
     workspace: Workspace
     open_loop: OpenLoopOf
-    student: str
+    student: str | Sequence[str]
     seed: int
     progress: ProgressCallback
     say: Callable[[str], None]
