@@ -326,6 +326,10 @@ STEPS = (
     SELECT answer, tokens_in, tokens_out, cost, latency FROM calls
     UNION ALL SELECT answer, tokens_in, tokens_out, cost, latency FROM further_calls;
     """,
+    """
+    -- What speaks against the suggestion of a ranked record, as JSON: a list of pairs, kind and words; empty for none.
+    ALTER TABLE ranks ADD COLUMN why TEXT NOT NULL DEFAULT '';
+    """,
 )
 
 

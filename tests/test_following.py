@@ -47,9 +47,7 @@ class Follower:
 
 
 @pytest.fixture
-def follow(
-    monkeypatch: pytest.MonkeyPatch, argilla_env: dict[str, str]
-) -> Iterator[Callable[[Shop], Follower]]:
+def follow(monkeypatch: pytest.MonkeyPatch, argilla_env: dict[str, str]) -> Iterator[Callable[[Shop], Follower]]:
     """Follows a task that was pushed, with short pauses."""
     for name, value in argilla_env.items():
         monkeypatch.setenv(name, value)

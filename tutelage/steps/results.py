@@ -81,7 +81,7 @@ class Ranked:
     pushed: Pushed | None
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Followed:
     """What ``rank --follow`` has done.
 

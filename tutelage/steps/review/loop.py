@@ -258,13 +258,19 @@ class Loop:
 
     def _rank(self, curated: list[Curated], student: str, seed: int, champion: Entry | None) -> list[Rank]:
         from tutelage.core.pred_probs import read_pred_probs
-        from tutelage.feedback.ranking.rank_records import rank_records
+        from tutelage.steps.review.explaining import groups_of, rank_and_explain
 
         self._write_pred_probs(curated, student, seed, champion)
         self.progress(Progress("label quality"))
-        task = self.workspace.task
-        pred_probs = read_pred_probs(self.workspace.pred_probs, task.label_names)
-        return rank_records(curated, task, pred_probs, seed=seed, dealt=self.ledger.dealt())
+        pred_probs = read_pred_probs(self.workspace.pred_probs, self.workspace.task.label_names)
+        return rank_and_explain(
+            self.ledger,
+            self.workspace.task,
+            curated,
+            pred_probs,
+            groups_of([item.record for item in curated]),
+            seed=seed,
+        )
 
     def _write_pred_probs(self, curated: list[Curated], student: str, seed: int, champion: Entry | None) -> None:
         """What the student hands to the ranking, through a file."""
