@@ -806,7 +806,7 @@ class Project:
     def suspects(self, most: int | None = None, *, pending: bool = False) -> pd.DataFrame:
         """The ranked records, the most suspect first; with ``pending`` only those that people have not settled.
 
-        Columns: id, text, suggestion, label_quality, suspect_rank, agreement, reasons, status, link.
+        Columns: id, text, suggestion, label_quality, suspect_rank, why, agreement, reasons, status, link.
         """
         from tutelage.views.frames import suspects
 

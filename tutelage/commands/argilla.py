@@ -187,7 +187,8 @@ def ranked_by_words(by: RankedBy) -> str:
 def _write_ranks(project: Project, out: Path) -> None:
     from tutelage.core.files import replacing
 
-    frame = project.suspects()[["id", "text", "suggestion", "label_quality", "suspect_rank"]]
+    frame = project.suspects()[["id", "text", "suggestion", "label_quality", "suspect_rank", "why"]]
+    frame["why"] = frame["why"].map("; ".join)
     with replacing(out) as temporary:
         if out.suffix.lower() == ".parquet":
             frame.to_parquet(temporary, index=False)
