@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from tutelage.steps.review.loop import Loop
     from tutelage.training.evaluation.gold_set import GoldSet
     from tutelage.training.evaluation.teacher_comparison import TeacherTable
+    from tutelage.training.export.export_student import ExportedStudent
     from tutelage.training.prediction.predict import PredictResult
     from tutelage.training.prediction.serving.serve import Address
     from tutelage.training.students.recipe import Recipe
@@ -634,6 +635,19 @@ class Project:
         serve_student(
             self.workspace, where, student=student, engine=engine, limits=limits, say=self._say, ready=on_ready
         )
+
+    def export_student(self, student: str, out: str | PathLike[str], *, format: str = "onnx") -> ExportedStudent:
+        """Write a student into a new folder that runs without tutelage; its ``README.md`` says how.
+
+        Parameters
+        ----------
+        format
+            ``onnx``, ``openvino`` or ``safetensors``; a linear student has none of them.
+        """
+        from tutelage.training.export.export_student import export_student
+        from tutelage.training.registry import find_student
+
+        return export_student(find_student(self.workspace.students, student), Path(out), format)
 
     def push_student_to_hub(self, repository: str, *, student: str = "", private: bool = True) -> str:
         """Upload a student to the Hugging Face Hub; returns its address."""
