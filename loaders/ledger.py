@@ -98,6 +98,11 @@ class Ledger:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
 
+    @property
+    def version(self) -> int:
+        """Another number after each change by another process."""
+        return int(self._db.execute("PRAGMA data_version").fetchone()[0])
+
     # Records and answers
 
     def text_of(self, ids: Sequence[str]) -> dict[str, str]:

@@ -16,8 +16,8 @@ from tutelage.core.pred_probs import read_pred_probs, write_pred_probs
 from tutelage.core.records import Rank, Record, Response, Vote, Voter
 from tutelage.core.task import parse_task
 from tutelage.feedback.curate import Curated, curate
-from tutelage.feedback.label_quality import label_quality, rank_by_quality
-from tutelage.feedback.ranking import rank_records, suggested_labels, vote_matrix
+from tutelage.feedback.ranking.label_quality import label_quality, rank_by_quality
+from tutelage.feedback.ranking.rank_records import rank_records, suggested_labels, vote_matrix
 from tutelage.loaders.consensus import suggest
 
 TASK = parse_task("name: n\nlabels: [a, b, c]\nqueue: 3\n")

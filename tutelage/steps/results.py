@@ -81,6 +81,29 @@ class Ranked:
     pushed: Pushed | None
 
 
+@dataclass(kw_only=True)
+class Followed:
+    """What ``rank --follow`` has done.
+
+    Parameters
+    ----------
+    answers
+        New ones that it took into account.
+    turns, moved
+        How many times it put the next records in order, and how many got another place by that.
+    rankings
+        How many times it ranked everything afresh, the first time included.
+    seconds
+        How long it ran.
+    """
+
+    answers: int = 0
+    turns: int = 0
+    moved: int = 0
+    rankings: int = 0
+    seconds: float = 0.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Pulled:
     """What people have answered, and the snapshot that it makes.

@@ -12,7 +12,7 @@ from tutelage.core.arrays import Ints
 from tutelage.core.records import Rank, Record, Voter
 from tutelage.core.task import Task
 from tutelage.feedback.curate import Curated, is_open
-from tutelage.feedback.label_quality import label_quality, rank_by_quality
+from tutelage.feedback.ranking.label_quality import label_quality, rank_by_quality
 
 if TYPE_CHECKING:
     import pandas as pd
