@@ -17,10 +17,14 @@ OVERLAP = 4
 
 @dataclass(frozen=True)
 class TokenWindows:
-    """Token ids of M windows of N texts, M at least N; ``owners``, of shape (M,) and ascending, are their texts."""
+    """Token ids of M windows of N texts, M at least N.
+
+    ``owners``, of shape (M,) and ascending, are their texts; ``truncated`` counts the texts that were cut.
+    """
 
     ids: list[list[int]]
     owners: Ints
+    truncated: int = 0
 
 
 def tokenised(tokenizer: Any, texts: Sequence[str], max_length: int, *, windows: bool) -> TokenWindows:
@@ -32,8 +36,19 @@ def tokenised(tokenizer: Any, texts: Sequence[str], max_length: int, *, windows:
         return TokenWindows([], np.empty(0, dtype=int))
     options = _overflow(tokenizer, max_length) if windows else {}
     tokens = tokenizer(list(texts), truncation=True, max_length=max_length, return_attention_mask=False, **options)
-    owners = tokens["overflow_to_sample_mapping"] if windows else range(len(texts))
-    return TokenWindows(tokens["input_ids"], np.array(owners, dtype=int))
+    if windows:
+        return TokenWindows(tokens["input_ids"], np.array(tokens["overflow_to_sample_mapping"], dtype=int))
+    cut = count_truncated(tokenizer, texts, tokens, max_length)
+    return TokenWindows(tokens["input_ids"], np.arange(len(texts)), cut)
+
+
+def count_truncated(tokenizer: Any, texts: Sequence[str], tokens: Any, max_length: int) -> int:
+    """How many of these texts have more than ``max_length`` tokens; ``tokens`` is what the tokenizer made of them."""
+    full = [row for row, ids in enumerate(tokens["input_ids"]) if len(ids) >= max_length]
+    if tokens.encodings:  # they keep what was cut off
+        return sum(bool(tokens.encodings[row].overflowing) for row in full)
+    whole = tokenizer([texts[row] for row in full])["input_ids"] if full else []
+    return sum(len(ids) > max_length for ids in whole)
 
 
 def _overflow(tokenizer: Any, max_length: int) -> dict[str, Any]:

@@ -28,7 +28,7 @@ class EngineClassifier:
         """Token ids of each text, truncated to ``max_length``, or of its windows."""
         tokens = tokenised(self._tokenizer, texts, self._max_length, windows=self._windows)
         rows = TokenRows(np.array(ids) for ids in tokens.ids)
-        rows.owners = tokens.owners
+        rows.owners, rows.truncated = tokens.owners, tokens.truncated
         return rows
 
     def compute(self, prepared: TokenRows) -> Floats:

@@ -35,9 +35,15 @@ class Network:
 
 
 class TokenRows(list[Ints]):
-    """Token ids of windows; ``owners``, of shape (M,), are their texts."""
+    """Token ids of windows; ``owners``, of shape (M,), are their texts; ``truncated`` counts texts that are longer."""
 
     owners: Ints
+    truncated = 0
+
+
+def truncated(prepared: Any) -> int:
+    """How many texts the student reads the beginning of only, of what a classifier prepared."""
+    return int(getattr(prepared, "truncated", 0))
 
 
 class Engine(Protocol):
