@@ -16,6 +16,7 @@ from tutelage.core.errors import StudentError, TaskError
 from tutelage.core.task import parse_task
 from tutelage.core.workspace import Workspace
 from tutelage.training.encoders.token_windows import averaged, check_windows, tokenised
+from tutelage.training.export.run_alone import run_alone_page
 from tutelage.training.prediction.engines.selection import classifier_on
 from tutelage.training.prediction.serving.batching import BatchQueue
 from tutelage.training.prediction.texts import predict_texts
@@ -164,3 +165,16 @@ def test_a_tokenizer_without_windows_is_refused() -> None:
 def test_the_task_knows_two_ways() -> None:
     with pytest.raises(TaskError, match=r"long_texts: must be 'cut' or 'windows', not `all`"):
         parse_task("name: a\nlabels: [a, b]\nlong_texts: all\n")
+
+
+def test_the_model_card_and_an_export_say_what_others_do_not(workspace: Workspace, tiny: str) -> None:
+    cut, windowed = (trained(workspace, how, f"{tiny}:frozen") for how in ("cut", "windows"))
+    assert "averages the probabilities of windows" in (windowed.path / "README.md").read_text("utf-8")
+    assert "windows" not in (cut.path / "README.md").read_text("utf-8")
+    assert "averages their probabilities; this program does not" in run_alone_page(windowed.manifest, "onnx")
+    assert "windows" not in run_alone_page(cut.manifest, "onnx")
+
+
+def test_no_text_is_cut_with_windows(encoder: EncoderStudent) -> None:
+    assert tokenised(encoder.tokenizer, [TEXTS[0], "up"], 32, windows=True).truncated == 0
+    assert tokenised(encoder.tokenizer, [TEXTS[0], "up"], 32, windows=False).truncated == 1
