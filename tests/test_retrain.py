@@ -213,7 +213,7 @@ def gone(monkeypatch: pytest.MonkeyPatch) -> Callable[[], AbstractContextManager
     def opened() -> Iterator[None]:
         with monkeypatch.context() as patch:
             patch.setenv("ARGILLA_API_URL", "http://127.0.0.1:1")
-            patch.setattr("tutelage.steps.review.loop.ArgillaClient", partial(ArgillaClient, waits=(0.01, 0.01)))
+            patch.setattr("tutelage.steps.review.signing_in.ArgillaClient", partial(ArgillaClient, waits=(0.01, 0.01)))
             yield
 
     return opened
