@@ -24,10 +24,14 @@ from tutelage.training.hub.model_card import write_card
 from tutelage.training.manifest import StudentManifest, make_manifest
 from tutelage.training.measures.calibration import fit_temperature
 from tutelage.training.registry import SEEN, Entry, find_student, list_students, write_student
+from tutelage.training.students.encoder import truncated_texts
 from tutelage.training.students.fit import choose_recipe, fit_student
 from tutelage.training.students.kinds import KINDS, LINEAR
 from tutelage.training.students.recipe import Recipe, parse_student, student_id
 from tutelage.training.students.training_set import Fitted, LeftOut, SnapshotRows, TrainingSet
+
+TRUNCATED = "truncated"
+"""In the log of a training: how many of its texts were longer than the student reads."""
 
 AUTO = "auto"
 """In place of a student: the kind is chosen by the number of labels."""
@@ -53,6 +57,8 @@ class TrainResult:
         The given options that have no effect on this kind of student.
     unseen_labels
         Labels of the task that no training text has: the student has not learned them.
+    truncated
+        The number of training texts that the student read the beginning of only.
     """
 
     id: str
@@ -64,6 +70,7 @@ class TrainResult:
     took: TrainingCost | None
     idle_options: tuple[str, ...] = ()
     unseen_labels: tuple[str, ...] = ()
+    truncated: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +146,7 @@ def _train_on(
         took=manifest.took,
         idle_options=idle_options(plan.recipe.kind, options),
         unseen_labels=_unseen_labels(plan.training_set, workspace.task.label_names),
+        truncated=manifest.training.get(TRUNCATED, 0),
     )
 
 
@@ -220,11 +228,11 @@ def _train(workspace: Workspace, plan: _Plan, progress: ProgressCallback) -> Ent
     except ModuleNotFoundError as error:
         raise StudentError(f"{error.name} is not installed; install it with: pip install 'tutelage[train]'") from None
     progress(Progress("saving the student"))
-    temperature = _temperature(fitted)
+    temperature, texts = _temperature(fitted), plan.training_set.texts
 
     def fill(folder: Path) -> StudentManifest:
         fitted.student.save(folder)
-        write_text(folder / SEEN, json.dumps(sorted(map(text_key, plan.training_set.texts)), indent=0) + "\n")
+        write_text(folder / SEEN, json.dumps(sorted(map(text_key, texts)), indent=0) + "\n")
         manifest = make_manifest(
             task,
             plan.recipe,
@@ -234,7 +242,7 @@ def _train(workspace: Workspace, plan: _Plan, progress: ProgressCallback) -> Ent
             left_out=plan.left_out,
             took=meter.total(),
             temperature=temperature,
-            training={**fitted.training, "why": plan.why},
+            training={**fitted.training, "why": plan.why, TRUNCATED: truncated_texts(fitted.student, texts)},
         )
         write_card(folder, manifest)
         return manifest

@@ -549,17 +549,21 @@ class Project:
         before = champion_id(self.workspace.students)
         return ChampionChange(champion=rollback_champion(self.workspace.students).id, before=before)
 
-    def predict(self, texts: Sequence[str], *, student: str = "", engine: str = "auto") -> pd.DataFrame:
+    def predict(
+        self, texts: Sequence[str], *, student: str = "", engine: str = "auto", min_probability: float = 0.0
+    ) -> pd.DataFrame:
         """A label and a probability for each label, for texts at hand.
 
         Returns
         -------
-        One row a text, in the order and with the index of ``texts`` where that is a Series; columns: label, and
-        ``prob_LABEL`` for each label in the task's order.
+        One row a text, in the order and with the index of ``texts`` where that is a Series; columns: label, None
+        where its probability is below ``min_probability``, and ``prob_LABEL`` for each label in the task's order.
         """
         from tutelage.training.prediction.texts import predict_texts
 
-        return predict_texts(self.workspace, texts, student=student, engine=engine, say=self._say)
+        return predict_texts(
+            self.workspace, texts, student=student, engine=engine, min_probability=min_probability, say=self._say
+        )
 
     def predict_file(
         self,
@@ -570,6 +574,7 @@ class Project:
         columns: Sequence[str] | None = None,
         student: str = "",
         engine: str = "auto",
+        min_probability: float = 0.0,
         split: str = "train",
         encoding: str = "utf-8",
         force: bool = False,
@@ -586,6 +591,8 @@ class Project:
             Column of the texts.
         columns
             Those of ``data`` that ``out`` has too, before the label and its probabilities; all by default.
+        min_probability
+            A text whose most probable label has less gets none; ``evaluate`` says what that leaves.
         force
             Replace ``out`` if it is there.
         """
@@ -601,6 +608,7 @@ class Project:
             text=text,
             columns=None if columns is None else tuple(columns),
             force=force,
+            min_probability=min_probability,
         )
         return predict(job, engine, say=self._say, progress=self._progress)
 

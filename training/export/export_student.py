@@ -84,7 +84,7 @@ def _write_words(folder: Path, entry: Entry, files: ModelFiles) -> None:
 def _labels(manifest: StudentManifest, files: ModelFiles) -> dict[str, object]:
     return {
         "id2label": {str(number): name for number, name in enumerate(manifest.labels)},
-        "temperature": manifest.temperature or 1.0,
+        "temperature": manifest.applied_temperature or 1.0,
         "max_length": files.max_length,
         "student": manifest.id,
         "base_model": manifest.model,

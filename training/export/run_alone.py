@@ -111,8 +111,8 @@ def _windows(manifest: StudentManifest) -> str:
 
 
 def _temperature(manifest: StudentManifest) -> str:
-    if manifest.temperature is None:
-        return "No temperature was fitted: `temperature` is 1, and dividing by it changes nothing."
+    if manifest.applied_temperature is None:
+        return "The student's probabilities are uncalibrated: `temperature` is 1, and dividing by it changes nothing."
     return (
         "Scores are divided by `temperature` before the softmax: it was fitted on validation rows so that the"
         " probabilities are calibrated. It changes no label; 1 in its place gives the model's own probabilities."

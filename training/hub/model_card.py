@@ -20,7 +20,7 @@ def write_card(folder: Path, manifest: StudentManifest, evaluations: Sequence[Ma
     """Write the card of the student in ``folder``; evaluations are reports of ``tutelage evaluate``."""
     head = yaml.safe_dump(_head(manifest, evaluations), allow_unicode=True, sort_keys=False)
     body = [_title(manifest), _labels(manifest), _results(manifest, evaluations), _training(manifest)]
-    body += [teachers_section(manifest.teachers), _limits(manifest)]
+    body += [teachers_section(manifest.teachers), _probabilities(manifest), _limits(manifest)]
     write_text(folder / CARD, f"---\n{head}---\n\n" + "\n\n".join(part for part in body if part) + "\n")
 
 
@@ -94,6 +94,16 @@ def teachers_section(teachers: Sequence[TeacherLicense]) -> str:
     """The teachers that voted, and the licence of their output."""
     lines = [f"- {plain(teacher.name)}: {plain(teacher.license)}" for teacher in teachers]
     return "## Teachers, and the licence or terms of their output\n\n" + ("\n".join(lines) or "None voted.")
+
+
+def _probabilities(manifest: StudentManifest) -> str:
+    if manifest.applied_temperature is None:
+        return "## Probabilities\n\nUncalibrated: those that the model computes."
+    return (
+        "## Probabilities\n\n`tutelage predict` and `tutelage serve-student` give calibrated ones, scaled with the"
+        f" temperature {manifest.applied_temperature:.3g}, fitted on validation rows. The model by itself gives"
+        " uncalibrated ones; the labels are the same."
+    )
 
 
 def _limits(manifest: StudentManifest) -> str:

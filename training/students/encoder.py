@@ -78,6 +78,17 @@ def new_encoder(name: str, label_names: tuple[str, ...], max_length: int, *, win
     return EncoderStudent(model, tokenizer, label_names, length, windows=windows)
 
 
+def truncated_texts(student: Any, texts: Sequence[str]) -> int:
+    """How many of these texts a student reads the beginning of only; 0 for one that reads no tokens."""
+    body = getattr(student, "body", None)
+    tokenizer = body.tokenizer if body is not None else getattr(student, "tokenizer", None)
+    if tokenizer is None or not texts:
+        return 0
+    max_length = int(student.max_length if body is None else body.max_seq_length)
+    tokens = tokenizer(list(texts), truncation=True, max_length=max_length, return_attention_mask=False)
+    return count_truncated(tokenizer, texts, tokens, max_length)
+
+
 def length_batches(lengths: Sequence[int], tokens: int = TOKENS_A_BATCH) -> Iterator[Ints]:
     """Row indices in batches of similar length, the longest first, of at most ``tokens`` tokens with padding."""
     order = np.argsort(-np.asarray(lengths), kind="stable")
