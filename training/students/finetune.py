@@ -17,18 +17,25 @@ from tutelage.core.errors import StudentError
 from tutelage.core.records import Progress, ProgressCallback, unreported
 from tutelage.training.measures.metrics import confusion, macro_f1
 from tutelage.training.runs.checkpoints import LOGGED_STEPS, STATE, ended_with, last_complete_checkpoint, run_callback
+from tutelage.training.runs.loss_curve import curve_of
+from tutelage.training.runs.trackers import Tracker, reporting
 from tutelage.training.students.encoder import EncoderStudent, new_encoder
 from tutelage.training.students.recipe import Recipe
 from tutelage.training.students.training_set import Fitted, TrainingSet, split_validation
 
 
 def fit(
-    recipe: Recipe, training_set: TrainingSet, label_names: tuple[str, ...], work: Path, progress: ProgressCallback
+    recipe: Recipe,
+    training_set: TrainingSet,
+    label_names: tuple[str, ...],
+    work: Path,
+    progress: ProgressCallback,
+    *,
+    tracker: Tracker | None = None,
 ) -> Fitted:
     """Split off validation rows, and train on the others."""
     rest, validation = split_validation(training_set, recipe.validation, recipe.seed)
-    student, training = finetune(rest, validation, label_names, recipe, work, progress)
-    return Fitted(student, validation, training)
+    return finetune(rest, validation, label_names, recipe, work, progress, tracker=tracker)
 
 
 load = EncoderStudent.load
@@ -41,7 +48,9 @@ def finetune(
     recipe: Recipe,
     work: Path,
     progress: ProgressCallback = unreported,
-) -> tuple[EncoderStudent, dict[str, Any]]:
+    *,
+    tracker: Tracker | None = None,
+) -> Fitted:
     """Fine-tune all weights of an encoder; returns the student of the best epoch, and a log of the run.
 
     Checkpoints go to ``work``; after a kill the same call resumes from the last complete one.
@@ -58,7 +67,7 @@ def finetune(
     batch_size_per_process(recipe.batch_size)  # raises before the model is loaded
     while True:
         with suppress(OutOfMemoryError):
-            return _finetune(training_set, validation, label_names, recipe, work, progress)
+            return _finetune(training_set, validation, label_names, recipe, work, progress, tracker)
         recipe = halved(recipe)
         smaller = f"--batch-size {recipe.batch_size} --accumulate {recipe.accumulate}"
         progress(Progress(f"out of GPU memory: continuing with {smaller}"))
@@ -83,7 +92,8 @@ def _finetune(
     recipe: Recipe,
     work: Path,
     progress: ProgressCallback,
-) -> tuple[EncoderStudent, dict[str, Any]]:
+    tracker: Tracker | None,
+) -> Fitted:
     from transformers import TrainerState, set_seed
 
     set_seed(recipe.seed)
@@ -97,8 +107,9 @@ def _finetune(
         best = trainer.state.best_global_step
         student.model = EncoderStudent.load(work / f"checkpoint-{best}" if best else checkpoint, label_names).model
     else:
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    return student, _training_log(trainer, validation)
+        with reporting(trainer, tracker, work):
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    return Fitted(student, validation, _training_log(trainer, validation), curve_of(trainer.state.log_history))
 
 
 def _trainer(
