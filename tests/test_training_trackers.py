@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.machinery
+import json
+from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import numpy as np
@@ -11,7 +14,7 @@ import pandas as pd
 import pytest
 from training_data import sentences, small_task, tiny_roberta
 
-import tutelage
+import tutelage as front_door
 from tutelage.core.errors import StudentError
 from tutelage.core.workspace import Workspace
 from tutelage.training.registry import Entry, find_student
@@ -28,7 +31,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def trained(workspace: Workspace, tiny: Path, **options: Any) -> Entry:
-    result = tutelage.Project(workspace.root).train(str(tiny), **OPTIONS, **options)
+    result = front_door.Project(workspace.root).train(str(tiny), **OPTIONS, **options)
     return find_student(workspace.students, result.id)
 
 
@@ -76,9 +79,17 @@ def interrupt(*_: Any, **__: Any) -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.long
+def test_a_library_that_prints_leaves_one_object_on_standard_output(
+    tmp_path: Path, tiny: Path, tutelage: Callable[..., CompletedProcess[str]]
+) -> None:
+    words = ("train", "--task", small_task(tmp_path).root, "--student", tiny, "--epochs", 1, "--json")
+    assert json.loads(tutelage(*words, env={"WANDB_MODE": "offline"}).stdout)["is_new"]
+
+
 def test_a_kind_without_losses_says_so(tmp_path: Path) -> None:
     workspace = small_task(tmp_path)
-    result: TrainResult = tutelage.Project(workspace.root).train("linear", report_to="tensorboard", epochs=3)
+    result: TrainResult = front_door.Project(workspace.root).train("linear", report_to="tensorboard", epochs=3)
     assert set(result.idle_options) == {"epochs", "report_to"}
     assert list(Path(result.path).glob("loss_curve.*")) == []
 

@@ -21,6 +21,7 @@ from tutelage.loaders.holdout import held_out
 from tutelage.loaders.rows import text_key
 from tutelage.training.cost import Meter, TrainingCost
 from tutelage.training.hub.model_card import write_card
+from tutelage.training.leftovers import LOCK, WORK, sweep
 from tutelage.training.manifest import StudentManifest, make_manifest
 from tutelage.training.measures.calibration import fit_temperature
 from tutelage.training.registry import SEEN, Entry, find_student, list_students, write_student
@@ -132,6 +133,8 @@ def _train_on(
 ) -> TrainResult:
     plan = _plan(workspace, recipe, options, snapshot, progress)
     tracker = Tracker(report_to, plan.name) if report_to else None
+    if is_main():
+        sweep(workspace, resumed=plan.name)
     with _alone(workspace.students, plan.name, progress):
         known = next((entry for entry in list_students(workspace.students) if entry.id == plan.name), None)
         entry = known or _train(workspace, plan, tracker, progress)
@@ -200,7 +203,7 @@ def _alone(students: Path, name: str, progress: ProgressCallback) -> Iterator[No
         yield
         return
     make_folder(students)
-    lock = students / f".lock-{name}"
+    lock = students / f"{LOCK}{name}"
     with locked(lock, on_wait=wait):
         yield
         lock.unlink(missing_ok=True)  # only now that the student is complete: a waiting call finds it
@@ -210,7 +213,7 @@ def _train(workspace: Workspace, plan: _Plan, tracker: Tracker | None, progress:
     if not KINDS[plan.recipe.kind].one_process:
         check_launcher()
     task = workspace.task
-    work = workspace.students / f".work-{plan.name}"
+    work = workspace.students / f"{WORK}{plan.name}"
     make_folder(work)
     meter = Meter(work)
     progress(Progress(f"training on {len(plan.training_set)} rows"))

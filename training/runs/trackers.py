@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,12 @@ class Tracker:
                 f"--report-to {self.library}: {self.library} is not installed; install it with:"
                 f" pip install {self.library}"
             )
+
+
+def import_integrations() -> None:
+    """Import transformers' callbacks first here: with ``WANDB_MODE=offline`` that prints, and not on standard error."""
+    with redirect_stdout(sys.stderr):
+        import_module("transformers.integrations.integration_utils")
 
 
 @contextmanager

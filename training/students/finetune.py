@@ -18,7 +18,7 @@ from tutelage.core.records import Progress, ProgressCallback, unreported
 from tutelage.training.measures.metrics import confusion, macro_f1
 from tutelage.training.runs.checkpoints import LOGGED_STEPS, STATE, ended_with, last_complete_checkpoint, run_callback
 from tutelage.training.runs.loss_curve import curve_of
-from tutelage.training.runs.trackers import Tracker, reporting
+from tutelage.training.runs.trackers import Tracker, import_integrations, reporting
 from tutelage.training.students.encoder import EncoderStudent, new_encoder
 from tutelage.training.students.recipe import Recipe
 from tutelage.training.students.training_set import Fitted, TrainingSet, split_validation
@@ -94,6 +94,7 @@ def _finetune(
     progress: ProgressCallback,
     tracker: Tracker | None,
 ) -> Fitted:
+    import_integrations()
     from transformers import TrainerState, set_seed
 
     set_seed(recipe.seed)
