@@ -26,6 +26,9 @@ FILE = "student.json"
 VERSION = 1
 """Version of the file's schema; 0.1.0 wrote none."""
 
+_ADDED_LATER: dict[str, Any] = {"near_duplicate_rule": 1, "seen_digest": "", "siblings": ()}
+"""What students of earlier versions do not say."""
+
 NOT_STATED = "not stated in the task file"
 _LIBRARIES = ("torch", "transformers", "setfit", "sentence-transformers", "scikit-learn", "numpy", "accelerate")
 
@@ -61,6 +64,13 @@ class StudentManifest:
         of the holdout, each with the key of the similar text.
     took
         Time, energy and cost of the training.
+    near_duplicate_rule
+        What was a near-duplicate; 1 in students of earlier versions.
+    seen_digest
+        SHA-256 of ``seen.json``; empty in students of earlier versions.
+    siblings
+        The ids of the students of the same recipe and snapshot that one ``train --seeds`` trained, this one among
+        them, the first seed's first; empty for a student trained alone.
     temperature
         For temperature scaling (Guo et al. 2017); None without validation rows.
     training
@@ -92,6 +102,9 @@ class StudentManifest:
     took: TrainingCost
     temperature: float | None
     training: Mapping[str, Any]
+    near_duplicate_rule: int = 1
+    seen_digest: str = ""
+    siblings: tuple[str, ...] = ()
     version: int = VERSION
 
     def to_json(self) -> str:
@@ -109,7 +122,7 @@ class StudentManifest:
         StudentError
             When a newer version of tutelage wrote it.
         """
-        data = {"version": 0, **json.loads(text)}
+        data = {"version": 0, **_ADDED_LATER, **json.loads(text)}
         if data["version"] > VERSION:
             raise StudentError(f"{data['id']}: was created by a newer version of tutelage; upgrade tutelage to use it")
         data |= {
@@ -117,6 +130,7 @@ class StudentManifest:
             "labels": tuple(data["labels"]),
             "teachers": tuple(TeacherLicense(**teacher) for teacher in data["teachers"]),
             "recipe": Recipe(**data["recipe"]),
+            "siblings": tuple(data["siblings"]),
             "took": TrainingCost(**data["took"]),
         }
         return cls(**{field.name: data[field.name] for field in fields(cls)})
@@ -163,6 +177,8 @@ def make_manifest(
     took: TrainingCost,
     temperature: float | None,
     training: Mapping[str, Any],
+    seen_digest: str,
+    siblings: Sequence[str],
 ) -> StudentManifest:
     """The manifest of a newly trained student."""
     return StudentManifest(
@@ -187,6 +203,9 @@ def make_manifest(
         took=took,
         temperature=temperature,
         training=training,
+        near_duplicate_rule=left_out.rule,
+        seen_digest=seen_digest,
+        siblings=tuple(siblings),
     )
 
 

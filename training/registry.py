@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,12 +41,26 @@ class Entry:
             When they cannot be read.
         """
         try:
-            return frozenset(json.loads((self.path / SEEN).read_text("utf-8")))
-        except (OSError, ValueError):
-            raise StudentError(
-                f"{self.path / SEEN}: cannot be read, so the training texts of {self.id} are unknown;"
-                " copy the file from where the student was trained, or train a student here"
-            ) from None
+            content = (self.path / SEEN).read_bytes()
+            keys = [str(key) for key in json.loads(content)]
+        except (OSError, ValueError, TypeError):
+            raise self._unknown_texts("cannot be read") from None
+        if len(keys) != self.manifest.rows:
+            raise self._unknown_texts(f"lists {len(keys)} texts, but {FILE} says {self.manifest.rows}")
+        if self.manifest.seen_digest not in {"", digest_of(content)}:
+            raise self._unknown_texts(f"is not the file that {FILE} was written with")
+        return frozenset(keys)
+
+    def _unknown_texts(self, what: str) -> StudentError:
+        return StudentError(
+            f"{self.path / SEEN}: {what}, so the training texts of {self.id} are unknown;"
+            " copy the file from where the student was trained, or train a student here"
+        )
+
+
+def digest_of(content: bytes) -> str:
+    """SHA-256, as the manifest has it of ``seen.json``."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def list_students(students: Path) -> list[Entry]:

@@ -23,7 +23,7 @@ from tutelage.training.cost import Meter, TrainingCost
 from tutelage.training.hub.model_card import write_card
 from tutelage.training.manifest import StudentManifest, make_manifest
 from tutelage.training.measures.calibration import fit_temperature
-from tutelage.training.registry import SEEN, Entry, find_student, list_students, write_student
+from tutelage.training.registry import SEEN, Entry, digest_of, find_student, list_students, write_student
 from tutelage.training.students.fit import choose_recipe, fit_student
 from tutelage.training.students.kinds import KINDS, LINEAR
 from tutelage.training.students.recipe import Recipe, parse_student, student_id
@@ -76,6 +76,7 @@ class _Plan:
     training_set: TrainingSet
     left_out: LeftOut
     why: str
+    siblings: tuple[str, ...] = ()
 
 
 def train(
@@ -217,7 +218,8 @@ def _train(workspace: Workspace, plan: _Plan, progress: ProgressCallback) -> Ent
 
     def fill(folder: Path) -> StudentManifest:
         fitted.student.save(folder)
-        write_text(folder / SEEN, json.dumps(sorted(map(text_key, plan.training_set.texts)), indent=0) + "\n")
+        seen = json.dumps(sorted(map(text_key, plan.training_set.texts)), indent=0) + "\n"
+        write_text(folder / SEEN, seen)
         manifest = make_manifest(
             task,
             plan.recipe,
@@ -228,6 +230,8 @@ def _train(workspace: Workspace, plan: _Plan, progress: ProgressCallback) -> Ent
             took=meter.total(),
             temperature=temperature,
             training={**fitted.training, "why": plan.why},
+            seen_digest=digest_of(seen.encode()),
+            siblings=plan.siblings,
         )
         write_card(folder, manifest)
         return manifest

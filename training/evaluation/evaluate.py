@@ -57,7 +57,8 @@ class Evaluation:
 
     There, rows on which all votes abstain are errors of the teacher; ``abstained`` counts them.
     ``rejected`` counts rows that could not be read; ``only_equal`` names students whose snapshot is
-    missing, so that near-duplicates of their training texts could not be detected.
+    missing, so that near-duplicates of their training texts could not be detected. ``repeated`` and
+    ``contradictory`` as in ``GoldSet``.
     """
 
     student: str
@@ -74,6 +75,8 @@ class Evaluation:
     slices: tuple[Slice, ...]
     worst_slice: Slice | None
     rejected: int = 0
+    repeated: int = 0
+    contradictory: tuple[str, ...] = ()
     only_equal: tuple[str, ...] = ()
     curve: tuple[CurvePoint, ...] = ()
     at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
@@ -121,6 +124,8 @@ def evaluate(
         slices=tuple(by_slice),
         worst_slice=worst([part for part in by_slice if part.rows < len(gold_set.items)]),  # not one of all rows
         rejected=gold_set.rejected,
+        repeated=gold_set.repeated,
+        contradictory=gold_set.contradictory,
         only_equal=only_equal,
     )
 
@@ -148,7 +153,8 @@ def check_student(
     entry.manifest.check_labels(workspace.task.label_names)
     keys = entry.seen()
     texts = _training_texts(workspace, entry, keys)
-    check_unseen(gold_set, keys, texts or [], entry.id, progress)
+    rule = entry.manifest.near_duplicate_rule
+    check_unseen(gold_set, keys, texts or [], entry.id, progress, rule=rule)
     return texts is not None
 
 

@@ -10,6 +10,9 @@ from tutelage.training.evaluation.teacher_comparison import TeacherScore, Teache
 from tutelage.training.measures.comparison import Comparison
 from tutelage.training.measures.metrics import Scores
 
+_NAMED = 5
+"""Ids that a sentence names."""
+
 
 def describe_evaluation(evaluation: Evaluation) -> str:
     """Tables of scores, the comparison, calibration, and the worst slice."""
@@ -32,8 +35,18 @@ def _named(name: str) -> str:
 def _rows(e: Evaluation) -> str:
     words = f"{e.rows} rows of {e.gold_set}"
     words += f"; {e.unusable} more have a gold label that is none of the task's" if e.unusable else ""
+    words += _counted_once(e.repeated, e.contradictory)
     words += f"; {e.without_votes} without votes" if e.on_voted and e.without_votes else ""
     words += f"; on {e.abstained} every vote abstains (wrong for the teacher)" if e.abstained else ""
+    return words
+
+
+def _counted_once(repeated: int, contradictory: Sequence[str]) -> str:
+    repeat = "rows repeat a text and count once" if repeated > 1 else "row repeats a text and counts once"
+    words = f"; {repeated} {repeat}" if repeated else ""
+    if contradictory:
+        first, more = ", ".join(contradictory[:_NAMED]), ", …" if len(contradictory) > _NAMED else ""
+        words += f"; {len(contradictory)} are left out, equal texts with different gold labels ({first}{more})"
     return words
 
 
@@ -95,7 +108,8 @@ def describe_teachers(table: TeacherTable) -> str:
     """The table for people: a line for each score."""
     head = ("teacher", "prompt", "votes", "accuracy", "95 %", "macro-F1", "95 %", "abst.", "USD/1000", "s/1000")
     rows = [(*head, "best minus this", "95 %", "p"), *map(_teacher_row, table.scores)]
-    lines = [f"{table.gold_set}: {table.rows} rows that all have voted on", columns(rows)]
+    once = _counted_once(table.repeated, table.contradictory)
+    lines = [f"{table.gold_set}: {table.rows} rows that all have voted on{once}", columns(rows)]
     lines += [f"left out, too few rows: {panel.teacher} {panel.prompt}" for panel in table.left_out]
     lines += [
         f"not compared, asked only where other votes left doubt: {cut.teacher} {cut.prompt}, votes {cut.votes} and on"
