@@ -89,6 +89,16 @@ def find_student(students: Path, name: str = "") -> Entry:
     return _champion(students, known, needed=name == CHAMPION)
 
 
+def siblings_of(students: Path, name: str) -> list[Entry]:
+    """The students that differ from this one by their seed only, itself among them, the first seed's first.
+
+    Those that ``train --seeds`` trained together, as far as they are still there; otherwise this one alone.
+    """
+    known = {entry.id: entry for entry in list_students(students)}
+    groups = [entry.manifest.siblings for entry in known.values() if name in entry.manifest.siblings]
+    return [known[one] for one in max(groups, key=len, default=(name,)) if one in known]
+
+
 def _champion(students: Path, known: dict[str, Entry], *, needed: bool) -> Entry:
     chosen = champion_id(students)
     if chosen is None:
@@ -96,7 +106,7 @@ def _champion(students: Path, known: dict[str, Entry], *, needed: bool) -> Entry
             raise StudentError(
                 f"{students}: no champion yet; choose one with: tutelage promote {next(reversed(known))}"
             )
-        return known[next(reversed(known))]
+        return siblings_of(students, next(reversed(known)))[0]  # the best of several seeds would be chosen by luck
     if chosen not in known:
         raise StudentError(f"the champion {chosen} no longer exists; {_way_out(students, known)}")
     return known[chosen]

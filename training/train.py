@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from tutelage.core.compute import is_main, process_count, wait_for_all
 from tutelage.core.errors import StudentError
 from tutelage.core.files import make_folder, write_text
 from tutelage.core.locks import in_use, locked
-from tutelage.core.records import Progress, ProgressCallback, unreported
+from tutelage.core.records import Progress, ProgressCallback, named, unreported
 from tutelage.core.workspace import Workspace
 from tutelage.feedback.snapshot import MANIFEST, Snapshot, load_snapshot
 from tutelage.loaders.holdout import held_out
@@ -51,6 +51,8 @@ class TrainResult:
         Time, energy and cost.
     idle_options
         The given options that have no effect on this kind of student.
+    siblings
+        The ids of the students of all seeds, this one's first; empty where there is one seed.
     unseen_labels
         Labels of the task that no training text has: the student has not learned them.
     """
@@ -64,6 +66,7 @@ class TrainResult:
     took: TrainingCost | None
     idle_options: tuple[str, ...] = ()
     unseen_labels: tuple[str, ...] = ()
+    siblings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +78,7 @@ class _Plan:
     snapshot: Snapshot
     training_set: TrainingSet
     left_out: LeftOut
+    fixed: tuple[str, str]
     why: str
     siblings: tuple[str, ...] = ()
 
@@ -85,9 +89,12 @@ def train(
     *,
     snapshot: str | None = None,
     options: Mapping[str, Any] | None = None,
+    seeds: int = 1,
     progress: ProgressCallback = unreported,
 ) -> TrainResult:
     """Train a student on a snapshot.
+
+    With several ``seeds`` so many students, with the recipe's seed and those after it; the first one is returned.
 
     In distributed training each process returns its result; for a kind that trains in one process, all but the
     main one return an empty result.
@@ -115,17 +122,26 @@ def train(
         return TrainResult(id="", path="", is_new=False, why="", rows=0, left_out={}, took=None)
     frozen = load_snapshot(workspace.snapshots, snapshot)
     with in_use(frozen.path / MANIFEST):
-        return _train_on(frozen, workspace, recipe, options, progress)
+        first = _plan(workspace, recipe, options, frozen, progress)
+        plans = _of_all_seeds(first, seeds)
+        told = [named(progress, f"seed {plan.recipe.seed}") if seeds > 1 else progress for plan in plans]
+        done = [_train_on(plan, workspace, options, tell) for plan, tell in zip(plans, told, strict=True)]
+        return replace(done[0], siblings=plans[0].siblings)
 
 
-def _train_on(
-    snapshot: Snapshot,
-    workspace: Workspace,
-    recipe: Recipe | None,
-    options: Mapping[str, Any],
-    progress: ProgressCallback,
-) -> TrainResult:
-    plan = _plan(workspace, recipe, options, snapshot, progress)
+def _of_all_seeds(plan: _Plan, seeds: int) -> list[_Plan]:
+    """The plan with its seed and those after it."""
+    if seeds < 1:
+        raise StudentError(f"--seeds {seeds}: must be at least 1")
+    recipes = [replace(plan.recipe, seed=plan.recipe.seed + number) for number in range(seeds)]
+    names = [student_id(recipe, plan.snapshot.id, plan.fixed) for recipe in recipes]
+    if len(set(names)) < seeds:
+        raise StudentError(f"--seeds {seeds}: a {plan.recipe.kind} student is the same with every seed; leave it out")
+    siblings = tuple(names) if seeds > 1 else ()
+    return [replace(plan, recipe=one, name=name, siblings=siblings) for one, name in zip(recipes, names, strict=True)]
+
+
+def _train_on(plan: _Plan, workspace: Workspace, options: Mapping[str, Any], progress: ProgressCallback) -> TrainResult:
     with _alone(workspace.students, plan.name, progress):
         known = next((entry for entry in list_students(workspace.students) if entry.id == plan.name), None)
         entry = known or _train(workspace, plan, progress)
@@ -174,8 +190,17 @@ def _plan(
         labelled, _ = rows.select(parse_student(LINEAR, **options))
         recipe, why = choose_recipe(labelled.labels, task.student, options)
     training_set, left_out = rows.select(recipe)
-    student = student_id(recipe, snapshot.id, [task.id, holdout.digest])
-    return _Plan(name=student, recipe=recipe, snapshot=snapshot, training_set=training_set, left_out=left_out, why=why)
+    fixed = (task.id, holdout.digest)
+    student = student_id(recipe, snapshot.id, fixed)
+    return _Plan(
+        name=student,
+        recipe=recipe,
+        snapshot=snapshot,
+        training_set=training_set,
+        left_out=left_out,
+        fixed=fixed,
+        why=why,
+    )
 
 
 @contextmanager

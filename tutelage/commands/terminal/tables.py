@@ -9,6 +9,7 @@ from tutelage.training.evaluation.evaluate import CONSENSUS, Evaluation
 from tutelage.training.evaluation.teacher_comparison import TeacherScore, TeacherTable
 from tutelage.training.measures.comparison import Comparison
 from tutelage.training.measures.metrics import Scores
+from tutelage.training.measures.seeds import RecipeComparison, SeedSpread
 
 _NAMED = 5
 """Ids that a sentence names."""
@@ -24,6 +25,9 @@ def describe_evaluation(evaluation: Evaluation) -> str:
         parts += [f"On the {e.rows - e.without_votes} rows with votes:", _table(e.on_voted)] if e.on_voted else []
     parts.append(_per_label(e.scores[e.student]))
     parts += [compared(comparison, e.student, _named(name)) for name, comparison in e.comparisons.items()]
+    parts += [_spread(spread) for spread in e.seeds.values()]
+    parts += [_of_recipes(comparison, e.student, _named(name)) for name, comparison in e.recipes.items()]
+    parts.append(_trained_once(e))
     parts += [_calibrated(e), _worst(e), _curve(e)]
     return "\n\n".join(part for part in parts if part)
 
@@ -102,6 +106,41 @@ def compared(comparison: Comparison, first: str, second: str) -> str:
         f" (±{points:g} points)",
     }
     return f"{verdicts[c.verdict]}: {details}"
+
+
+def _spread(spread: SeedSpread) -> str:
+    each = ", ".join(f"{name} {value:.3f}" for name, value in zip(spread.students, spread.accuracies, strict=True))
+    return (
+        f"{len(spread.students)} seeds: accuracy {spread.mean:.3f} on average, standard deviation"
+        f" {spread.deviation:.3f}, {spread.lowest:.3f} to {spread.highest:.3f} ({each})"
+    )
+
+
+def _of_recipes(c: RecipeComparison, first: str, second: str) -> str:
+    """What holds of the recipe and not only of this student."""
+    low, high = (f"{100 * value:+.1f}" for value in c.interval)
+    other = f"that of {second}" if c.second_seeds else second
+    verdicts = {
+        "better": f"the recipe of {first} is better than {other}",
+        "worse": f"the recipe of {first} is worse than {other}",
+        "on par": f"the recipe of {first} is on par with {other} (±{100 * c.margin:g} points)",
+        "undecided": f"the recipe of {first} against {other}: undecided, rows and seeds could make the difference",
+    }
+    seeds = f"{c.first_seeds} against {c.second_seeds} seeds" if c.second_seeds else f"{c.first_seeds} seeds"
+    points = f"accuracy {100 * c.difference:+.1f} points [{low}, {high}], p = {c.p_value:.3g}"
+    return f"over rows and seeds, {verdicts[c.verdict]}: {points} ({seeds})"
+
+
+def _trained_once(e: Evaluation) -> str:
+    """A verdict between two students is about these two; other seeds of the same recipes may give another."""
+    others = [name for name in e.comparisons if name != CONSENSUS and name not in e.recipes]
+    decided = any(e.comparisons[name].verdict in {"better", "worse"} for name in others)
+    return (
+        "That is said of these two students. Each was trained with one seed; to compare their recipes, train both with"
+        " tutelage train --seeds 3."
+        if decided
+        else ""
+    )
 
 
 def describe_teachers(table: TeacherTable) -> str:
