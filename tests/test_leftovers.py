@@ -105,7 +105,7 @@ def test_a_killed_training_can_be_gone_on_with_for_a_week(tmp_path: Path) -> Non
     assert work.exists(), "it is being trained"
     assert lock.exists()
     kill(process)
-    sweep(workspace, resumed=name)
+    sweep(workspace, resumed=[name])
     assert work.exists(), "this call goes on from it"
     age(6 * DAY, work)
     train(workspace, parse_student("linear"))

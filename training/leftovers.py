@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,11 +20,11 @@ RESUMABLE_DAYS = 7
 """Days after which a killed training is taken to be given up, and its checkpoints go."""
 
 
-def sweep(workspace: Workspace, *, resumed: str = "") -> None:
+def sweep(workspace: Workspace, *, resumed: Collection[str] = ()) -> None:
     """Remove what killed runs left.
 
     A killed training's checkpoints are what the same call goes on from: they go when the student is complete, or
-    when nothing was written to them for ``RESUMABLE_DAYS``; those of the student ``resumed`` stay. What a
+    when nothing was written to them for ``RESUMABLE_DAYS``; those of the students ``resumed`` stay. What a
     running process holds stays.
     """
     students = workspace.students
@@ -32,7 +33,7 @@ def sweep(workspace: Workspace, *, resumed: str = "") -> None:
         remove_left(folder)
     names = {path.name.removeprefix(WORK) for path in students.glob(f"{WORK}*")}
     names |= {path.name.removeprefix(LOCK) for path in students.glob(f"{LOCK}*")}
-    for name in sorted(names - {resumed}):
+    for name in sorted(names - set(resumed)):
         _sweep_training(students, name)
 
 

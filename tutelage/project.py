@@ -450,7 +450,13 @@ class Project:
     # Students
 
     def train(
-        self, student: str | Recipe = "", *, snapshot: str | None = None, report_to: str = "", **options: Any
+        self,
+        student: str | Recipe = "",
+        *,
+        snapshot: str | None = None,
+        seeds: int = 1,
+        report_to: str = "",
+        **options: Any,
     ) -> TrainResult:
         """Train a student on a snapshot, without the holdout.
 
@@ -461,6 +467,9 @@ class Project:
             task's by default.
         snapshot
             The newest by default.
+        seeds
+            Train so many students, with ``seed`` and those after it, so that ``evaluate`` can tell what the seed
+            changes; the first of them is the result.
         report_to
             ``tensorboard``, ``mlflow`` or ``wandb``, for an encoder's losses; no tracker by default.
         options
@@ -469,7 +478,13 @@ class Project:
         from tutelage.training.train import train
 
         return train(
-            self.workspace, student, snapshot=snapshot, options=options, report_to=report_to, progress=self._progress
+            self.workspace,
+            student,
+            snapshot=snapshot,
+            options=options,
+            seeds=seeds,
+            report_to=report_to,
+            progress=self._progress,
         )
 
     def evaluate(

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     "--snapshot", default=None, metavar="ID", shell_complete=snapshot_ids, help="Which snapshot (default: the newest)."
 )
 @click.option("--seed", type=int, default=None, help="Seed of everything random (default: 42).")
+@click.option(
+    "--seeds", type=int, default=1, help="Train so many students, with --seed and those after it (default: 1)."
+)
 @click.option("--learning-rate", type=float, default=None, help="Peak learning rate (default: 2e-5).")
 @click.option("--epochs", type=int, default=None, help="Maximum number of epochs (default: 10).")
 @click.option(
@@ -74,6 +77,7 @@ def train_command(
     *,
     student: str,
     snapshot: str | None,
+    seeds: int,
     report_to: str | None,
     push_to_hub: str,
     public: bool,
@@ -86,7 +90,7 @@ def train_command(
         from tutelage.training.hub.upload import check_repository_name
 
         check_repository_name(push_to_hub)
-    trained = console.project.train(student, snapshot=snapshot, report_to=report_to or "", **options)
+    trained = console.project.train(student, snapshot=snapshot, seeds=seeds, report_to=report_to or "", **options)
     if not is_main():
         return
     if trained.idle_options:
@@ -110,7 +114,10 @@ def _summary(trained: TrainResult) -> str:
     words = f"{words} {trained.id} on {trained.rows} rows in {took:.1f} s ({trained.path})"
     listed = " (near_duplicates in student.json lists them)" if trained.left_out["near_duplicates"] else ""
     words += f"; left out: {left_out}{listed}" if left_out else ""
-    return words + (f"; {trained.truncated} texts truncated (--max-length)" if trained.truncated else "")
+    words += f"; {trained.truncated} texts truncated (--max-length)" if trained.truncated else ""
+    if others := trained.siblings[1:]:
+        words += f"\nthe same with other seeds: {', '.join(others)}; the first is used, evaluate measures all"
+    return words
 
 
 @command("evaluate", example="tutelage evaluate test.csv --text body --gold label")
