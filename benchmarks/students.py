@@ -35,8 +35,8 @@ from tutelage.feedback.ranking.label_quality import label_quality, rank_by_quali
 from tutelage.loaders.rows import normalised  # noqa: E402
 from tutelage.training.measures.comparison import compare  # noqa: E402
 from tutelage.training.measures.metrics import score  # noqa: E402
+from tutelage.training.out_of_sample.cross_validation import out_of_sample  # noqa: E402
 from tutelage.training.students.fit import fit_student  # noqa: E402
-from tutelage.training.students.out_of_sample import out_of_sample  # noqa: E402
 from tutelage.training.students.recipe import Recipe, digest, parse_student  # noqa: E402
 from tutelage.training.students.training_set import TrainingSet  # noqa: E402
 

@@ -9,8 +9,8 @@ import pytest
 from tutelage.core.arrays import Floats
 from tutelage.core.errors import StudentError
 from tutelage.core.pred_probs import write_pred_probs
+from tutelage.training.out_of_sample.cross_validation import out_of_sample
 from tutelage.training.students.linear import fit_linear
-from tutelage.training.students.out_of_sample import out_of_sample
 
 GOOD = [f"profit rose to {n} million in quarter {n % 4}" for n in range(30)]
 BAD = [f"loss fell by {n} million in quarter {n % 4}" for n in range(30)]

@@ -30,23 +30,25 @@ if TYPE_CHECKING:
     from tutelage.loaders.teacher.pilot import Pilot
     from tutelage.loaders.undo import UndoneLoad
     from tutelage.report.page import WrittenReport
-    from tutelage.steps.annotators import Annotators
     from tutelage.steps.backup import Backup, Restored
-    from tutelage.steps.loop import Loop
     from tutelage.steps.results import (
         AnnotationPlan,
         ChampionChange,
         EvaluationReport,
+        Followed,
         Pulled,
         Pushed,
         Ranked,
         Retrained,
         RetrainPlan,
     )
+    from tutelage.steps.review.annotators import Annotators
+    from tutelage.steps.review.loop import Loop
     from tutelage.training.evaluation.gold_set import GoldSet
     from tutelage.training.evaluation.teacher_comparison import TeacherTable
+    from tutelage.training.export.export_student import ExportedStudent
     from tutelage.training.prediction.predict import PredictResult
-    from tutelage.training.prediction.serve import Address
+    from tutelage.training.prediction.serving.serve import Address
     from tutelage.training.students.recipe import Recipe
     from tutelage.training.train import TrainResult
     from tutelage.views.card import RecordCard
@@ -293,7 +295,7 @@ class Project:
     @property
     def annotators(self) -> Annotators:
         """The people who answer: ``add``, ``list``, ``remove``, ``password``, ``deal``."""
-        from tutelage.steps.annotators import Annotators
+        from tutelage.steps.review.annotators import Annotators
 
         return Annotators(self._loop)
 
@@ -309,13 +311,21 @@ class Project:
         with self._loop() as loop:
             return loop.push()
 
-    def rank(self, *, student: str = "linear", method: Method = "weighted", seed: int = 0, push: bool = True) -> Ranked:
+    def rank(
+        self,
+        *,
+        student: str | Sequence[str] = "linear",
+        method: Method = "weighted",
+        seed: int = 0,
+        push: bool = True,
+    ) -> Ranked:
         """Rank the suggestions that look wrong.
 
         Parameters
         ----------
         student
-            Whose out-of-sample probabilities: ``linear``, a model, ``MODEL:frozen``.
+            Whose out-of-sample probabilities, those of several averaged: ``linear``, a model, ``MODEL:frozen``,
+            ``champion`` (its recipe, trained anew without the texts that it is asked about), or ``auto``.
         method
             ``weighted`` learns from people's answers; ``crowdlab``, ``cleanlab`` and ``agreement`` do not.
         seed
@@ -325,6 +335,50 @@ class Project:
         """
         with self._loop(with_argilla=push) as loop:
             return loop.rank(student=student, method=method, seed=seed)
+
+    def follow_ranking(
+        self,
+        *,
+        stop: Event,
+        student: str | Sequence[str] = "linear",
+        seed: int = 0,
+        on_turn: Callable[[str], None] = _unsaid,
+    ) -> Followed:
+        """Rank, and rank again while people answer, so that the next card is the most suspect by all that is known.
+
+        A ranking without new probabilities follows every ten answers, and only the records that come next are moved
+        on Argilla; every 250 answers all is ranked afresh, as ``rank`` does.
+
+        Parameters
+        ----------
+        stop
+            Ends it.
+        student, seed
+            As for ``rank``.
+        on_turn
+            Told in words what came of each ranking, and when Argilla has to be waited for.
+
+        Raises
+        ------
+        TutelageError
+            When another process follows this task.
+        """
+        from tutelage.steps.review.follow_answers import AnswerFollower
+
+        return AnswerFollower(
+            workspace=self.workspace,
+            open_loop=self._impatient_loop,
+            student=student,
+            seed=seed,
+            progress=self._progress,
+            say=on_turn,
+            stop=stop,
+        ).run()
+
+    @contextmanager
+    def _impatient_loop(self, progress: ProgressCallback) -> Iterator[Loop]:
+        with self._loop_on(self.workspace, with_argilla=True, waits=(), progress=progress) as loop:
+            yield loop
 
     def pull(self) -> Pulled:
         """Bring people's answers home and freeze them in a snapshot.
@@ -341,15 +395,23 @@ class Project:
         return self._loop_on(self.workspace, with_argilla)
 
     @contextmanager
-    def _loop_on(self, workspace: Workspace, with_argilla: bool) -> Iterator[Loop]:  # noqa: FBT001
+    def _loop_on(
+        self,
+        workspace: Workspace,
+        with_argilla: bool,  # noqa: FBT001
+        *,
+        progress: ProgressCallback | None = None,
+        **options: Any,
+    ) -> Iterator[Loop]:
         from tutelage.loaders.ledger import Ledger
-        from tutelage.steps.loop import Loop, sign_in
+        from tutelage.steps.review.loop import Loop
+        from tutelage.steps.review.signing_in import sign_in
 
         _ = self.task  # a wrong task file is said before anything is opened
         with ExitStack() as stack:
-            argilla = stack.enter_context(sign_in(self.settings, say=self._say)) if with_argilla else None
+            argilla = stack.enter_context(sign_in(self.settings, say=self._say, **options)) if with_argilla else None
             ledger = stack.enter_context(Ledger(workspace.db))
-            yield Loop(workspace, ledger, argilla, self._progress)
+            yield Loop(workspace, ledger, argilla, progress or self._progress)
 
     def export(self, out: str | PathLike[str], *, format: str = "", force: bool = False) -> Exported:
         """Write the curated set, with the answers as last pulled or imported; never the holdout.
@@ -565,13 +627,27 @@ class Project:
         on_ready
             Called when clients may connect.
         """
-        from tutelage.training.prediction.serve import RequestLimits, serve_student
+        from tutelage.training.prediction.serving.pipeline_request import RequestLimits
+        from tutelage.training.prediction.serving.serve import serve_student
 
         limits = RequestLimits(body=max_body, texts=max_texts, length=max_length)
         where = (host, port)
         serve_student(
             self.workspace, where, student=student, engine=engine, limits=limits, say=self._say, ready=on_ready
         )
+
+    def export_student(self, student: str, out: str | PathLike[str], *, format: str = "onnx") -> ExportedStudent:
+        """Write a student into a new folder that runs without tutelage; its ``README.md`` says how.
+
+        Parameters
+        ----------
+        format
+            ``onnx``, ``openvino`` or ``safetensors``; a linear student has none of them.
+        """
+        from tutelage.training.export.export_student import export_student
+        from tutelage.training.registry import find_student
+
+        return export_student(find_student(self.workspace.students, student), Path(out), format)
 
     def push_student_to_hub(self, repository: str, *, student: str = "", private: bool = True) -> str:
         """Upload a student to the Hugging Face Hub; returns its address."""
@@ -744,7 +820,7 @@ class Project:
     def suspects(self, most: int | None = None, *, pending: bool = False) -> pd.DataFrame:
         """The ranked records, the most suspect first; with ``pending`` only those that people have not settled.
 
-        Columns: id, text, suggestion, label_quality, suspect_rank, agreement, reasons, status, link.
+        Columns: id, text, suggestion, label_quality, suspect_rank, why, agreement, reasons, status, link.
         """
         from tutelage.views.frames import suspects
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,10 +102,13 @@ def _push_words(console: Console, pushed: Pushed) -> str:
 )
 @click.option(
     "--student",
-    default="linear",
+    "students",
+    multiple=True,
+    default=["linear"],
     show_default=True,
     shell_complete=student_kinds,
-    help="Student that gives out-of-sample probabilities: linear, a Hub name or path, MODEL:frozen.",
+    help="Student that gives out-of-sample probabilities: linear, a Hub name or path, MODEL:frozen, champion (its"
+    " recipe), auto (what is affordable here); several are averaged.",
 )
 @click.option(
     "--method",
@@ -113,20 +119,52 @@ def _push_words(console: Console, pushed: Pushed) -> str:
 )
 @click.option("--seed", default=0, show_default=True, help="Seed of the folds and of the order of ties.")
 @click.option("--no-push", is_flag=True, help="Use task.db alone: ask Argilla nothing, send it nothing.")
-def rank_command(console: Console, *, student: str, method: Method, no_push: bool, out: Path | None, seed: int) -> None:
+@click.option("--follow", is_flag=True, help="Go on ranking while people answer, until Ctrl+C or SIGTERM.")
+def rank_command(
+    console: Console,
+    *,
+    students: tuple[str, ...],
+    method: Method,
+    no_push: bool,
+    out: Path | None,
+    seed: int,
+    follow: bool,
+) -> None:
     """Rank the suggestions that look wrong, the worst first."""
     if out and out.suffix.lower() not in {".csv", ".parquet"}:
         raise click.UsageError(f"--out {out}: ends in neither .csv nor .parquet")
+    if follow and (no_push or out):
+        raise click.UsageError(f"--follow sends what it ranks to Argilla; leave out {'--out' if out else '--no-push'}")
+    if follow and method != "weighted":
+        raise click.UsageError(f"--follow ranks by what people answer, and {method} does not; leave out --method")
+    if follow:
+        _follow(console, student=students, seed=seed)
+        return
     project = console.project
-    ranked = project.rank(student=student, method=method, seed=seed, push=not no_push)
+    ranked = project.rank(student=students, method=method, seed=seed, push=not no_push)
     if out:
         _write_ranks(project, out)
-    data: dict[str, Any] = {"ranked": ranked.ranked, "queue": ranked.queue, "ranked_by": asdict(ranked.by)}
+    data: dict[str, Any] = {"ranked": ranked.ranked, "queue": ranked.queue, "students": ranked.students}
+    data["ranked_by"] = asdict(ranked.by)
     words = f"{_rank_words(ranked)}\n{ranked_by_words(ranked.by)}"
+    if ranked.why:
+        data["why"] = ranked.why
+        words += f"\nauto: {ranked.why}"
     if ranked.pushed:
         data |= _push_data(ranked.pushed)
         words += f"\n{_push_words(console, ranked.pushed)}\n{_link_words(ranked.pushed)}"
     console.result(data, words)
+
+
+def _follow(console: Console, **options: Any) -> None:
+    """Until SIGTERM or SIGINT, which also the first process of a container gets only if it asks for them."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    console.say("following people's answers; SIGTERM or Ctrl+C ends this")
+    done = console.project.follow_ranking(stop=stop, on_turn=console.say, **options)
+    words = f"followed for {timedelta(seconds=round(done.seconds))}: {done.answers} answers, {done.turns} times put in "
+    console.result(done, f"{words}order, {done.moved} records moved, {done.rankings} times ranked afresh")
 
 
 def _rank_words(ranked: Ranked) -> str:
@@ -149,7 +187,8 @@ def ranked_by_words(by: RankedBy) -> str:
 def _write_ranks(project: Project, out: Path) -> None:
     from tutelage.core.files import replacing
 
-    frame = project.suspects()[["id", "text", "suggestion", "label_quality", "suspect_rank"]]
+    frame = project.suspects()[["id", "text", "suggestion", "label_quality", "suspect_rank", "why"]]
+    frame["why"] = frame["why"].map("; ".join)
     with replacing(out) as temporary:
         if out.suffix.lower() == ".parquet":
             frame.to_parquet(temporary, index=False)

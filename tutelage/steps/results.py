@@ -77,12 +77,41 @@ class Ranked:
         What the ranking was made of.
     pushed
         What was sent; None without Argilla.
+    students
+        Whose out-of-sample probabilities were averaged.
+    why
+        Why ``auto`` took these; else empty.
     """
 
     ranked: int
     queue: int
     by: RankedBy
     pushed: Pushed | None
+    students: tuple[str, ...] = ()
+    why: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Followed:
+    """What ``rank --follow`` has done.
+
+    Parameters
+    ----------
+    answers
+        New ones that it took into account.
+    turns, moved
+        How many times it put the next records in order, and how many got another place by that.
+    rankings
+        How many times it ranked everything afresh, the first time included.
+    seconds
+        How long it ran.
+    """
+
+    answers: int = 0
+    turns: int = 0
+    moved: int = 0
+    rankings: int = 0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

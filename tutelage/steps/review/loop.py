@@ -2,64 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tutelage.core.arrays import Floats, decide
+from tutelage.core.arrays import decide
 from tutelage.core.errors import ServerError, TutelageError
-from tutelage.core.records import Progress, Proposal, Record, named, unreported
+from tutelage.core.locks import locked
+from tutelage.core.pred_probs import read_pred_probs
+from tutelage.core.records import Progress, Proposal, Record, unreported
 from tutelage.core.rejects import Reject, Rejects
-from tutelage.core.settings import Settings
 from tutelage.core.workspace import Workspace
 from tutelage.feedback.answers import counting_answers
 from tutelage.feedback.argilla.client import ArgillaClient
 from tutelage.feedback.argilla.dataset import Dataset
 from tutelage.feedback.argilla.people import People
-from tutelage.feedback.argilla.pull import Fetched, fetch
+from tutelage.feedback.argilla.pull import Fetched, fetch, fetch_answered
 from tutelage.feedback.argilla.push import Push, PushResult, Suggested
 from tutelage.feedback.curate import Curated, curate
 from tutelage.feedback.snapshot import write_snapshot
 from tutelage.loaders.consensus import suggest
 from tutelage.loaders.holdout import HeldOut, held_out
-from tutelage.loaders.ledger import FILE, QUEUE, Ledger
+from tutelage.loaders.ledger import FILE, Ledger
 from tutelage.loaders.voting.vote_matrix import consensus_weights, weighed
-from tutelage.steps.dealing import checked_deal, deal_queue
 from tutelage.steps.results import Pulled, Pushed, Ranked
+from tutelage.steps.review.dealing import checked_deal, deal_queue
 
 if TYPE_CHECKING:
     from tutelage.feedback.ranking.label_quality import Method
-    from tutelage.feedback.ranking.rank_records import Ranking
+    from tutelage.training.out_of_sample.choice import Chosen
     from tutelage.training.registry import Entry
 
-CHAMPION_ASKED = 10_000
-"""Texts on which the champion has the word in a ranking, the newest ones."""
-
-
-def sign_in(
-    settings: Settings, data_dir: Path | None = None, *, say: Callable[[str], None] = lambda _words: None
-) -> ArgillaClient:
-    """Connect to the Argilla that the environment names, else to the embedded one; ``say`` tells of waiting for it.
-
-    Raises
-    ------
-    ServerError
-        When there is none, it does not answer, or it refuses the key.
-    """
-    from tutelage.feedback.server.lifecycle import await_server
-
-    if settings.argilla_api_url:
-        if settings.argilla_api_key is None:
-            raise ServerError("ARGILLA_API_URL is set but ARGILLA_API_KEY is not; set both, in the environment or .env")
-        return ArgillaClient(settings.argilla_api_url, settings.argilla_api_key.get_secret_value(), say=say)
-    server = await_server(data_dir, say)
-    if server is None:
-        raise ServerError(
-            "no Argilla is running; start one with: tutelage up (or set ARGILLA_API_URL, ARGILLA_API_KEY)"
-        )
-    return ArgillaClient(server.url, server.api_key, annotator=server.annotator, say=say)
+_ANSWERS_LOCK = "answers.lock"
 
 
 @dataclass(frozen=True)
@@ -75,7 +51,7 @@ class Loop:
     def _holdout(self) -> HeldOut:
         return held_out(self.workspace)
 
-    def _parted(self) -> tuple[list[Record], frozenset[str]]:
+    def parted(self) -> tuple[list[Record], frozenset[str]]:
         """All records but the holdout, and the ids of the holdout."""
         records = self._weighed(list(self.ledger.records(self.workspace.task)))
         held = frozenset(record.id for record in records if record in self._holdout)
@@ -93,13 +69,26 @@ class Loop:
         self.ledger.set_voter_weights(weights)
         return weighed(records, weights)
 
+    @contextmanager
+    def alone_with_queue(self) -> Iterator[None]:
+        """No other process changes the ranks meanwhile, or what Argilla holds of them."""
+        with self._alone("queue.lock", "the queue"):
+            yield
+
+    def _alone(self, lock: str, what: str) -> AbstractContextManager[None]:
+        def wait(holder: str) -> None:
+            self.progress(Progress(f"waiting for process {holder}, which is at work on {what}"))
+
+        return locked(self.workspace.root / lock, on_wait=wait)
+
     # Push
 
     def push(self) -> Pushed:
         """Make the dataset if it is missing and send what changed."""
-        records, _ = self._parted()
+        records, _ = self.parted()
         dataset, created = self._argilla.ensure_dataset(self.workspace.task)
-        return self._send(dataset, [(record, suggest(record)) for record in records], created=created)
+        with self.alone_with_queue():
+            return self._send(dataset, [(record, suggest(record)) for record in records], created=created)
 
     def _send(self, dataset: Dataset, suggested: Sequence[Suggested], *, created: bool = False) -> Pushed:
         def report(done: int) -> None:
@@ -162,7 +151,7 @@ class Loop:
         Answers on records that were pushed before they became the holdout are kept too, and not used.
         """
         dataset, task = self.dataset() if self.argilla else None, self.workspace.task
-        records, held = self._parted()
+        records, held = self.parted()
         fetched = self._fetched(dataset, records, held)
         on_held_out = sum(len(fetched.responses[record_id]) for record_id in held & fetched.responses.keys())
         summary = {**fetched.summary, "on_held_out": on_held_out}
@@ -185,7 +174,7 @@ class Loop:
 
     def curated(self) -> list[Curated]:
         """What ``pull`` would freeze now; all answers are fetched before."""
-        records, held = self._parted()
+        records, held = self.parted()
         fetched = self._fetched(self.dataset() if self.argilla else None, records, held)
         return curate(records, fetched.responses, self.ledger.ranks())
 
@@ -196,7 +185,14 @@ class Loop:
         self.progress(Progress("reading answers from Argilla"))
         known = held | {record.id for record in records}
         users = self._argilla.users(self.workspace.task)
-        return fetch(self.ledger, dataset, users, known, progress=self.progress)
+        with self._alone(_ANSWERS_LOCK, "the answers"):
+            return fetch(self.ledger, dataset, users, known, progress=self.progress)
+
+    def fetch_answered(self, dataset: Dataset, known: Container[str]) -> None:
+        """Read the answers to ranked records that came since the last ranking."""
+        users = self._argilla.users(self.workspace.task)
+        with self._alone(_ANSWERS_LOCK, "the answers"):
+            fetch_answered(self.ledger, dataset, users, known)
 
     # Rank
 
@@ -210,7 +206,7 @@ class Loop:
         answered, names = counting_answers(self.ledger), champion.manifest.labels
         waiting = [
             record
-            for record in self._parted()[0]
+            for record in self.parted()[0]
             if not record.votes and record.given is None and record.id not in answered
             if record.proposal is None or record.proposal.student != champion.id
         ]
@@ -222,24 +218,44 @@ class Loop:
         return len(new)
 
     def rank(
-        self, *, student: str = "linear", seed: int = 0, method: Method = "weighted", champion: Entry | None = None
+        self,
+        *,
+        student: str | Sequence[str] = "linear",
+        seed: int = 0,
+        method: Method = "weighted",
+        champion: Entry | None = None,
     ) -> Ranked:
         """Rank what nobody has reviewed; with Argilla, look for new answers first and send the ranks after.
 
-        ``champion`` has the word, in place of ``student``, on texts that it never trained on.
+        The probabilities of several students are averaged. ``champion`` has the word, in their place, on texts that it
+        never trained on.
         """
+        from tutelage.steps.review.explaining import groups_of, rank_and_explain
+
         dataset = self.dataset() if self.argilla else None
-        records, held = self._parted()
+        records, held = self.parted()
         if dataset:
             self._fetch(dataset, records, held)
         curated = curate(records, counting_answers(self.ledger), self.ledger.ranks())
-        self._write_pred_probs(curated, student, seed, champion)
-        ranks, by = self._rank(curated, seed, method)
-        self.ledger.set_ranks(ranks, by)
-        if dataset:
-            deal_queue(self.ledger, self.workspace.task, curated, self._present())
-        pushed = self._send_ranked(dataset, curated) if dataset else None
-        return Ranked(ranked=len(ranks), queue=min(len(ranks), self.workspace.task.queue), by=by, pushed=pushed)
+        students = [student] if isinstance(student, str) else student
+        chosen = self._hand_to_ranking(curated, students, seed, champion)
+        self.progress(Progress("label quality"))
+        pred_probs = read_pred_probs(self.workspace.pred_probs, self.workspace.task.label_names)
+        groups = groups_of([item.record for item in curated])
+        ranks, by = rank_and_explain(
+            self.ledger, self.workspace.task, curated, pred_probs, groups, method=method, seed=seed
+        )
+        with self.alone_with_queue():
+            self.ledger.set_ranks(ranks, by)
+            if dataset:
+                self.deal_again(curated)
+            pushed = self._send_ranked(dataset, curated) if dataset else None
+        queue = min(len(ranks), self.workspace.task.queue)
+        return Ranked(ranked=len(ranks), queue=queue, by=by, pushed=pushed, students=chosen.names, why=chosen.why)
+
+    def deal_again(self, curated: Sequence[Curated]) -> None:
+        """Deal what is new in the queue, where it was ever dealt."""
+        deal_queue(self.ledger, self.workspace.task, curated, self._present())
 
     def _present(self) -> frozenset[str]:
         """Who is in the workspace; asked only where the queue is dealt."""
@@ -250,61 +266,32 @@ class Loop:
     def deal(self, names: Sequence[str], overlap: float | None) -> Pushed:
         """Deal the queue among these people, or all annotators of the workspace, and send whose each record is."""
         dataset, task = self.dataset(), self.workspace.task
-        records, held = self._parted()
+        records, held = self.parted()
         self._fetch(dataset, records, held)
         curated = curate(records, counting_answers(self.ledger), self.ledger.ranks())
         members = self.people.members()
         deal = checked_deal(task, names, overlap, members, has_ranks=bool(self.ledger.ranks()))
-        self.ledger.add_deal(deal)
-        deal_queue(self.ledger, task, curated, members, level=True)
-        return self._send_ranked(dataset, curated)
+        with self.alone_with_queue():
+            self.ledger.add_deal(deal)
+            deal_queue(self.ledger, task, curated, members, level=True)
+            return self._send_ranked(dataset, curated)
 
     def _send_ranked(self, dataset: Dataset, curated: list[Curated]) -> Pushed:
         self._argilla.refresh(dataset, self.workspace.task)
         return self._send(dataset, [(item.record, item.suggestion) for item in curated])
 
-    def _rank(self, curated: list[Curated], seed: int, method: Method) -> Ranking:
-        from tutelage.core.pred_probs import read_pred_probs
-        from tutelage.feedback.ranking.rank_records import rank_records
+    def _hand_to_ranking(
+        self, curated: list[Curated], students: Sequence[str], seed: int, champion: Entry | None
+    ) -> Chosen:
+        """What the students hand to the ranking, through a file."""
+        from tutelage.training.out_of_sample.for_ranking import hand_to_ranking
 
-        self.progress(Progress("label quality"))
-        task, ledger = self.workspace.task, self.ledger
-        queue = ledger.current_dataset(QUEUE)
-        shown = ledger.shown(queue) if queue else {}
-        pred_probs = read_pred_probs(self.workspace.pred_probs, task.label_names)
-        return rank_records(curated, task, pred_probs, method=method, shown=shown, seed=seed, dealt=ledger.dealt())
-
-    def _write_pred_probs(self, curated: list[Curated], student: str, seed: int, champion: Entry | None) -> None:
-        """What the student hands to the ranking, through a file."""
-        from tutelage.core.pred_probs import write_pred_probs
-        from tutelage.training.students.out_of_sample import fit_of, out_of_sample
-
-        names = self.workspace.task.label_names
-        labels = self.workspace.task.indices(item.label for item in curated)
-        texts = [item.record.text for item in curated]
-        fold = "out-of-sample probabilities"
-        self.progress(Progress(fold))
-
-        def on_fold(state: Progress) -> None:
-            nonlocal fold
-            fold = f"fold {state.done + 1} of {state.total}"
-            self.progress(state)
-
-        def in_fold(state: Progress) -> None:
-            named(self.progress, fold)(state)
-
-        fit = fit_of(student, names, seed=seed, progress=in_fold)
-        probs = out_of_sample(texts, labels, len(names), seed=seed, fit=fit, progress=on_fold)
-        if champion:
-            self._ask_champion(champion, [item.record for item in curated], probs)
-        write_pred_probs(self.workspace.pred_probs, [item.record.id for item in curated], names, probs)
-
-    def _ask_champion(self, champion: Entry, records: Sequence[Record], probs: Floats) -> None:
-        """Put the champion's probabilities in place of those in shape (N, K) for the texts that it never trained on."""
-        from tutelage.training.measures.calibration import with_temperature
-        from tutelage.training.unseen import probabilities, unseen_by
-
-        place = {record.id: row for row, record in enumerate(records)}
-        unseen = unseen_by(champion, records)[-CHAMPION_ASKED:]
-        said = probabilities(champion, [record.text for record in unseen], progress=self.progress)
-        probs[[place[record.id] for record in unseen]] = with_temperature(said, champion.manifest.temperature or 1.0)
+        return hand_to_ranking(
+            self.workspace,
+            [item.record for item in curated],
+            [item.label for item in curated],
+            students,
+            seed=seed,
+            champion=champion,
+            progress=self.progress,
+        )

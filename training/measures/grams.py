@@ -1,0 +1,88 @@
+"""Texts as sets of character 5-grams within words, as scikit-learn's analyzer ``char_wb`` makes them, but in arrays."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from tutelage.core.arrays import Ints
+from tutelage.loaders.rows import normalised
+
+LENGTH = 5
+_SPACE = ord(" ")
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no bit is lost
+
+
+def folded(text: str) -> str:
+    """The text without case and punctuation; a full stop is added, so that every text has n-grams."""
+    plain = normalised(text).casefold()
+    words = re.sub(r"[\W_]+", " ", plain).strip()
+    return f"{words or plain} ."
+
+
+@dataclass(frozen=True)
+class GramSets:
+    """N sets of n-grams, one after the other: ``grams`` holds numbers, the rarest n-gram's is 0, in rising order.
+
+    ``bounds``, shape (N + 1,), says where each set begins, and where the last one ends.
+    """
+
+    grams: Ints
+    bounds: Ints
+
+    @cached_property
+    def sizes(self) -> Ints:
+        """Shape (N,)."""
+        return np.diff(self.bounds)
+
+    @cached_property
+    def owners(self) -> Ints:
+        """The set of each n-gram, in the shape of ``grams``."""
+        return np.repeat(np.arange(len(self.sizes)), self.sizes)
+
+    @cached_property
+    def matrix(self) -> Any:
+        """Binary sparse matrix, sets by n-grams."""
+        from scipy.sparse import csr_matrix
+
+        shape = (len(self.sizes), int(self.grams.max(initial=0)) + 1)
+        return csr_matrix((np.ones(len(self.grams), dtype=np.int32), self.grams, self.bounds), shape=shape)
+
+
+def gram_sets(texts: Sequence[str]) -> GramSets:
+    """The set of n-grams of each text, as ``folded``."""
+    hashes, owners = _hashes([_padded(folded(text)) for text in texts])
+    _, numbers, counts = np.unique(hashes, return_inverse=True, return_counts=True)
+    ranks = np.empty(len(counts), dtype=np.int64)
+    ranks[np.argsort(counts, kind="stable")] = np.arange(len(counts))
+    pairs = np.sort(owners * np.int64(len(counts)) + ranks[numbers])
+    pairs = pairs[np.diff(pairs, prepend=-1) > 0]
+    bounds = np.searchsorted(pairs, np.arange(len(texts) + 1) * np.int64(len(counts)))
+    return GramSets(pairs % max(1, len(counts)), bounds)
+
+
+def _padded(text: str) -> str:
+    """Each word with a space before and after it, and filled up so that it has an n-gram."""
+    return "".join([f" {word.ljust(LENGTH - 2, chr(0))} " for word in text.split()])
+
+
+def _hashes(texts: Sequence[str]) -> tuple[Any, Ints]:
+    """A 64-bit hash of each n-gram, and the number of its text; n-grams across words, or texts, are none."""
+    codes = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    if len(codes) < LENGTH:
+        return np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.int64)
+    last = len(codes) - LENGTH + 1
+    hashes, is_inside = np.zeros(last, dtype=np.uint64), np.ones(last, dtype=bool)
+    between = (codes[:-1] == _SPACE) & (codes[1:] == _SPACE)
+    for place in range(LENGTH):
+        hashes = (hashes + codes[place : place + last]) * _MULTIPLIER
+        hashes ^= hashes >> np.uint64(29)
+        if place < LENGTH - 1:
+            is_inside &= ~between[place : place + last]
+    owners = np.repeat(np.arange(len(texts)), [len(text) for text in texts])[:last]
+    return hashes[is_inside], owners[is_inside]

@@ -1,0 +1,1 @@
+"""The kinds of students: how each is trained, saved and loaded."""
