@@ -44,7 +44,7 @@ from pathlib import Path
 import shutil, sys
 from tutelage.core.workspace import Workspace
 from tutelage.loaders.ledger import Ledger
-from tutelage.steps.loop import Loop
+from tutelage.steps.review.loop import Loop
 workspace = Workspace(Path(sys.argv[1]))
 shutil.rmtree(workspace.snapshots)
 with Ledger(workspace.db) as ledger:

@@ -31,7 +31,7 @@ sys.path.insert(0, str(ROOT))
 from tutelage.commands.terminal.tables import columns, compared  # noqa: E402  # run as a script from a checkout
 from tutelage.core.arrays import Ints, one_hot  # noqa: E402
 from tutelage.core.records import unreported  # noqa: E402
-from tutelage.feedback.label_quality import label_quality, rank_by_quality  # noqa: E402
+from tutelage.feedback.ranking.label_quality import label_quality, rank_by_quality  # noqa: E402
 from tutelage.loaders.rows import normalised  # noqa: E402
 from tutelage.training.measures.comparison import compare  # noqa: E402
 from tutelage.training.measures.metrics import score  # noqa: E402
@@ -67,7 +67,7 @@ def load(path: Path) -> Data:
         frame[name].map(index).to_numpy(dtype=np.int64) for name in ("label_experts", "label_llm_cot_multiple")
     )
     votes = frame[[*VOTES, "label_llm_cot_multiple"]].map(lambda said: index.get(said, -1)).to_numpy(dtype=np.int64)
-    quality = label_quality(majority, votes, out_of_sample(texts, majority, len(names)))
+    quality = label_quality(majority, votes, out_of_sample(texts, majority, len(names)), method="crowdlab")
     ranks = rank_by_quality([str(i) for i in range(len(texts))], majority, quality, seed=0)
     worst = [int(rank.record_id) for rank in ranks[: round(REVIEWED * len(texts))]]
     reviewed = np.isin(np.arange(len(texts)), worst)

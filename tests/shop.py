@@ -17,7 +17,7 @@ from tutelage.feedback.argilla.dataset import Dataset
 from tutelage.feedback.server.lifecycle import Server
 from tutelage.feedback.snapshot import load_snapshot
 from tutelage.loaders.ledger import Answer, Ledger
-from tutelage.steps.loop import Loop
+from tutelage.steps.review.loop import Loop
 
 QUICK = (0.01, 0.01)
 

@@ -16,7 +16,7 @@ from tutelage.core.errors import ServerError, TutelageError
 from tutelage.feedback.argilla.people import check_name, new_password
 from tutelage.feedback.server.lifecycle import down, up
 from tutelage.project import Project
-from tutelage.steps.annotators import SignIn
+from tutelage.steps.review.annotators import SignIn
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

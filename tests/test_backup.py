@@ -25,7 +25,8 @@ from tutelage.feedback.server.lifecycle import Server, down, up
 from tutelage.loaders.ledger import Ledger
 from tutelage.project import Project
 from tutelage.steps.backup import backup, restore
-from tutelage.steps.loop import Loop, sign_in
+from tutelage.steps.review.loop import Loop
+from tutelage.steps.review.signing_in import sign_in
 
 Run = Callable[..., CompletedProcess[str]]
 

@@ -18,7 +18,7 @@ from tutelage.feedback.server.lifecycle import Server
 from tutelage.feedback.snapshot import load_snapshot
 from tutelage.loaders.ledger import Ledger
 from tutelage.project import Project
-from tutelage.steps.loop import Loop
+from tutelage.steps.review.loop import Loop
 
 HOSTILE_TEXT = (
     "<b>bold</b> <img src=x onerror=\"window.hacked='text'\"> **stars** [link](javascript:alert(1)) {{ record }} & “q”"

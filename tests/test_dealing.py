@@ -20,7 +20,7 @@ from tutelage.core.workspace import Workspace
 from tutelage.feedback.argilla.payload import reviewer_term
 from tutelage.loaders.ledger import Ledger
 from tutelage.project import Project
-from tutelage.steps.dealing import Answers, deal_out
+from tutelage.steps.review.dealing import Answers, deal_out
 
 QUEUE = [f"r{number}" for number in range(20)]
 THREE = ("anna", "ben", "carl")

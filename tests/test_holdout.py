@@ -13,7 +13,7 @@ from tutelage.core.records import Record
 from tutelage.core.workspace import Workspace
 from tutelage.loaders.holdout import LOCK, held_out, lock_holdout
 from tutelage.loaders.ledger import Ledger
-from tutelage.steps.loop import Loop
+from tutelage.steps.review.loop import Loop
 from tutelage.training.evaluation.gold_set import load_holdout
 
 ROWS = sentences(40)

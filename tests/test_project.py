@@ -26,8 +26,9 @@ import tutelage
 from tutelage.commands.cli import COMMANDS, cli
 from tutelage.core.records import Progress
 from tutelage.project import Project
-from tutelage.steps import annotators, results
-from tutelage.steps.annotators import Annotators
+from tutelage.steps import results
+from tutelage.steps.review import annotators
+from tutelage.steps.review.annotators import Annotators
 from tutelage.views import card, standing, status
 
 VOTES = ["vote_1:reason_1", "vote_2:reason_2"]

@@ -515,7 +515,7 @@ from pathlib import Path
 from tutelage.core.workspace import Workspace
 from tutelage.feedback.argilla.client import ArgillaClient
 from tutelage.loaders.ledger import Ledger
-from tutelage.steps.loop import Loop
+from tutelage.steps.review.loop import Loop
 import argilla
 root, url, key = sys.argv[1:]
 with ArgillaClient(url, key) as client, Ledger(Path(root) / "task.db") as ledger:
@@ -562,7 +562,7 @@ def copied(shop: Shop, name: str) -> Path:
 
 def test_an_annotator_may_not_push_and_is_told_so(shop: Shop) -> None:
     from tutelage.feedback.argilla.client import ArgillaClient
-    from tutelage.steps.loop import Loop
+    from tutelage.steps.review.loop import Loop
 
     shop.annotator()
     with (

@@ -49,7 +49,7 @@ from tutelage.report.figures.rates import rates_on
 from tutelage.report.figures.shares import share_of
 from tutelage.report.page import render_page
 from tutelage.report.wording import amount, visible
-from tutelage.steps.loop import Loop
+from tutelage.steps.review.loop import Loop
 from tutelage.training.measures.drift import prediction_drift
 from tutelage.views.history import HISTORY
 

@@ -33,9 +33,9 @@ from tutelage.feedback.server.lifecycle import Server
 from tutelage.feedback.snapshot import load_snapshot
 from tutelage.loaders.ledger import Ledger
 from tutelage.project import Project
-from tutelage.steps.loop import Loop
 from tutelage.steps.results import Retrained
 from tutelage.steps.retrain import LOCK
+from tutelage.steps.review.loop import Loop
 from tutelage.steps.schedule import epoch_seconds
 from tutelage.training.registry import Entry, champion_history, list_students
 from tutelage.views.history import HISTORY, append_history, read_history
@@ -213,7 +213,7 @@ def gone(monkeypatch: pytest.MonkeyPatch) -> Callable[[], AbstractContextManager
     def opened() -> Iterator[None]:
         with monkeypatch.context() as patch:
             patch.setenv("ARGILLA_API_URL", "http://127.0.0.1:1")
-            patch.setattr("tutelage.steps.loop.ArgillaClient", partial(ArgillaClient, waits=(0.01, 0.01)))
+            patch.setattr("tutelage.steps.review.signing_in.ArgillaClient", partial(ArgillaClient, waits=(0.01, 0.01)))
             yield
 
     return opened

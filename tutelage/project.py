@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tutelage.core.task import Task
     from tutelage.feedback.exchange.curated_set import Exported
     from tutelage.feedback.exchange.review_import import ReviewImport
+    from tutelage.feedback.ranking.label_quality import Method
     from tutelage.feedback.server.lifecycle import Server
     from tutelage.loaders.load import LoadResult
     from tutelage.loaders.sources import Source
@@ -29,23 +30,24 @@ if TYPE_CHECKING:
     from tutelage.loaders.teacher.pilot import Pilot
     from tutelage.loaders.undo import UndoneLoad
     from tutelage.report.page import WrittenReport
-    from tutelage.steps.annotators import Annotators
     from tutelage.steps.backup import Backup, Restored
-    from tutelage.steps.loop import Loop
     from tutelage.steps.results import (
         AnnotationPlan,
         ChampionChange,
         EvaluationReport,
+        Followed,
         Pulled,
         Pushed,
         Ranked,
         Retrained,
         RetrainPlan,
     )
+    from tutelage.steps.review.annotators import Annotators
+    from tutelage.steps.review.loop import Loop
     from tutelage.training.evaluation.gold_set import GoldSet
     from tutelage.training.evaluation.teacher_comparison import TeacherTable
     from tutelage.training.prediction.predict import PredictResult
-    from tutelage.training.prediction.serve import Address
+    from tutelage.training.prediction.serving.serve import Address
     from tutelage.training.students.recipe import Recipe
     from tutelage.training.train import TrainResult
     from tutelage.views.card import RecordCard
@@ -292,7 +294,7 @@ class Project:
     @property
     def annotators(self) -> Annotators:
         """The people who answer: ``add``, ``list``, ``remove``, ``password``, ``deal``."""
-        from tutelage.steps.annotators import Annotators
+        from tutelage.steps.review.annotators import Annotators
 
         return Annotators(self._loop)
 
@@ -308,7 +310,14 @@ class Project:
         with self._loop() as loop:
             return loop.push()
 
-    def rank(self, *, student: str | Sequence[str] = "linear", seed: int = 0, push: bool = True) -> Ranked:
+    def rank(
+        self,
+        *,
+        student: str | Sequence[str] = "linear",
+        method: Method = "weighted",
+        seed: int = 0,
+        push: bool = True,
+    ) -> Ranked:
         """Rank the suggestions that look wrong.
 
         Parameters
@@ -316,13 +325,59 @@ class Project:
         student
             Whose out-of-sample probabilities, those of several averaged: ``linear``, a model, ``MODEL:frozen``,
             ``champion`` (its recipe, trained anew without the texts that it is asked about), or ``auto``.
+        method
+            ``weighted`` learns from people's answers; ``crowdlab``, ``cleanlab`` and ``agreement`` do not.
         seed
             Settles ties and folds.
         push
             Fetch new answers from Argilla before, and send the ranks after.
         """
         with self._loop(with_argilla=push) as loop:
-            return loop.rank(student=student, seed=seed)
+            return loop.rank(student=student, method=method, seed=seed)
+
+    def follow_ranking(
+        self,
+        *,
+        stop: Event,
+        student: str | Sequence[str] = "linear",
+        seed: int = 0,
+        on_turn: Callable[[str], None] = _unsaid,
+    ) -> Followed:
+        """Rank, and rank again while people answer, so that the next card is the most suspect by all that is known.
+
+        A ranking without new probabilities follows every ten answers, and only the records that come next are moved
+        on Argilla; every 250 answers all is ranked afresh, as ``rank`` does.
+
+        Parameters
+        ----------
+        stop
+            Ends it.
+        student, seed
+            As for ``rank``.
+        on_turn
+            Told in words what came of each ranking, and when Argilla has to be waited for.
+
+        Raises
+        ------
+        TutelageError
+            When another process follows this task.
+        """
+        from tutelage.steps.review.follow_answers import AnswerFollower
+
+        return AnswerFollower(
+            workspace=self.workspace,
+            open_loop=self._impatient_loop,
+            student=student,
+            seed=seed,
+            progress=self._progress,
+            say=on_turn,
+            stop=stop,
+        ).run()
+
+    @contextmanager
+    def _impatient_loop(self, progress: ProgressCallback) -> Iterator[Loop]:
+        with self._loop_on(self.workspace, with_argilla=True, waits=(), progress=progress) as loop:
+            yield loop
 
     def pull(self) -> Pulled:
         """Bring people's answers home and freeze them in a snapshot.
@@ -339,15 +394,23 @@ class Project:
         return self._loop_on(self.workspace, with_argilla)
 
     @contextmanager
-    def _loop_on(self, workspace: Workspace, with_argilla: bool) -> Iterator[Loop]:  # noqa: FBT001
+    def _loop_on(
+        self,
+        workspace: Workspace,
+        with_argilla: bool,  # noqa: FBT001
+        *,
+        progress: ProgressCallback | None = None,
+        **options: Any,
+    ) -> Iterator[Loop]:
         from tutelage.loaders.ledger import Ledger
-        from tutelage.steps.loop import Loop, sign_in
+        from tutelage.steps.review.loop import Loop
+        from tutelage.steps.review.signing_in import sign_in
 
         _ = self.task  # a wrong task file is said before anything is opened
         with ExitStack() as stack:
-            argilla = stack.enter_context(sign_in(self.settings, say=self._say)) if with_argilla else None
+            argilla = stack.enter_context(sign_in(self.settings, say=self._say, **options)) if with_argilla else None
             ledger = stack.enter_context(Ledger(workspace.db))
-            yield Loop(workspace, ledger, argilla, self._progress)
+            yield Loop(workspace, ledger, argilla, progress or self._progress)
 
     def export(self, out: str | PathLike[str], *, format: str = "", force: bool = False) -> Exported:
         """Write the curated set, with the answers as last pulled or imported; never the holdout.
@@ -563,7 +626,8 @@ class Project:
         on_ready
             Called when clients may connect.
         """
-        from tutelage.training.prediction.serve import RequestLimits, serve_student
+        from tutelage.training.prediction.serving.pipeline_request import RequestLimits
+        from tutelage.training.prediction.serving.serve import serve_student
 
         limits = RequestLimits(body=max_body, texts=max_texts, length=max_length)
         where = (host, port)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,11 +10,33 @@ from urllib.parse import quote
 
 from tutelage.core.errors import ServerError, SettingsError
 from tutelage.core.task import Task
-from tutelage.feedback.argilla.payload import LABEL, REASON, REVIEWER, TEXT, VOTES, Payload, reviewer_term
-from tutelage.feedback.argilla.remote import Remote
+from tutelage.feedback.argilla.payload import (
+    LABEL,
+    LABEL_QUALITY,
+    REASON,
+    REVIEWER,
+    TEXT,
+    VOTES,
+    Payload,
+    reviewer_term,
+)
+from tutelage.feedback.argilla.remote import PAGE, Remote
 
 QUEUE_PATH = "/dataset/{id}/annotation-mode?status=pending&sort=metadata.suspect_rank.asc~metadata.label_quality.asc"
 MINE = "&metadata={reviewer}.{term}"
+_RANKED_AND_ANSWERED = {
+    "filters": {
+        "type": "and",
+        "and": [
+            {"type": "range", "scope": {"entity": "metadata", "metadata_property": LABEL_QUALITY}, "ge": 0},
+            {
+                "type": "terms",
+                "scope": {"entity": "response", "property": "status"},
+                "values": ["submitted", "discarded", "draft"],
+            },
+        ],
+    }
+}
 
 
 @dataclass(frozen=True)
@@ -83,12 +105,29 @@ class Dataset:
 
     def activity(self) -> str:
         """A text that is another one after each answer: when Argilla saw the last one, and how many records it has."""
-        about = self.remote.request("GET", f"datasets/{self.id}")
-        return f"{about['last_activity_at']} {self.count()}"
+        return f"{self.last_activity()} {self.count()}"
+
+    def last_activity(self) -> str:
+        """When somebody last answered, or changed or took back an answer; cheaper than ``activity``."""
+        return str(self.remote.request("GET", f"datasets/{self.id}")["last_activity_at"])
 
     def records(self) -> Iterable[dict[str, Any]]:
         """All records with their responses, as the server's JSON."""
         return self.remote.pages(f"datasets/{self.id}/records", include="responses")
+
+    def answered(self) -> Iterator[dict[str, Any]]:
+        """The ranked records that somebody has answered, with all responses, as the server's JSON.
+
+        A rank goes with the last answer that a record needs, so these are few: those of which it was not known.
+        """
+        path, offset = f"datasets/{self.id}/records/search", 0
+        while items := self._search(path, offset):
+            yield from (item["record"] for item in items)
+            offset += len(items)
+
+    def _search(self, path: str, offset: int) -> list[dict[str, Any]]:
+        params = {"include": "responses", "offset": offset, "limit": PAGE}
+        return list(self.remote.request("POST", path, params=params, json=_RANKED_AND_ANSWERED)["items"])
 
 
 def queue_link(server: str, dataset: str) -> str:

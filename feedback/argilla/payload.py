@@ -33,6 +33,7 @@ PROPERTIES = {
     REVIEWER: ("Reviewer", "terms"),
 }
 """The metadata that a record may have: the title that people read, and Argilla's kind of value."""
+_OF_THE_QUEUE = {SUSPECT_RANK, LABEL_QUALITY, REVIEWER}
 
 QUALITY_STEP = 0.01
 GUIDELINES_MAX_LENGTH = 10_000
@@ -121,6 +122,12 @@ def _about(suggestion: Suggestion | None) -> dict[str, Any]:
         return {}
     agreement = {} if suggestion.score is None else {AGREEMENT: round(float(suggestion.score), 4)}
     return {SOURCE: source_of(suggestion)} | agreement | ({TIE: "yes"} if suggestion.tie else {})
+
+
+def moved(sent: Mapping[str, Any], rank: Rank | None, task: Task, reviewers: Sequence[str]) -> dict[str, Any]:
+    """The metadata that was sent, with another place in the queue."""
+    stays = {name: value for name, value in sent.items() if name not in _OF_THE_QUEUE}
+    return stays | _place(rank, task) | _dealt_to(reviewers)
 
 
 def _place(rank: Rank | None, task: Task) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -72,12 +72,22 @@ def fetch(
     return Fetched(counting_answers(ledger), unknown, {uuid: counts[uuid] for uuid in former if uuid in counts})
 
 
+def fetch_answered(ledger: Ledger, dataset: Dataset, users: Mapping[str, str], known_ids: Container[str]) -> None:
+    """Read the responses to the ranked records that were answered, and store them; the other records are not read."""
+    names = {old.user_id: old.annotator for old in ledger.responses(dataset.id)}
+    records = {record["external_id"]: record for record in dataset.answered()}
+    seen, _ = _read(records.values(), {**names, **users}, known_ids)
+    before = [old for old in ledger.responses(dataset.id) if old.record_id in records]
+    gone = [_gone(old, users) for old in before if _key(old) not in seen]
+    ledger.set_responses(dataset.id, [*seen.values(), *gone])
+
+
 def _key(response: Response) -> tuple[str, str]:
     return response.record_id, response.user_id
 
 
 def _read(
-    records: Iterable[Mapping[str, Any]], users: Mapping[str, str], known_ids: frozenset[str]
+    records: Iterable[Mapping[str, Any]], users: Mapping[str, str], known_ids: Container[str]
 ) -> tuple[dict[tuple[str, str], Response], int]:
     seen: dict[tuple[str, str], Response] = {}
     unknown = 0

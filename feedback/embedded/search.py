@@ -33,10 +33,13 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from . import environment, sqlite, textquery
 from .conditions import condition, is_pending_view, order_by
+from .paging import Pages, goes_on, view_of
 from .values import values_of
 
 QUEUE_ORDER = ("suspect_rank", "label_quality")
 """The metadata by which a queue stands worst first; other datasets do not have them and are in no order by them."""
+
+_pages = Pages()
 
 
 def register() -> None:
@@ -73,7 +76,7 @@ class SQLEngine:
 
     async def info(self) -> dict[str, Any]:
         """What the page on the server's state shows."""
-        return {"name": environment.ENGINE, "database": _pool().dialect.name}
+        return {"name": environment.ENGINE, "database": _pool().dialect.name, "remembers_pages": True}
 
     async def search(
         self,
@@ -95,7 +98,12 @@ class SQLEngine:
             page = _worst_first(dataset, user_id)
         else:
             page = _sorted(sort, dataset) if sort else _scored(clauses, field, user_id)
-        rows = await _rows(page.where(*wanted).offset(offset).limit(limit))
+        if user_id and not clauses and is_pending_view(filter):
+            rows = await _next_cards(
+                page.where(*wanted), wanted, (offset, limit), user_id, view_of(dataset, filter, sort)
+            )
+        else:
+            rows = await _rows(page.where(*wanted).offset(offset).limit(limit))
         return SearchResponses(
             items=[SearchResponseItem(record_id=id_, score=score) for id_, score in rows], total=total
         )
@@ -138,6 +146,19 @@ class SQLEngine:
     index_records = partial_record_update = delete_records = _nothing_to_do
     update_record_response = delete_record_response = _nothing_to_do
     update_record_suggestion = delete_record_suggestion = _nothing_to_do
+
+
+async def _next_cards(page: Any, wanted: list[Any], span: tuple[int, int], user_id: UUID, view: str) -> list[Any]:
+    """The pending records that a person's page asks for: after those that it holds, the first of all others."""
+    offset, limit = span
+    given = _pages.held(user_id, view) if offset else set()
+    held = {row[0] for row in await _rows(select(Record.id).where(*wanted, Record.id.in_(given)))} if given else set()
+    if goes_on(offset, len(held)):
+        rows = await _rows(page.where(Record.id.not_in(held)).limit(limit))
+    else:
+        rows = await _rows(page.offset(offset).limit(limit))
+    _pages.note(user_id, view, held | {row[0] for row in rows})
+    return rows
 
 
 def _typed(query: Any) -> tuple[list[textquery.Clause], str | None]:

@@ -99,6 +99,15 @@ def usable_length(config: Any, tokenizer: Any, max_length: int) -> int:
     return int(min(max_length, tokenizer.model_max_length, positions - 2 if positions > 0 else max_length))
 
 
+def count_truncated(tokenizer: Any, texts: Sequence[str], tokens: Any, max_length: int) -> int:
+    """How many of these texts have more than ``max_length`` tokens; ``tokens`` is what the tokenizer made of them."""
+    full = [row for row, ids in enumerate(tokens["input_ids"]) if len(ids) >= max_length]
+    if tokens.encodings:  # they keep what was cut off
+        return sum(bool(tokens.encodings[row].overflowing) for row in full)
+    whole = tokenizer([texts[row] for row in full])["input_ids"] if full else []
+    return sum(len(ids) > max_length for ids in whole)
+
+
 def length_batches(lengths: Sequence[int], tokens: int = TOKENS_A_BATCH) -> Iterator[Ints]:
     """Row indices in batches of similar length, the longest first, of at most ``tokens`` tokens with padding."""
     order = np.argsort(-np.asarray(lengths), kind="stable")

@@ -10,7 +10,7 @@ import click
 from tutelage.commands.terminal.console import Console, as_epilog, command
 
 if TYPE_CHECKING:
-    from tutelage.steps.annotators import Annotator, SignIn
+    from tutelage.steps.review.annotators import Annotator, SignIn
 
 
 @click.group("annotators", epilog=as_epilog("tutelage annotators add anna"))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tutelage.training.prediction.predict import PredictResult
-    from tutelage.training.prediction.serve import Address
+    from tutelage.training.prediction.serving.serve import Address
 
 _WHICH = click.option(
     "--student",

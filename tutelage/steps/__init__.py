@@ -1,1 +1,1 @@
-"""Steps that need several packages: the loop through Argilla, the demo, the periodic job, safety copies."""
+"""Steps that need several packages: the demo, the periodic job, safety copies."""

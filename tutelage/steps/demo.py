@@ -24,7 +24,7 @@ from tutelage.loaders.gold import read_gold
 from tutelage.loaders.ledger import Ledger
 from tutelage.loaders.load import Columns, load, vote_columns
 from tutelage.loaders.sources import Source
-from tutelage.steps.loop import Loop
+from tutelage.steps.review.loop import Loop
 
 if TYPE_CHECKING:
     from tutelage.feedback.server.lifecycle import Server

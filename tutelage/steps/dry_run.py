@@ -34,7 +34,7 @@ from tutelage.steps.retrain import LOCK
 from tutelage.views.history import read_history
 
 if TYPE_CHECKING:
-    from tutelage.steps.loop import Loop
+    from tutelage.steps.review.loop import Loop
 
 OpenLoopOn = Callable[[Workspace, bool], AbstractContextManager["Loop"]]
 """Opens the loop of a task, with Argilla or without."""

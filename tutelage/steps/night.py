@@ -21,7 +21,7 @@ from tutelage.steps.results import Retrained
 from tutelage.views.history import read_history
 
 if TYPE_CHECKING:
-    from tutelage.steps.loop import Loop
+    from tutelage.steps.review.loop import Loop
     from tutelage.training.evaluation.gold_set import GoldSet
     from tutelage.training.registry import Entry
 

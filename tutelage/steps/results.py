@@ -11,6 +11,7 @@ from tutelage.training.measures.drift import PredictionDrift
 from tutelage.training.measures.gate import GateDecision
 
 if TYPE_CHECKING:
+    from tutelage.core.records import RankedBy
     from tutelage.loaders.teacher.plan import PlannedPanel
     from tutelage.training.evaluation.evaluate import Evaluation
 
@@ -72,6 +73,8 @@ class Ranked:
         Records that nobody has settled yet.
     queue
         How many of them have a suspect rank on Argilla.
+    by
+        What the ranking was made of.
     pushed
         What was sent; None without Argilla.
     students
@@ -82,9 +85,33 @@ class Ranked:
 
     ranked: int
     queue: int
+    by: RankedBy
     pushed: Pushed | None
     students: tuple[str, ...] = ()
     why: str = ""
+
+
+@dataclass(kw_only=True)
+class Followed:
+    """What ``rank --follow`` has done.
+
+    Parameters
+    ----------
+    answers
+        New ones that it took into account.
+    turns, moved
+        How many times it put the next records in order, and how many got another place by that.
+    rankings
+        How many times it ranked everything afresh, the first time included.
+    seconds
+        How long it ran.
+    """
+
+    answers: int = 0
+    turns: int = 0
+    moved: int = 0
+    rankings: int = 0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

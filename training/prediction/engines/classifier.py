@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from tutelage.core.arrays import Floats, Ints, softmax
-from tutelage.training.prediction.engines.engine import Engine, Network
-from tutelage.training.students.encoder import length_batches
+from tutelage.training.prediction.engines.engine import Engine, Network, TokenRows
+from tutelage.training.students.encoder import count_truncated, length_batches
 from tutelage.training.students.student import Student
 
 
@@ -22,12 +22,14 @@ class EngineClassifier:
         self._engine, self._tokenizer, self._max_length = engine, network.tokenizer, network.max_length
         self._pool = ThreadPoolExecutor(engine.workers)
 
-    def prepare(self, texts: list[str]) -> list[Ints]:
+    def prepare(self, texts: list[str]) -> TokenRows:
         """Token ids of each text, truncated to ``max_length``."""
         if not texts:
-            return []
+            return TokenRows()
         tokens = self._tokenizer(texts, truncation=True, max_length=self._max_length, return_attention_mask=False)
-        return [np.array(ids) for ids in tokens["input_ids"]]
+        rows = TokenRows(np.array(ids) for ids in tokens["input_ids"])
+        rows.truncated = count_truncated(self._tokenizer, texts, tokens, self._max_length)
+        return rows
 
     def compute(self, prepared: Sequence[Ints]) -> Floats:
         """Probabilities of shape (N, K)."""

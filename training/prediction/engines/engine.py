@@ -33,6 +33,17 @@ class Network:
         return module
 
 
+class TokenRows(list[Ints]):
+    """Token ids of each text; ``truncated`` counts the texts that are longer."""
+
+    truncated = 0
+
+
+def truncated(prepared: Any) -> int:
+    """How many texts the student reads the beginning of only, of what a classifier prepared."""
+    return int(getattr(prepared, "truncated", 0))
+
+
 class Engine(Protocol):
     """Runs a network.
 

@@ -2,59 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tutelage.core.arrays import decide
 from tutelage.core.errors import ServerError, TutelageError
-from tutelage.core.records import Progress, Proposal, Rank, Record, unreported
+from tutelage.core.locks import locked
+from tutelage.core.pred_probs import read_pred_probs
+from tutelage.core.records import Progress, Proposal, Record, unreported
 from tutelage.core.rejects import Reject, Rejects
-from tutelage.core.settings import Settings
 from tutelage.core.workspace import Workspace
 from tutelage.feedback.answers import counting_answers
 from tutelage.feedback.argilla.client import ArgillaClient
 from tutelage.feedback.argilla.dataset import Dataset
 from tutelage.feedback.argilla.people import People
-from tutelage.feedback.argilla.pull import Fetched, fetch
+from tutelage.feedback.argilla.pull import Fetched, fetch, fetch_answered
 from tutelage.feedback.argilla.push import Push, PushResult, Suggested
 from tutelage.feedback.curate import Curated, curate
 from tutelage.feedback.snapshot import write_snapshot
 from tutelage.loaders.consensus import suggest
 from tutelage.loaders.holdout import HeldOut, held_out
-from tutelage.loaders.ledger import FILE, Ledger
-from tutelage.steps.dealing import checked_deal, deal_queue
+from tutelage.loaders.ledger import FILE, QUEUE, Ledger
 from tutelage.steps.results import Pulled, Pushed, Ranked
+from tutelage.steps.review.dealing import checked_deal, deal_queue
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from tutelage.feedback.ranking.label_quality import Method
+    from tutelage.feedback.ranking.rank_records import Ranking
     from tutelage.training.out_of_sample.choice import Chosen
     from tutelage.training.registry import Entry
 
-
-def sign_in(
-    settings: Settings, data_dir: Path | None = None, *, say: Callable[[str], None] = lambda _words: None
-) -> ArgillaClient:
-    """Connect to the Argilla that the environment names, else to the embedded one; ``say`` tells of waiting for it.
-
-    Raises
-    ------
-    ServerError
-        When there is none, it does not answer, or it refuses the key.
-    """
-    from tutelage.feedback.server.lifecycle import await_server
-
-    if settings.argilla_api_url:
-        if settings.argilla_api_key is None:
-            raise ServerError("ARGILLA_API_URL is set but ARGILLA_API_KEY is not; set both, in the environment or .env")
-        return ArgillaClient(settings.argilla_api_url, settings.argilla_api_key.get_secret_value(), say=say)
-    server = await_server(data_dir, say)
-    if server is None:
-        raise ServerError(
-            "no Argilla is running; start one with: tutelage up (or set ARGILLA_API_URL, ARGILLA_API_KEY)"
-        )
-    return ArgillaClient(server.url, server.api_key, annotator=server.annotator, say=say)
+_ANSWERS_LOCK = "answers.lock"
 
 
 @dataclass(frozen=True)
@@ -70,7 +53,7 @@ class Loop:
     def _holdout(self) -> HeldOut:
         return held_out(self.workspace)
 
-    def _parted(self) -> tuple[list[Record], frozenset[str]]:
+    def parted(self) -> tuple[list[Record], frozenset[str]]:
         """All records but the holdout, and the ids of the holdout."""
         records, held = list[Record](), set[str]()
         for record in self.ledger.records(self.workspace.task):
@@ -83,13 +66,26 @@ class Loop:
             raise TutelageError(f"{db}: holds no records; bring some with tutelage load or import")
         return records, frozenset(held)
 
+    @contextmanager
+    def alone_with_queue(self) -> Iterator[None]:
+        """No other process changes the ranks meanwhile, or what Argilla holds of them."""
+        with self._alone("queue.lock", "the queue"):
+            yield
+
+    def _alone(self, lock: str, what: str) -> AbstractContextManager[None]:
+        def wait(holder: str) -> None:
+            self.progress(Progress(f"waiting for process {holder}, which is at work on {what}"))
+
+        return locked(self.workspace.root / lock, on_wait=wait)
+
     # Push
 
     def push(self) -> Pushed:
         """Make the dataset if it is missing and send what changed."""
-        records, _ = self._parted()
+        records, _ = self.parted()
         dataset, created = self._argilla.ensure_dataset(self.workspace.task)
-        return self._send(dataset, [(record, suggest(record)) for record in records], created=created)
+        with self.alone_with_queue():
+            return self._send(dataset, [(record, suggest(record)) for record in records], created=created)
 
     def _send(self, dataset: Dataset, suggested: Sequence[Suggested], *, created: bool = False) -> Pushed:
         def report(done: int) -> None:
@@ -152,7 +148,7 @@ class Loop:
         Answers on records that were pushed before they became the holdout are kept too, and not used.
         """
         dataset, task = self.dataset() if self.argilla else None, self.workspace.task
-        records, held = self._parted()
+        records, held = self.parted()
         fetched = self._fetched(dataset, records, held)
         on_held_out = sum(len(fetched.responses[record_id]) for record_id in held & fetched.responses.keys())
         summary = {**fetched.summary, "on_held_out": on_held_out}
@@ -175,7 +171,7 @@ class Loop:
 
     def curated(self) -> list[Curated]:
         """What ``pull`` would freeze now; all answers are fetched before."""
-        records, held = self._parted()
+        records, held = self.parted()
         fetched = self._fetched(self.dataset() if self.argilla else None, records, held)
         return curate(records, fetched.responses, self.ledger.ranks())
 
@@ -186,7 +182,14 @@ class Loop:
         self.progress(Progress("reading answers from Argilla"))
         known = held | {record.id for record in records}
         users = self._argilla.users(self.workspace.task)
-        return fetch(self.ledger, dataset, users, known, progress=self.progress)
+        with self._alone(_ANSWERS_LOCK, "the answers"):
+            return fetch(self.ledger, dataset, users, known, progress=self.progress)
+
+    def fetch_answered(self, dataset: Dataset, known: Container[str]) -> None:
+        """Read the answers to ranked records that came since the last ranking."""
+        users = self._argilla.users(self.workspace.task)
+        with self._alone(_ANSWERS_LOCK, "the answers"):
+            fetch_answered(self.ledger, dataset, users, known)
 
     # Rank
 
@@ -200,7 +203,7 @@ class Loop:
         answered, names = counting_answers(self.ledger), champion.manifest.labels
         waiting = [
             record
-            for record in self._parted()[0]
+            for record in self.parted()[0]
             if not record.votes and record.given is None and record.id not in answered
             if record.proposal is None or record.proposal.student != champion.id
         ]
@@ -211,26 +214,40 @@ class Loop:
         )
         return len(new)
 
-    def rank(self, *, student: str | Sequence[str] = "linear", seed: int = 0, champion: Entry | None = None) -> Ranked:
+    def rank(
+        self,
+        *,
+        student: str | Sequence[str] = "linear",
+        seed: int = 0,
+        method: Method = "weighted",
+        champion: Entry | None = None,
+    ) -> Ranked:
         """Rank what nobody has reviewed; with Argilla, look for new answers first and send the ranks after.
 
         The probabilities of several students are averaged. ``champion`` has the word, in their place, on texts that it
         never trained on.
         """
         dataset = self.dataset() if self.argilla else None
-        records, held = self._parted()
+        records, held = self.parted()
         if dataset:
             self._fetch(dataset, records, held)
         curated = curate(records, counting_answers(self.ledger), self.ledger.ranks())
         students = [student] if isinstance(student, str) else student
         chosen = self._hand_to_ranking(curated, students, seed, champion)
-        ranks = self._rank(curated, seed)
-        self.ledger.set_ranks(ranks)
-        if dataset:
-            deal_queue(self.ledger, self.workspace.task, curated, self._present())
-        pushed = self._send_ranked(dataset, curated) if dataset else None
+        self.progress(Progress("label quality"))
+        pred_probs = read_pred_probs(self.workspace.pred_probs, self.workspace.task.label_names)
+        ranks, by = self.ranking(curated, pred_probs, method=method, seed=seed)
+        with self.alone_with_queue():
+            self.ledger.set_ranks(ranks, by)
+            if dataset:
+                self.deal_again(curated)
+            pushed = self._send_ranked(dataset, curated) if dataset else None
         queue = min(len(ranks), self.workspace.task.queue)
-        return Ranked(ranked=len(ranks), queue=queue, pushed=pushed, students=chosen.names, why=chosen.why)
+        return Ranked(ranked=len(ranks), queue=queue, by=by, pushed=pushed, students=chosen.names, why=chosen.why)
+
+    def deal_again(self, curated: Sequence[Curated]) -> None:
+        """Deal what is new in the queue, where it was ever dealt."""
+        deal_queue(self.ledger, self.workspace.task, curated, self._present())
 
     def _present(self) -> frozenset[str]:
         """Who is in the workspace; asked only where the queue is dealt."""
@@ -241,27 +258,33 @@ class Loop:
     def deal(self, names: Sequence[str], overlap: float | None) -> Pushed:
         """Deal the queue among these people, or all annotators of the workspace, and send whose each record is."""
         dataset, task = self.dataset(), self.workspace.task
-        records, held = self._parted()
+        records, held = self.parted()
         self._fetch(dataset, records, held)
         curated = curate(records, counting_answers(self.ledger), self.ledger.ranks())
         members = self.people.members()
         deal = checked_deal(task, names, overlap, members, has_ranks=bool(self.ledger.ranks()))
-        self.ledger.add_deal(deal)
-        deal_queue(self.ledger, task, curated, members, level=True)
-        return self._send_ranked(dataset, curated)
+        with self.alone_with_queue():
+            self.ledger.add_deal(deal)
+            deal_queue(self.ledger, task, curated, members, level=True)
+            return self._send_ranked(dataset, curated)
 
     def _send_ranked(self, dataset: Dataset, curated: list[Curated]) -> Pushed:
         self._argilla.refresh(dataset, self.workspace.task)
         return self._send(dataset, [(item.record, item.suggestion) for item in curated])
 
-    def _rank(self, curated: list[Curated], seed: int) -> list[Rank]:
-        from tutelage.core.pred_probs import read_pred_probs
-        from tutelage.feedback.ranking import rank_records
+    def ranking(
+        self, curated: list[Curated], pred_probs: pd.DataFrame, *, method: Method = "weighted", seed: int = 0
+    ) -> Ranking:
+        """Records ranked by all that is known of them and of the answers so far; nothing is stored.
 
-        self.progress(Progress("label quality"))
-        task = self.workspace.task
-        pred_probs = read_pred_probs(self.workspace.pred_probs, task.label_names)
-        return rank_records(curated, task, pred_probs, seed=seed, dealt=self.ledger.dealt())
+        ``pred_probs`` as ``read_pred_probs`` gives them.
+        """
+        from tutelage.feedback.ranking.rank_records import rank_records
+
+        task, ledger = self.workspace.task, self.ledger
+        queue = ledger.current_dataset(QUEUE)
+        shown = ledger.shown(queue) if queue else {}
+        return rank_records(curated, task, pred_probs, method=method, shown=shown, seed=seed, dealt=ledger.dealt())
 
     def _hand_to_ranking(
         self, curated: list[Curated], students: Sequence[str], seed: int, champion: Entry | None

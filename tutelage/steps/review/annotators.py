@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tutelage.feedback.argilla.people import Account, Role
-    from tutelage.steps.loop import Loop
+    from tutelage.steps.review.loop import Loop
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +160,7 @@ class Annotators:
             Share of the records, 0 to 1, that go to as many people as complete a record (``argilla.min_submitted``),
             to measure how they agree. By default all where that is more than 1.
         """
-        from tutelage.steps.dealing import dealt_queue
+        from tutelage.steps.review.dealing import dealt_queue
 
         with self._loop() as loop:
             pushed = loop.deal(names, overlap)
@@ -191,7 +191,7 @@ def _sign_in(loop: Loop, account: Account, password: str, *, created: bool, join
 
 def _listed(loop: Loop, accounts: Iterable[Account]) -> tuple[Annotator, ...]:
     from tutelage.feedback.argilla.people import Answered, answers_by_name
-    from tutelage.steps.dealing import waiting_by_name
+    from tutelage.steps.review.dealing import waiting_by_name
 
     answered = answers_by_name(loop.people.remote, loop.found.id) if loop.found else {}
     dealt = Counter(name for names in loop.ledger.dealt().values() for name in names)

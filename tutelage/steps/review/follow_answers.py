@@ -1,0 +1,235 @@
+"""``rank --follow``: the queue is put in order again and again while people answer.
+
+Each time ten more answers are there, the ones that are new are read, the records are ranked by all that is known,
+and those that come next get their places. What costs more, new probabilities and places for all, is done rarely.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from threading import Event
+from typing import TYPE_CHECKING
+
+from tutelage.core.errors import ServerError, SettingsError, TutelageError
+from tutelage.core.locks import locked
+from tutelage.core.records import Progress, ProgressCallback, Rank
+from tutelage.core.workspace import Workspace
+from tutelage.feedback.answers import counting_answers
+from tutelage.feedback.argilla.dataset import Dataset
+from tutelage.feedback.argilla.people import answers_by_name
+from tutelage.feedback.argilla.queue_moves import move
+from tutelage.feedback.argilla.remote import RefusedError
+from tutelage.feedback.curate import curate
+from tutelage.feedback.places import cards_held, moved_up
+from tutelage.steps.results import Followed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tutelage.steps.review.loop import Loop
+
+LOCK = "follow.lock"
+ANSWERS = 10
+"""So many new answers make a turn."""
+AFRESH = 250
+"""So many make a ranking afresh: with new probabilities, and a place for all."""
+NEAR = 50
+"""Records that get their places in a turn, for each person among whom the queue is dealt."""
+LOOK, PAUSE, AGAIN = 1.0, 5.0, 2.0
+"""Seconds between two looks at Argilla, between two turns, and between two attempts to reach it."""
+
+OpenLoopOf = Callable[[ProgressCallback], AbstractContextManager["Loop"]]
+
+
+class _StoppedError(Exception):
+    """It was told to stop."""
+
+
+@dataclass(kw_only=True)
+class AnswerFollower:
+    """Follows the answers to one task.
+
+    Parameters
+    ----------
+    open_loop
+        Signs in to Argilla, without patience where it does not answer.
+    student, seed
+        As for ``rank``.
+    progress, say
+        Told how far a step is, and of each turn.
+    stop
+        Ends it.
+    """
+
+    workspace: Workspace
+    open_loop: OpenLoopOf
+    student: str | Sequence[str]
+    seed: int
+    progress: ProgressCallback
+    say: Callable[[str], None]
+    stop: Event
+    _done: Followed = field(default_factory=Followed)
+    _since_afresh: int = 0
+    _is_ranked: bool = False
+
+    def run(self) -> Followed:
+        """Until it is stopped.
+
+        Raises
+        ------
+        TutelageError
+            When another process follows this task, or nothing can be ranked at the beginning.
+        """
+        began = time.monotonic()
+        try:
+            with _alone(self.workspace):
+                while not self.stop.is_set():
+                    self._connected()
+        except _StoppedError:
+            pass
+        self._done.seconds = round(time.monotonic() - began, 1)
+        return self._done
+
+    def _connected(self) -> None:
+        """As long as Argilla answers; then until it does again."""
+        try:
+            with self.open_loop(self._checked) as loop:
+                self._follow(loop)
+        except (RefusedError, SettingsError):
+            raise
+        except ServerError as error:
+            if not self._is_ranked:
+                raise
+            self._await(error)
+
+    def _checked(self, state: Progress) -> None:
+        if self.stop.is_set():
+            raise _StoppedError
+        self.progress(state)
+
+    def _await(self, error: ServerError) -> None:
+        self.say(f"waiting for Argilla: {error}")
+        while not self.stop.wait(AGAIN):
+            try:
+                with self.open_loop(self._checked) as loop:
+                    loop.dataset()
+            except ServerError:
+                continue
+            self.say("Argilla answers again")
+            return
+
+    def _follow(self, loop: Loop) -> None:
+        if not self._is_ranked:
+            self._rank_afresh(loop)
+        turns, seen, last = Turns(loop, self.seed), "", 0.0
+        while not self.stop.wait(LOOK):
+            now = turns.dataset.last_activity()
+            if now == seen or time.monotonic() - last < PAUSE:
+                continue
+            seen, new = now, turns.unread()
+            if new >= ANSWERS:
+                last = time.monotonic()
+                self._take(loop, turns, new)
+
+    def _take(self, loop: Loop, turns: Turns, new: int) -> None:
+        """One turn."""
+        self._done.answers += new
+        self._since_afresh += new
+        if self._since_afresh >= AFRESH or turns.has_new_records():
+            self._rank_afresh(loop)
+            turns.start()
+            return
+        moved = turns.take()
+        self._done.turns += 1
+        self._done.moved += moved
+        self.say(f"{new} new answers: {moved} records moved in the queue")
+
+    def _rank_afresh(self, loop: Loop) -> None:
+        ranked = loop.rank(student=self.student, seed=self.seed)
+        self._is_ranked, self._since_afresh = True, 0
+        self._done.rankings += 1
+        self.say(f"{ranked.ranked} records ranked")
+
+
+class Turns:
+    """What the turns on one dataset need, kept from one to the next."""
+
+    def __init__(self, loop: Loop, seed: int) -> None:
+        self._loop, self._seed = loop, seed
+        self.dataset: Dataset = loop.dataset()
+        about = self.dataset.remote.request("GET", "status")["search_engine"]
+        self._remembers_pages = bool(about.get("remembers_pages"))
+        self.start()
+
+    def start(self) -> None:
+        """Everything was ranked a moment ago."""
+        self._read()
+        self._counted = self._count()
+
+    def _read(self) -> None:
+        self._records, _ = self._loop.parted()
+        self._held_in = self._loop.ledger.record_count
+        self._version = self._loop.ledger.version
+        self._pred_probs = _read_probs(self._loop)
+
+    def _count(self) -> int:
+        answered = answers_by_name(self.dataset.remote, self.dataset.id).values()
+        return sum(one.submitted + one.discarded for one in answered)
+
+    def unread(self) -> int:
+        """How many answers came since the last turn."""
+        return self._count() - self._counted
+
+    def has_new_records(self) -> bool:
+        """Whether records came in since the last ranking of all."""
+        return self._loop.ledger.record_count != self._held_in
+
+    def take(self) -> int:
+        """Read the new answers, rank again, and send the places that changed; returns how many."""
+        self._counted = self._count()
+        self._loop.fetch_answered(self.dataset, {record.id for record in self._records})
+        with self._loop.alone_with_queue():
+            if self._loop.ledger.version != self._version:
+                self._read()
+            return self._move()
+
+    def _move(self) -> int:
+        ledger, task = self._loop.ledger, self._loop.workspace.task
+        before, dealt = ledger.ranks(), ledger.dealt()
+        curated = curate(self._records, counting_answers(ledger), before)
+        order, by = self._loop.ranking(curated, self._pred_probs, seed=self._seed)
+        held = () if self._remembers_pages else cards_held(curated, before, task, dealt)
+        deal = ledger.deal()
+        after = moved_up(before, order, held=held, near=NEAR * len(deal.people) if deal else NEAR)
+        ledger.set_ranks(after, by)
+        self._loop.deal_again(curated)
+        return move(ledger, self.dataset, task, changed_places(before, after))
+
+
+def changed_places(before: Mapping[str, Rank], after: list[Rank]) -> dict[str, Rank | None]:
+    """The records with another place than before, those that come first at the beginning; None: they have none now."""
+    moved = [rank for rank in after if before[rank.record_id].suspect_rank != rank.suspect_rank]
+    left = before.keys() - {rank.record_id for rank in after}
+    in_order = sorted(moved, key=lambda rank: rank.suspect_rank)
+    return {rank.record_id: rank for rank in in_order} | dict.fromkeys(sorted(left))
+
+
+def _read_probs(loop: Loop) -> pd.DataFrame:
+    from tutelage.core.pred_probs import read_pred_probs
+
+    return read_pred_probs(loop.workspace.pred_probs, loop.workspace.task.label_names)
+
+
+@contextmanager
+def _alone(workspace: Workspace) -> Iterator[None]:
+    def refuse(holder: str) -> None:
+        raise TutelageError(
+            f"process {holder} follows {workspace.root} already; let it work, or end it first (kill {holder})"
+        )
+
+    _ = workspace.task  # in a folder without a task no lock is made
+    with locked(workspace.root / LOCK, on_wait=refuse):
+        yield
