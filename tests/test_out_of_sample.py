@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from tutelage.training.out_of_sample import cross_validation
 from tutelage.training.out_of_sample.choice import choose_students
 from tutelage.training.out_of_sample.cross_validation import out_of_sample, training_rows
 from tutelage.training.out_of_sample.folds import NO_FOLD, assign_folds
-from tutelage.training.out_of_sample.kept_folds import FOLDER, FoldPlan
+from tutelage.training.out_of_sample.kept_folds import FoldPlan
 from tutelage.training.out_of_sample.student_probs import StudentProbs
 from tutelage.training.registry import find_student, promote_student, write_student
 from tutelage.training.students.character_ngrams import CharacterVectorizer
@@ -65,7 +66,7 @@ Asked = Callable[..., tuple[StudentProbs, Said]]
 def asked(tmp_path: Path) -> Asked:
     def ask(texts: list[str] = TEXTS, labels: Ints = LABELS) -> tuple[StudentProbs, Said]:
         said = Said()
-        return StudentProbs(texts=texts, labels=labels, names=NAMES, folder=tmp_path / FOLDER, progress=said), said
+        return StudentProbs(texts=texts, labels=labels, names=NAMES, folder=tmp_path / "kept", progress=said), said
 
     return ask
 
@@ -169,6 +170,16 @@ def test_each_text_is_embedded_once(asked: Asked, tiny: str) -> None:
     assert not said.holds("embedding")
     assert said.holds("out-of-sample")
     assert changed == pytest.approx(replace(probs, folder=probs.folder / "fresh").of(frozen), abs=1e-5)
+
+
+def test_another_model_under_the_same_path_is_asked_anew(asked: Asked, tiny: str, tmp_path: Path) -> None:
+    path = Path(shutil.copytree(tiny, tmp_path / "model"))
+    frozen = parse_student(f"{path}:frozen")
+    asked()[0].of(frozen)
+    (path / "config.json").write_text((path / "config.json").read_text("utf-8") + " ", "utf-8")
+    probs, said = asked()
+    probs.of(frozen)
+    assert said.holds("embedding")
 
 
 def test_kept_folds_answer_for_new_texts_until_enough_labels_changed(asked: Asked, tuned: Recipe) -> None:
@@ -295,7 +306,7 @@ def test_a_corrected_label_is_what_the_folds_learn(tmp_path: Path) -> None:
     project = Project(tmp_path)
     for label in ("down", "up"):
         project.rank(push=False)
-        (path,) = (tmp_path / FOLDER).glob("linear-*/folds.parquet")
+        (path,) = workspace.out_of_sample.glob("linear-*/folds.parquet")
         learned = dict(zip(*pq.read_table(path, columns=["key", "label"]).to_pydict().values(), strict=True))
         assert NAMES[learned[text_key("profit rose")]] == label
         project.import_review(pd.DataFrame({"id": ["one"], "label": ["up"]}), annotator="ann")
