@@ -89,11 +89,19 @@ def _padded(text: str) -> str:
     return "".join([f" {word.ljust(LENGTH - 2, chr(0))} " for word in text.split()])
 
 
-def _hashes(texts: Sequence[str]) -> tuple[Any, Ints]:
+def _hashes(texts: Sequence[str]) -> tuple[Any, Any]:
+    """As ``_hashes_of_some``, a part of the texts at a time: what is needed on the way is several times the result."""
+    starts = range(0, max(1, len(texts)), PAIRS_AT_ONCE)
+    parts = [_hashes_of_some(texts[start : start + PAIRS_AT_ONCE]) for start in starts]
+    owners = [np.int32(start) + owners for start, (_, owners) in zip(starts, parts, strict=True)]
+    return np.concatenate([hashes for hashes, _ in parts]), np.concatenate(owners)
+
+
+def _hashes_of_some(texts: Sequence[str]) -> tuple[Any, Any]:
     """A 64-bit hash of each n-gram, and the number of its text; n-grams across words, or texts, are none."""
     codes = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
     if len(codes) < LENGTH:
-        return np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.int64)
+        return np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.int32)
     last = len(codes) - LENGTH + 1
     hashes, is_inside = np.zeros(last, dtype=np.uint64), np.ones(last, dtype=bool)
     between = (codes[:-1] == _SPACE) & (codes[1:] == _SPACE)
@@ -102,5 +110,5 @@ def _hashes(texts: Sequence[str]) -> tuple[Any, Ints]:
         hashes ^= hashes >> np.uint64(29)
         if place < LENGTH - 1:
             is_inside &= ~between[place : place + last]
-    owners = np.repeat(np.arange(len(texts)), [len(text) for text in texts])[:last]
+    owners = np.repeat(np.arange(len(texts), dtype=np.int32), [len(text) for text in texts])[:last]
     return hashes[is_inside], owners[is_inside]

@@ -144,11 +144,10 @@ def rank_command(
     ranked = project.rank(student=students, method=method, seed=seed, push=not no_push)
     if out:
         _write_ranks(project, out)
-    data: dict[str, Any] = {"ranked": ranked.ranked, "queue": ranked.queue, "students": ranked.students}
-    data["ranked_by"] = asdict(ranked.by)
+    data: dict[str, Any] = {"ranked": ranked.ranked, "queue": ranked.queue, "ranked_by": asdict(ranked.by)}
+    data |= {"students": ranked.students, "why": ranked.why}
     words = f"{_rank_words(ranked)}\n{ranked_by_words(ranked.by)}"
     if ranked.why:
-        data["why"] = ranked.why
         words += f"\nauto: {ranked.why}"
     if ranked.pushed:
         data |= _push_data(ranked.pushed)
