@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tutelage.core.records import Finding, Rank, Record, Response, Shown, Vote, Voter
 from tutelage.feedback.curate import Curated, curate
-from tutelage.feedback.ranking.findings import Grounds, findings, grounds_of, student_says, together
+from tutelage.feedback.ranking.findings import Grounds, differing_labels, findings, reviewed_kinds, together
+from tutelage.feedback.ranking.verdicts import verdicts_of
+from tutelage.steps.review.explaining import student_differs
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -55,15 +58,19 @@ def test_what_the_votes_say_against_a_suggestion(votes: list[str | None], given:
 
 
 def test_a_student_that_says_another_label_is_named_with_its_probability() -> None:
-    probs = np.array([[0.02, 0.97, 0.01], [0.9, 0.05, 0.05]])
-    student = student_says(["r", "s"], probs, ["a", "b", "c"])
+    probs = pd.DataFrame([[0.02, 0.97, 0.01], [0.9, 0.05, 0.05]], index=["r", "s"])
+    student = student_differs([item("r", "a"), item("s", "a")], probs, ["a", "b", "c"])
+    assert student.keys() == {"r"}
     assert words(item("r", "a"), student=student) == ["student says b at 0.97"]
     assert words(item("s", "a"), student=student) == []
     assert words(item("r"), student=student) == [], "nothing is suggested"
 
 
 def of(items: Sequence[Curated], groups: Sequence[int], shown: dict[str, list[Shown]] | None = None) -> Grounds:
-    return grounds_of(items, {}, np.array(groups), shown or {})
+    return Grounds(
+        duplicates=differing_labels(items, np.array(groups)),
+        reviewed=reviewed_kinds(items, verdicts_of(items, shown or {})),
+    )
 
 
 def test_a_duplicate_with_another_label_is_named_whoever_gave_it_the_label() -> None:

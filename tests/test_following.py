@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from subprocess import PIPE, Popen
@@ -94,28 +95,28 @@ def order(shop: Shop) -> list[str]:
 def test_beyond_the_cards_that_the_page_has_the_next_one_is_the_most_suspect(
     page: Page, shops: Callable[..., Shop], follow: Callable[[Shop], Follower]
 ) -> None:
+    """Two of three votes for positive: right where the third is for neutral, wrong where it is for negative."""
     shop = shops()
-    shop.add(*[["positive", "positive", "positive"]] * 60)
+    shop.add(*[["positive", "positive", other] for other in ("negative", "neutral") for _ in range(30)])
+    is_wrong = {f"r{number}": number < 30 for number in range(60)}
     shop.push()
     shop.annotator()
     followed = follow(shop)
-    given = list[str]()
+    before, given = order(shop), list[str]()
     page.on("response", lambda answer: given.extend(cards_in(answer)))
     sign_in(page, shop.server)
     page.goto(shop.dataset.queue_link)
-    last = order(shop)[-5:]
-    seen = accept(page, 9)
-    for record in last:
-        for number, label in enumerate(["negative", "neutral"]):
-            shop.vote(record, label, number=number)
-    seen += accept(page, 1, seen[-1])
-    followed.await_words("new answers")
-    on_page = [name for name in dict.fromkeys(given) if name not in seen]
-    expected = [name for name in order(shop) if name not in on_page]
-    assert set(expected[:5]) == set(last)
-    seen += accept(page, len(on_page) + 5, seen[-1])
-    assert seen[10:] == on_page + expected[:5]
+    seen = review(page, 10, is_wrong)
+    assert seen == before[:10]
+    assert 0 < sum(map(is_wrong.__getitem__, seen)) < 10, "they teach what is wrong"
+    followed.await_words("10 new answers")
     followed.end()
+    on_page = [name for name in dict.fromkeys(given) if name not in seen]
+    assert on_page == before[10:20]
+    expected = [name for name in order(shop) if name not in on_page]
+    assert all(map(is_wrong.__getitem__, expected[:5])), "beyond the page's cards those that are wrong come first"
+    assert expected[:5] != before[20:25]
+    assert review(page, 15, is_wrong, seen[-1]) == on_page + expected[:5]
 
 
 def cards_in(answer: Any) -> list[str]:
@@ -125,16 +126,19 @@ def cards_in(answer: Any) -> list[str]:
     return [item["record"]["external_id"] for item in answer.json()["items"]]
 
 
-def accept(page: Page, count: int, before: str = "") -> list[str]:
-    """Accept the suggestions of so many cards; the records, in their order."""
+def review(page: Page, count: int, is_wrong: Mapping[str, bool], before: str = "") -> list[str]:
+    """Answer so many cards: negative where the suggestion is wrong, else the suggestion; the records in their order."""
     seen, card = list[str](), page.get_by_text("record r", exact=False).first
     for _ in range(count):
         expect(card).to_be_visible()
-        if seen or before:
-            expect(card).not_to_contain_text(f"record {seen[-1] if seen else before}\n")
-        seen.append(card.inner_text().rsplit("record ", 1)[-1].strip())
+        expect(card).not_to_contain_text(re.compile(rf"record {before or 'none'}\s*$"))
+        before = card.inner_text().rsplit("record ", 1)[-1].strip()
+        expect(page.locator("label.label-active")).to_have_attribute("title", "positive")
+        if is_wrong[before]:
+            page.get_by_text("negative", exact=True).first.click()
+            expect(page.locator("label.label-active")).to_have_attribute("title", "negative")
         page.keyboard.press("Enter")
-        expect(card).not_to_contain_text(f"record {seen[-1]}")
+        seen.append(before)
     return seen
 
 

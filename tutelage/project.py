@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tutelage.core.task import Task
     from tutelage.feedback.exchange.curated_set import Exported
     from tutelage.feedback.exchange.review_import import ReviewImport
+    from tutelage.feedback.ranking.label_quality import Method
     from tutelage.feedback.server.lifecycle import Server
     from tutelage.loaders.load import LoadResult
     from tutelage.loaders.sources import Source
@@ -309,23 +310,31 @@ class Project:
         with self._loop() as loop:
             return loop.push()
 
-    def rank(self, *, student: str = "linear", seed: int = 0, push: bool = True) -> Ranked:
+    def rank(self, *, student: str = "linear", method: Method = "weighted", seed: int = 0, push: bool = True) -> Ranked:
         """Rank the suggestions that look wrong.
 
         Parameters
         ----------
         student
             Whose out-of-sample probabilities: ``linear``, a model, ``MODEL:frozen``.
+        method
+            ``weighted`` learns from people's answers; ``crowdlab``, ``cleanlab`` and ``agreement`` do not.
         seed
             Settles ties and folds.
         push
             Fetch new answers from Argilla before, and send the ranks after.
         """
         with self._loop(with_argilla=push) as loop:
-            return loop.rank(student=student, seed=seed)
+            return loop.rank(student=student, method=method, seed=seed)
 
     def follow_ranking(
-        self, *, stop: Event, student: str = "linear", seed: int = 0, on_turn: Callable[[str], None] = _unsaid
+        self,
+        *,
+        stop: Event,
+        student: str = "linear",
+        method: Method = "weighted",
+        seed: int = 0,
+        on_turn: Callable[[str], None] = _unsaid,
     ) -> Followed:
         """Rank, and rank again while people answer, so that the next card is the most suspect by all that is known.
 
@@ -336,7 +345,7 @@ class Project:
         ----------
         stop
             Ends it.
-        student, seed
+        student, method, seed
             As for ``rank``.
         on_turn
             Told in words what came of each ranking, and when Argilla has to be waited for.
@@ -352,6 +361,7 @@ class Project:
             workspace=self.workspace,
             open_loop=self._impatient_loop,
             student=student,
+            method=method,
             seed=seed,
             progress=self._progress,
             say=on_turn,

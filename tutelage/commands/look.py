@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tutelage.commands.argilla import ranked_by_words
 from tutelage.commands.terminal.console import Console, command
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def _status_lines(status: Status) -> Iterator[str]:
     yield f"votes: {status.votes}, {status.abstentions} of them abstentions"
     yield f"suggestions: {status.without_suggestion} records without one, {_count(status.ties, 'tie')}"
     yield from _changes(status)
-    yield f"ranked: {status.ranked}"
+    yield f"ranked: {status.ranked}" + (f"; {ranked_by_words(status.ranked_by)}" if status.ranked_by else "")
     yield f"newest snapshot: {status.snapshot or 'none'}"
     yield f"students: {len(status.students) or 'none'}; champion: {status.champion or 'none'}"
     yield from (_student_line(student, status.champion) for student in status.students)

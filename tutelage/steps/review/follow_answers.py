@@ -28,6 +28,7 @@ from tutelage.feedback.places import cards_held, moved_up
 from tutelage.steps.results import Followed
 
 if TYPE_CHECKING:
+    from tutelage.feedback.ranking.label_quality import Method
     from tutelage.steps.review.loop import Loop
 
 LOCK = "follow.lock"
@@ -55,7 +56,7 @@ class AnswerFollower:
     ----------
     open_loop
         Signs in to Argilla, without patience where it does not answer.
-    student, seed
+    student, method, seed
         As for ``rank``.
     progress, say
         Told how far a step is, and of each turn.
@@ -66,6 +67,7 @@ class AnswerFollower:
     workspace: Workspace
     open_loop: OpenLoopOf
     student: str
+    method: Method
     seed: int
     progress: ProgressCallback
     say: Callable[[str], None]
@@ -123,12 +125,12 @@ class AnswerFollower:
     def _follow(self, loop: Loop) -> None:
         if not self._is_ranked:
             self._rank_afresh(loop)
-        turns, seen, last = Turns(loop, self.seed), "", 0.0
+        turns, seen, last = Turns(loop, self.method, self.seed), "", 0.0
         while not self.stop.wait(LOOK):
             now = turns.dataset.last_activity()
             if now == seen or time.monotonic() - last < PAUSE:
                 continue
-            seen, count = now, answers_in(turns.dataset)
+            seen, count = now, answer_count(turns.dataset)
             if count - self._counted >= ANSWERS:
                 last = time.monotonic()
                 self._take(loop, turns, count)
@@ -147,8 +149,8 @@ class AnswerFollower:
         self._done["answers"] += new
 
     def _rank_afresh(self, loop: Loop) -> None:
-        count = answers_in(loop.dataset())
-        ranked = loop.rank(student=self.student, seed=self.seed)
+        count = answer_count(loop.dataset())
+        ranked = loop.rank(student=self.student, method=self.method, seed=self.seed)
         self._is_ranked, self._counted, self._since_afresh = True, count, 0
         self._done["rankings"] += 1
         self.say(f"{ranked.ranked} records ranked")
@@ -157,8 +159,8 @@ class AnswerFollower:
 class Turns:
     """What the turns on one dataset need, kept from one to the next."""
 
-    def __init__(self, loop: Loop, seed: int) -> None:
-        self._loop, self._seed = loop, seed
+    def __init__(self, loop: Loop, method: Method, seed: int) -> None:
+        self._loop, self._method, self._seed = loop, method, seed
         self.dataset: Dataset = loop.dataset()
         about = self.dataset.remote.request("GET", "status")["search_engine"]
         self._remembers_pages = bool(about.get("remembers_pages"))
@@ -167,14 +169,15 @@ class Turns:
     def read(self) -> None:
         """Read the records and their probabilities, as they were ranked last."""
         from tutelage.core.pred_probs import read_pred_probs
-        from tutelage.steps.review.explaining import groups_of
+        from tutelage.steps.review.explaining import ExplainedRanker
 
         self._records, _ = self._loop.parted()
         self._held_in = self._loop.ledger.record_count
         self._version = self._loop.ledger.version
         workspace = self._loop.workspace
-        self._pred_probs = read_pred_probs(workspace.pred_probs, workspace.task.label_names)
-        self._groups = groups_of(self._records)
+        pred_probs = read_pred_probs(workspace.pred_probs, workspace.task.label_names)
+        curated = curate(self._records, {}, {})
+        self._ranker = ExplainedRanker(curated, workspace.task, pred_probs, method=self._method, seed=self._seed)
 
     def has_new_records(self) -> bool:
         """Whether records came in since the last ranking of all."""
@@ -189,20 +192,18 @@ class Turns:
             return self._move()
 
     def _move(self) -> int:
-        from tutelage.steps.review.explaining import rank_and_explain
-
         ledger, task = self._loop.ledger, self._loop.workspace.task
         before, dealt, deal = ledger.ranks(), ledger.dealt(), ledger.deal()
         curated = curate(self._records, counting_answers(ledger), before)
-        order = rank_and_explain(ledger, task, curated, self._pred_probs, self._groups, seed=self._seed)
+        order, by = self._ranker.rank(ledger, curated)
         held = () if self._remembers_pages else cards_held(curated, before, task, dealt)
         after = moved_up(before, order, held=held, near=NEAR * len(deal.people) if deal else NEAR)
-        ledger.set_ranks(after)
+        ledger.set_ranks(after, by)
         self._loop.deal_again(curated)
         return move(ledger, self.dataset, task, changed_places(before, after))
 
 
-def answers_in(dataset: Dataset) -> int:
+def answer_count(dataset: Dataset) -> int:
     """How many answers people have given in a dataset; none are read."""
     answered = answers_by_name(dataset.remote, dataset.id).values()
     return sum(one.submitted + one.discarded for one in answered)

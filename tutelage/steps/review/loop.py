@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tutelage.core.arrays import Floats, decide
 from tutelage.core.errors import ServerError, TutelageError
 from tutelage.core.locks import locked
-from tutelage.core.records import Progress, Proposal, Rank, Record, named, unreported
+from tutelage.core.records import Progress, Proposal, Record, named, unreported
 from tutelage.core.rejects import Reject, Rejects
 from tutelage.core.workspace import Workspace
 from tutelage.feedback.answers import counting_answers
@@ -29,6 +29,8 @@ from tutelage.steps.results import Pulled, Pushed, Ranked
 from tutelage.steps.review.dealing import checked_deal, deal_queue
 
 if TYPE_CHECKING:
+    from tutelage.feedback.ranking.label_quality import Method
+    from tutelage.feedback.ranking.rank_records import Ranking
     from tutelage.training.registry import Entry
 
 CHAMPION_ASKED = 10_000
@@ -211,7 +213,9 @@ class Loop:
         )
         return len(new)
 
-    def rank(self, *, student: str = "linear", seed: int = 0, champion: Entry | None = None) -> Ranked:
+    def rank(
+        self, *, student: str = "linear", seed: int = 0, method: Method = "weighted", champion: Entry | None = None
+    ) -> Ranked:
         """Rank what nobody has reviewed; with Argilla, look for new answers first and send the ranks after.
 
         ``champion`` has the word, in place of ``student``, on texts that it never trained on.
@@ -221,13 +225,14 @@ class Loop:
         if dataset:
             self._fetch(dataset, records, held)
         curated = curate(records, counting_answers(self.ledger), self.ledger.ranks())
-        ranks = self._rank(curated, student, seed, champion)
+        self._write_pred_probs(curated, student, seed, champion)
+        ranks, by = self._rank(curated, seed, method)
         with self.alone_with_queue():
-            self.ledger.set_ranks(ranks)
+            self.ledger.set_ranks(ranks, by)
             if dataset:
                 self.deal_again(curated)
             pushed = self._send_ranked(dataset, curated) if dataset else None
-        return Ranked(ranked=len(ranks), queue=min(len(ranks), self.workspace.task.queue), pushed=pushed)
+        return Ranked(ranked=len(ranks), queue=min(len(ranks), self.workspace.task.queue), by=by, pushed=pushed)
 
     def deal_again(self, curated: Sequence[Curated]) -> None:
         """Deal what is new in the queue, where it was ever dealt."""
@@ -256,21 +261,14 @@ class Loop:
         self._argilla.refresh(dataset, self.workspace.task)
         return self._send(dataset, [(item.record, item.suggestion) for item in curated])
 
-    def _rank(self, curated: list[Curated], student: str, seed: int, champion: Entry | None) -> list[Rank]:
+    def _rank(self, curated: list[Curated], seed: int, method: Method) -> Ranking:
         from tutelage.core.pred_probs import read_pred_probs
-        from tutelage.steps.review.explaining import groups_of, rank_and_explain
+        from tutelage.steps.review.explaining import ExplainedRanker
 
-        self._write_pred_probs(curated, student, seed, champion)
         self.progress(Progress("label quality"))
-        pred_probs = read_pred_probs(self.workspace.pred_probs, self.workspace.task.label_names)
-        return rank_and_explain(
-            self.ledger,
-            self.workspace.task,
-            curated,
-            pred_probs,
-            groups_of([item.record for item in curated]),
-            seed=seed,
-        )
+        task = self.workspace.task
+        pred_probs = read_pred_probs(self.workspace.pred_probs, task.label_names)
+        return ExplainedRanker(curated, task, pred_probs, method=method, seed=seed).rank(self.ledger, curated)
 
     def _write_pred_probs(self, curated: list[Curated], student: str, seed: int, champion: Entry | None) -> None:
         """What the student hands to the ranking, through a file."""
