@@ -12,8 +12,8 @@ from tutelage.core.records import Finding, Rank, Record
 from tutelage.feedback.curate import Curated
 from tutelage.feedback.ranking.verdicts import Verdict
 
-SPLIT, ABSTAINED, STUDENT = "votes split", "abstained", "student disagrees"
-DUPLICATE, CORRECTED = "duplicate differs", "people corrected"
+SPLIT, OUTWEIGHED, ABSTAINED = "votes split", "most votes differ", "abstained"
+STUDENT, DUPLICATE, CORRECTED = "student disagrees", "duplicate differs", "people corrected"
 
 TEMPLATE = 10
 """Near-duplicates from which a group is taken for one form of text, filled in many times: its labels may differ."""
@@ -72,6 +72,9 @@ def _about_votes(item: Curated) -> Iterator[Finding]:
     elif len(counts) > 1:
         shares, labels = (":".join(map(str, each)) for each in zip(*((n, name) for name, n in counts), strict=True))
         yield Finding(SPLIT, f"votes split {shares} ({labels})")
+    if suggestion and suggestion.outweighed:
+        others = " and ".join(suggestion.outweighed)
+        yield Finding(OUTWEIGHED, f"weighted and plain majority differ: as many votes or more say {others}")
     if cast < len(votes):
         yield Finding(ABSTAINED, f"{len(votes) - cast} of {len(votes)} votes abstained")
 
