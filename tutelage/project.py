@@ -341,6 +341,7 @@ class Project:
         *,
         stop: Event,
         student: str | Sequence[str] = "linear",
+        method: Method = "weighted",
         seed: int = 0,
         on_turn: Callable[[str], None] = _unsaid,
     ) -> Followed:
@@ -353,7 +354,7 @@ class Project:
         ----------
         stop
             Ends it.
-        student, seed
+        student, method, seed
             As for ``rank``.
         on_turn
             Told in words what came of each ranking, and when Argilla has to be waited for.
@@ -369,6 +370,7 @@ class Project:
             workspace=self.workspace,
             open_loop=self._impatient_loop,
             student=student,
+            method=method,
             seed=seed,
             progress=self._progress,
             say=on_turn,
