@@ -135,7 +135,7 @@ def test_exports_are_made_once(encoder: EncoderStudent, folder: Path, monkeypatc
 class Liar:
     """An engine that gives every text the same scores."""
 
-    name, tokens_a_batch, workers = "liar", 512, 1
+    name, tokens_a_batch, workers, pads = "liar", 512, 1, True
 
     def scores(self, ids: Any, _mask: Any) -> Floats:
         return np.tile([9.0, 0.0, 0.0], (len(ids), 1))

@@ -10,7 +10,7 @@ import numpy as np
 
 from tutelage.core.arrays import Floats, Ints, softmax
 from tutelage.training.prediction.engines.engine import Engine, Network, TokenRows
-from tutelage.training.students.encoder import count_truncated, length_batches
+from tutelage.training.students.encoder import count_truncated, equal_length_batches, length_batches
 from tutelage.training.students.student import Student
 
 
@@ -34,7 +34,8 @@ class EngineClassifier:
     def compute(self, prepared: Sequence[Ints]) -> Floats:
         """Probabilities of shape (N, K)."""
         scores: list[Any] = [None] * len(prepared)
-        batches = list(length_batches([len(ids) for ids in prepared], self._engine.tokens_a_batch))
+        make = length_batches if self._engine.pads else equal_length_batches
+        batches = list(make([len(ids) for ids in prepared], self._engine.tokens_a_batch))
         results = self._pool.map(lambda rows: self._scores([prepared[row] for row in rows]), batches)
         for rows, batch in zip(batches, results, strict=True):
             for row, score in zip(rows, batch, strict=True):
