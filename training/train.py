@@ -23,7 +23,7 @@ from tutelage.training.cost import Meter, TrainingCost
 from tutelage.training.hub.model_card import write_card
 from tutelage.training.manifest import StudentManifest, make_manifest
 from tutelage.training.measures.calibration import fit_temperature
-from tutelage.training.registry import SEEN, Entry, find_student, list_students, write_student
+from tutelage.training.registry import SEEN, VALIDATED, Entry, find_student, list_students, write_student
 from tutelage.training.students.fit import choose_recipe, fit_student
 from tutelage.training.students.kinds import KINDS, LINEAR
 from tutelage.training.students.recipe import Recipe, parse_student, student_id
@@ -217,7 +217,9 @@ def _train(workspace: Workspace, plan: _Plan, progress: ProgressCallback) -> Ent
 
     def fill(folder: Path) -> StudentManifest:
         fitted.student.save(folder)
-        write_text(folder / SEEN, json.dumps(sorted(map(text_key, plan.training_set.texts)), indent=0) + "\n")
+        _write_keys(folder / SEEN, plan.training_set)
+        if fitted.validation:
+            _write_keys(folder / VALIDATED, fitted.validation)
         manifest = make_manifest(
             task,
             plan.recipe,
@@ -238,6 +240,10 @@ def _train(workspace: Workspace, plan: _Plan, progress: ProgressCallback) -> Ent
         shutil.rmtree(work, ignore_errors=True)
     wait_for_all()
     return find_student(workspace.students, plan.name)
+
+
+def _write_keys(path: Path, rows: TrainingSet) -> None:
+    write_text(path, json.dumps(sorted(map(text_key, rows.texts)), indent=0) + "\n")
 
 
 def _temperature(fitted: Fitted) -> float | None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from tutelage.core import __version__
 from tutelage.core.workspace import Workspace
 from tutelage.loaders.sources import Source
+from tutelage.training.check_texts import check_texts
+from tutelage.training.prediction.engines.agreement import SAMPLE
 from tutelage.training.prediction.engines.selection import ChosenEngine
 from tutelage.training.prediction.kept import Kept
 from tutelage.training.prediction.outputs import OutputFormat
@@ -29,6 +31,10 @@ class PredictionJob:
     text: str = "text"
     columns: tuple[str, ...] | None = None
     force: bool = False
+
+    def sample(self) -> tuple[list[str], list[str]]:
+        """The texts on which an engine is checked."""
+        return check_texts(self.workspace, self.entry, SAMPLE)
 
 
 def output_format(entry: Entry, chosen: ChosenEngine, kept: Kept) -> OutputFormat:

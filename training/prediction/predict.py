@@ -80,7 +80,7 @@ def _predict(job: PredictionJob, engine: str, say: Say, progress: ProgressCallba
         chosen, out, done_before = predict_on_ray(job, kept, (first, rows), say, counted)
     else:
         chosen, classifier = choose_engine(
-            job.entry.load(), job.entry.manifest.kind, job.entry.path, first, engine, say
+            job.entry.load(), job.entry.manifest.kind, job.entry.path, first, engine, say, sample=job.sample
         )
         out = open_output(job.out, output_format(job.entry, chosen, kept), part_key(job.entry, chosen))
         done_before = predict_windows(classifier, rows, out, counted)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tutelage.core.arrays import decide
 from tutelage.core.errors import SourceError
 from tutelage.core.workspace import Workspace
+from tutelage.training.check_texts import check_texts
+from tutelage.training.prediction.engines.agreement import SAMPLE
 from tutelage.training.prediction.engines.selection import Say, choose_engine
 from tutelage.training.prediction.predict import computed
 from tutelage.training.registry import find_student
@@ -45,7 +48,8 @@ def predict_texts(
     entry = find_student(workspace.students, student)
     names = entry.manifest.labels
     entry.manifest.check_labels(workspace.task.label_names)
-    _, classifier = choose_engine(entry.load(), entry.manifest.kind, entry.path, rows, engine, say)
+    sample = partial(check_texts, workspace, entry, SAMPLE)
+    _, classifier = choose_engine(entry.load(), entry.manifest.kind, entry.path, rows, engine, say, sample=sample)
     probs = computed(classifier, classifier.prepare(rows))
     columns = {f"prob_{name}": probs[:, place] for place, name in enumerate(names)}
     index = texts.index if isinstance(texts, pd.Series) else None

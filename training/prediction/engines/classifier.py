@@ -18,7 +18,7 @@ class EngineClassifier:
     """Tokenises with the student's tokenizer and computes with the engine."""
 
     def __init__(self, network: Network, engine: Engine) -> None:
-        self.name = engine.name
+        self.name, self.pads = engine.name, engine.pads
         self._engine, self._tokenizer, self._max_length = engine, network.tokenizer, network.max_length
         self._pool = ThreadPoolExecutor(engine.workers)
 
