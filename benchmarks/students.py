@@ -67,7 +67,7 @@ def load(path: Path) -> Data:
         frame[name].map(index).to_numpy(dtype=np.int64) for name in ("label_experts", "label_llm_cot_multiple")
     )
     votes = frame[[*VOTES, "label_llm_cot_multiple"]].map(lambda said: index.get(said, -1)).to_numpy(dtype=np.int64)
-    quality = label_quality(majority, votes, out_of_sample(texts, majority, len(names)))
+    quality = label_quality(majority, votes, out_of_sample(texts, majority, len(names)), method="crowdlab")
     ranks = rank_by_quality([str(i) for i in range(len(texts))], majority, quality, seed=0)
     worst = [int(rank.record_id) for rank in ranks[: round(REVIEWED * len(texts))]]
     reviewed = np.isin(np.arange(len(texts)), worst)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 DATA, MANIFEST, LATEST = "records.parquet", "manifest.json", "latest"
 _AT_ONCE = 10_000
+_NOT_IN_ID = {"responses", "label_quality", "suspect_rank"}
 _PUBLIC = ("by_status", "withdrawn", "unknown_records")
 
 
@@ -68,14 +69,20 @@ class Snapshot:
 def snapshot_id(task: Task, curated: Sequence[Curated]) -> str:
     """First 12 hex digits of a SHA-256 over the task and each record's row.
 
-    Without the responses, which decided label and status, and the suspect rank, whose ties are
-    broken by a seed.
+    Without the responses, which decided label and status, and without the ranking: only whether there is one counts,
+    so that ranking again, which changes no label, leads to no new snapshot and no new student.
     """
     digest = hashlib.sha256(task.id.encode())
     for item in sorted(curated, key=lambda item: item.record.id):
-        row = {name: value for name, value in _row(item).items() if name not in {"responses", "suspect_rank"}}
+        row = {name: value for name, value in _row(item).items() if name not in _NOT_IN_ID}
         digest.update(json.dumps(row, ensure_ascii=False).encode())
+    digest.update(b"ranked" if _is_ranked(curated) else b"")
     return digest.hexdigest()[:12]
+
+
+def _is_ranked(curated: Sequence[Curated]) -> bool:
+    """Whether what waits for people has label quality scores; settled records have none after the next ranking."""
+    return any(item.rank for item in curated) or all(item.status != "pending" for item in curated)
 
 
 def write_snapshot(

@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from tutelage.core.errors import LedgerError
 from tutelage.core.files import make_file
-from tutelage.core.records import Deal, Proposal, Rank, Record, Response, Shown, Vote, Voter
+from tutelage.core.records import Deal, Finding, Proposal, Rank, RankedBy, Record, Response, Shown, Vote, Voter
 from tutelage.core.task import Task
 from tutelage.core.workspace import Workspace
 from tutelage.loaders.migrations import migrate
@@ -191,18 +191,31 @@ class Ledger:
 
     # Ranks
 
-    def set_ranks(self, ranks: Iterable[Rank]) -> None:
-        """Replace all ranks."""
+    def set_ranks(self, ranks: Iterable[Rank], by: RankedBy | None = None) -> None:
+        """Replace all ranks; ``by``: what they were made of."""
         with self._transaction() as db:
             db.execute("DELETE FROM ranks")
             db.executemany(
-                "INSERT INTO ranks VALUES (?, ?, ?)", [(r.record_id, r.label_quality, r.suspect_rank) for r in ranks]
+                "INSERT INTO ranks (record, label_quality, suspect_rank, why) VALUES (?, ?, ?, ?)",
+                [(r.record_id, r.label_quality, r.suspect_rank, _said(r.why)) for r in ranks],
             )
+            if by:
+                db.execute(
+                    "INSERT INTO rankings (method, student_worth, reviewed, wrong) VALUES (?, ?, ?, ?)",
+                    [by.method, by.student_worth, by.reviewed, by.wrong],
+                )
 
     def ranks(self) -> dict[str, Rank]:
         """The latest ranking, by record id."""
-        rows = self._db.execute("SELECT record, label_quality, suspect_rank FROM ranks")
-        return {row[0]: Rank(*row) for row in rows}
+        rows = self._db.execute("SELECT record, label_quality, suspect_rank, why FROM ranks")
+        return {row[0]: Rank(row[0], row[1], row[2], _findings(row[3])) for row in rows}
+
+    def ranked_by(self) -> RankedBy | None:
+        """What the latest ranking was made of; None before the first, or where an earlier version made it."""
+        row = self._db.execute(
+            "SELECT method, student_worth, reviewed, wrong FROM rankings ORDER BY seq DESC LIMIT 1"
+        ).fetchone()
+        return RankedBy(method=row[0], student_worth=row[1], reviewed=row[2], wrong=row[3]) if row else None
 
     # Whose the records in the queue are
 
@@ -372,6 +385,14 @@ def _vote(row: Sequence[Any], task: Task, voters: dict[tuple[str, str, int], Vot
     teacher, prompt, number, label_text, reason = row
     voter = voters.setdefault((teacher, prompt, number), Voter(teacher, prompt, number))
     return task.vote(voter, label_text, reason)
+
+
+def _said(why: Sequence[Finding]) -> str:
+    return json.dumps([[one.kind, one.words] for one in why], ensure_ascii=False) if why else ""
+
+
+def _findings(said: str) -> tuple[Finding, ...]:
+    return tuple(Finding(*each) for each in json.loads(said)) if said else ()
 
 
 def _response(row: Sequence[Any]) -> Response:

@@ -326,6 +326,31 @@ STEPS = (
     SELECT answer, tokens_in, tokens_out, cost, latency FROM calls
     UNION ALL SELECT answer, tokens_in, tokens_out, cost, latency FROM further_calls;
     """,
+    """
+    -- What each ranking was made of, of which the newest counts. student_worth: 0 to 1, NULL where the method does
+    -- not ask for it. reviewed, wrong: the reviewed suggestions that it learned from.
+    CREATE TABLE rankings (
+        seq INTEGER PRIMARY KEY,
+        method TEXT NOT NULL,
+        student_worth REAL,
+        reviewed INTEGER NOT NULL,
+        wrong INTEGER NOT NULL,
+        at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ'))
+    ) STRICT;
+
+    -- How much a voter's votes count in a consensus; the mean is 1, and a voter without a row counts 1.
+    CREATE TABLE voter_weights (
+        teacher TEXT NOT NULL,
+        prompt TEXT NOT NULL,
+        vote INTEGER NOT NULL,
+        weight REAL NOT NULL,
+        PRIMARY KEY (teacher, prompt, vote)
+    ) STRICT;
+    """,
+    """
+    -- What speaks against the suggestion of a ranked record, as JSON: a list of pairs, kind and words; empty for none.
+    ALTER TABLE ranks ADD COLUMN why TEXT NOT NULL DEFAULT '';
+    """,
 )
 
 

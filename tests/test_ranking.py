@@ -24,9 +24,12 @@ TASK = parse_task("name: n\nlabels: [a, b, c]\nqueue: 3\n")
 NO = -1
 
 
-def quality(suggested: Any, votes: Any, probs: Any) -> np.ndarray[Any, Any]:
+def quality(suggested: Any, votes: Any, probs: Any, method: Any = "crowdlab") -> np.ndarray[Any, Any]:
     return label_quality(
-        np.array(suggested), np.array(votes, dtype=int).reshape(len(suggested), -1), np.array(probs, dtype=float)
+        np.array(suggested),
+        np.array(votes, dtype=int).reshape(len(suggested), -1),
+        np.array(probs, dtype=float),
+        method=method,
     )
 
 
@@ -210,14 +213,14 @@ def test_votes_become_a_matrix_with_a_column_for_each_voter() -> None:
 
 def test_given_labels_without_votes_are_ranked_by_the_student() -> None:
     records = [record("1", given="a"), record("2", given="b"), record("3", given="c")]
-    ranks = rank_records(curated(records), TASK, frame(records, PROBS))
+    ranks, _ = rank_records(curated(records), TASK, frame(records, PROBS))
     assert [(r.record_id, r.label_quality) for r in ranks] == [("2", 0.5), ("3", 0.6), ("1", 0.7)]
 
 
 def test_records_that_people_settled_get_no_rank_and_the_others_close_up() -> None:
     records = [record(str(i), "a", "a", "a") for i in range(5)] + [record("x", None, None, None)]
     people = [answered("1"), answered("2", status="draft"), answered("3", status="discarded")]
-    ranks = rank_records(curated(records, *people), TASK, frame(records, confident([0, 1, 0, 1, 2, 0])))
+    ranks, _ = rank_records(curated(records, *people), TASK, frame(records, confident([0, 1, 0, 1, 2, 0])))
     assert {r.record_id for r in ranks} == {"0", "2", "4", "x"}
     assert [r.suspect_rank for r in ranks] == [1, 2, 3, 4]
     assert ranks[0].record_id == "x", "nothing but abstentions: looked at first"
@@ -228,14 +231,16 @@ def test_a_record_is_ranked_until_it_has_enough_answers() -> None:
     two = parse_task("name: n\nlabels: [a, b, c]\nargilla: {min_submitted: 2}\n")
     records = [record("1", "a"), record("2", "a")]
     people = [answered("1"), answered("2"), answered("2", "bob")]
-    assert [r.record_id for r in rank_records(curated(records, *people), two, frame(records, PROBS[:2]))] == ["1"]
+    assert [r.record_id for r in rank_records(curated(records, *people), two, frame(records, PROBS[:2])).ranks] == ["1"]
 
 
 def test_the_rank_does_not_depend_on_the_order_of_records_or_probabilities() -> None:
     records = [record(str(i), "abc"[i % 3], "abc"[i % 3], "abc"[(i // 2) % 3]) for i in range(20)]
     probs = frame(records, confident([(i // 3) % 3 for i in range(20)]))
-    there = {r.record_id: r for r in rank_records(curated(records), TASK, probs)}
-    back = {r.record_id: r for r in rank_records(curated(records[::-1]), TASK, probs.sample(frac=1, random_state=0))}
+    there = {r.record_id: r for r in rank_records(curated(records), TASK, probs).ranks}
+    back = {
+        r.record_id: r for r in rank_records(curated(records[::-1]), TASK, probs.sample(frac=1, random_state=0)).ranks
+    }
     assert {name: r.suspect_rank for name, r in there.items()} == {name: r.suspect_rank for name, r in back.items()}
 
 

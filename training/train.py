@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tutelage.core.compute import is_main, process_count, wait_for_all
+from tutelage.core.compute import check_launcher, is_main, process_count, wait_for_all
 from tutelage.core.errors import StudentError
 from tutelage.core.files import make_folder, write_text
 from tutelage.core.locks import in_use, locked
@@ -197,6 +197,8 @@ def _alone(students: Path, name: str, progress: ProgressCallback) -> Iterator[No
 
 
 def _train(workspace: Workspace, plan: _Plan, progress: ProgressCallback) -> Entry:
+    if not KINDS[plan.recipe.kind].one_process:
+        check_launcher()
     task = workspace.task
     work = workspace.students / f".work-{plan.name}"
     make_folder(work)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tutelage.core.task import Task
     from tutelage.feedback.exchange.curated_set import Exported
     from tutelage.feedback.exchange.review_import import ReviewImport
+    from tutelage.feedback.ranking.label_quality import Method
     from tutelage.feedback.server.lifecycle import Server
     from tutelage.loaders.load import LoadResult
     from tutelage.loaders.sources import Source
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from tutelage.steps.review.loop import Loop
     from tutelage.training.evaluation.gold_set import GoldSet
     from tutelage.training.evaluation.teacher_comparison import TeacherTable
+    from tutelage.training.export.export_student import ExportedStudent
     from tutelage.training.prediction.predict import PredictResult
     from tutelage.training.prediction.serving.serve import Address
     from tutelage.training.students.recipe import Recipe
@@ -309,23 +311,38 @@ class Project:
         with self._loop() as loop:
             return loop.push()
 
-    def rank(self, *, student: str = "linear", seed: int = 0, push: bool = True) -> Ranked:
+    def rank(
+        self,
+        *,
+        student: str | Sequence[str] = "linear",
+        method: Method = "weighted",
+        seed: int = 0,
+        push: bool = True,
+    ) -> Ranked:
         """Rank the suggestions that look wrong.
 
         Parameters
         ----------
         student
-            Whose out-of-sample probabilities: ``linear``, a model, ``MODEL:frozen``.
+            Whose out-of-sample probabilities, those of several averaged: ``linear``, a model, ``MODEL:frozen``,
+            ``champion`` (its recipe, trained anew without the texts that it is asked about), or ``auto``.
+        method
+            ``weighted`` learns from people's answers; ``crowdlab``, ``cleanlab`` and ``agreement`` do not.
         seed
             Settles ties and folds.
         push
             Fetch new answers from Argilla before, and send the ranks after.
         """
         with self._loop(with_argilla=push) as loop:
-            return loop.rank(student=student, seed=seed)
+            return loop.rank(student=student, method=method, seed=seed)
 
     def follow_ranking(
-        self, *, stop: Event, student: str = "linear", seed: int = 0, on_turn: Callable[[str], None] = _unsaid
+        self,
+        *,
+        stop: Event,
+        student: str | Sequence[str] = "linear",
+        seed: int = 0,
+        on_turn: Callable[[str], None] = _unsaid,
     ) -> Followed:
         """Rank, and rank again while people answer, so that the next card is the most suspect by all that is known.
 
@@ -619,6 +636,19 @@ class Project:
             self.workspace, where, student=student, engine=engine, limits=limits, say=self._say, ready=on_ready
         )
 
+    def export_student(self, student: str, out: str | PathLike[str], *, format: str = "onnx") -> ExportedStudent:
+        """Write a student into a new folder that runs without tutelage; its ``README.md`` says how.
+
+        Parameters
+        ----------
+        format
+            ``onnx``, ``openvino`` or ``safetensors``; a linear student has none of them.
+        """
+        from tutelage.training.export.export_student import export_student
+        from tutelage.training.registry import find_student
+
+        return export_student(find_student(self.workspace.students, student), Path(out), format)
+
     def push_student_to_hub(self, repository: str, *, student: str = "", private: bool = True) -> str:
         """Upload a student to the Hugging Face Hub; returns its address."""
         from tutelage.training.hub.upload import push_student
@@ -790,7 +820,7 @@ class Project:
     def suspects(self, most: int | None = None, *, pending: bool = False) -> pd.DataFrame:
         """The ranked records, the most suspect first; with ``pending`` only those that people have not settled.
 
-        Columns: id, text, suggestion, label_quality, suspect_rank, agreement, reasons, status, link.
+        Columns: id, text, suggestion, label_quality, suspect_rank, why, agreement, reasons, status, link.
         """
         from tutelage.views.frames import suspects
 

@@ -1,27 +1,31 @@
 """Which suggestions look wrong: label quality scores and their order, as pure functions on arrays.
 
-CROWDLAB (Goh, Tkachenko, Mueller: "CROWDLAB: Supervised learning to infer consensus labels and
-quality scores for data with multiple annotators", 2022) weights each voter and the student's
-out-of-sample probabilities by how well they agree with the rest. cleanlab implements it; the
-suggestion is scored here, not the consensus that CROWDLAB would choose itself.
+By default votes and student are weighed as ``Evidence.support`` says. Beside it there are cleanlab's self-confidence,
+which knows the student alone; the agreement of the votes; and CROWDLAB (Goh, Tkachenko, Mueller: "CROWDLAB: Supervised
+learning to infer consensus labels and quality scores for data with multiple annotators", 2022) as cleanlab implements
+it: there the suggestion is scored, not the consensus that CROWDLAB would choose itself.
 """
 
 from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from tutelage.core.arrays import NO_LABEL, Floats, Ints
 from tutelage.core.records import Rank
+from tutelage.feedback.ranking.support import Evidence
+from tutelage.loaders.voting.voter_weights import counted
+
+Method = Literal["weighted", "crowdlab", "cleanlab", "agreement"]
 
 
-def label_quality(suggested: Ints, votes: Ints, pred_probs: Floats) -> Floats:
-    """The probability that each suggested label is right.
+def label_quality(suggested: Ints, votes: Ints, pred_probs: Floats, *, method: Method = "weighted") -> Floats:
+    """How much speaks for each suggested label.
 
     Parameters
     ----------
@@ -32,6 +36,8 @@ def label_quality(suggested: Ints, votes: Ints, pred_probs: Floats) -> Floats:
         given label counts as one more voter. V may be 0.
     pred_probs
         Shape (N, K): out-of-sample probabilities.
+    method
+        A key of ``METHODS``.
 
     Returns
     -------
@@ -39,25 +45,37 @@ def label_quality(suggested: Ints, votes: Ints, pred_probs: Floats) -> Floats:
     """
     scores = np.zeros(len(suggested))
     has_label = suggested != NO_LABEL
-    if not has_label.any():
-        return scores
-    score = _crowdlab if _agree_somewhere(votes[has_label], pred_probs.shape[1]) else _self_confidence
-    scores[has_label] = score(suggested[has_label], votes[has_label], pred_probs[has_label])
+    if has_label.any():
+        scores[has_label] = METHODS[method](Evidence(suggested[has_label], votes[has_label], pred_probs[has_label]))
     return scores
+
+
+def _crowdlab_if_it_can(evidence: Evidence) -> Floats:
+    able = _agree_somewhere(evidence.votes, evidence.pred_probs.shape[1])
+    return _crowdlab(evidence.suggested, evidence.votes, evidence.pred_probs) if able else evidence.confidence
+
+
+def _plain_agreement(evidence: Evidence) -> Floats:
+    """The share of the votes, each counting the same, that equal the suggestion; 0 without votes."""
+    agreeing = (evidence.votes == evidence.suggested[:, None]).sum(axis=1)
+    return np.asarray(agreeing / np.maximum(1, (evidence.votes != NO_LABEL).sum(axis=1)))
+
+
+METHODS: Mapping[Method, Callable[[Evidence], Floats]] = {
+    "weighted": lambda evidence: evidence.support,
+    "crowdlab": _crowdlab_if_it_can,
+    "cleanlab": lambda evidence: evidence.confidence,
+    "agreement": _plain_agreement,
+}
 
 
 def _agree_somewhere(votes: Ints, n_labels: int) -> bool:
     """Whether CROWDLAB can estimate voter weights: some record has a strict majority of two votes or more."""
-    counts = (votes[:, :, None] == np.arange(n_labels)).sum(axis=1)
-    second, most = np.sort(counts, axis=1)[:, -2:].T
-    return bool(((most > 1) & (most > second)).any())
-
-
-def _self_confidence(suggested: Ints, _votes: Ints, pred_probs: Floats) -> Floats:
-    from cleanlab.rank import get_label_quality_scores
-
-    scores: Floats = get_label_quality_scores(suggested, pred_probs, method="self_confidence")
-    return scores
+    for _, counts in counted(votes, n_labels):
+        second, most = np.sort(counts, axis=1)[:, -2:].T
+        if ((most > 1) & (most > second)).any():
+            return True
+    return False
 
 
 def _crowdlab(suggested: Ints, votes: Ints, pred_probs: Floats) -> Floats:
@@ -65,7 +83,7 @@ def _crowdlab(suggested: Ints, votes: Ints, pred_probs: Floats) -> Floats:
 
     Records without votes, or without a vote for the suggestion, get the student's self-confidence.
     """
-    scores = _self_confidence(suggested, votes, pred_probs)
+    scores = Evidence(suggested, votes, pred_probs).confidence
     voted = (votes != NO_LABEL).any(axis=1)
     crowd = votes[voted][:, (votes != NO_LABEL).any(axis=0)]
     agrees = crowd == suggested[voted, None]
@@ -103,6 +121,10 @@ def _deterministic() -> Iterator[None]:
 
 def rank_by_quality(ids: Sequence[str], suggested: Ints, quality: Floats, *, seed: int) -> list[Rank]:
     """Rank the records, the most suspect first: no suggestion, then by quality; ties by a hash of seed and id."""
-    draw = [hashlib.sha256(f"{seed} {record_id}".encode()).digest() for record_id in ids]
-    positions = sorted(range(len(ids)), key=lambda i: (suggested[i] != NO_LABEL, quality[i], draw[i]))
+    draws = np.fromiter((_draw(seed, record_id) for record_id in ids), dtype=np.uint64, count=len(ids))
+    positions = np.lexsort((draws, quality, suggested != NO_LABEL))
     return [Rank(ids[i], float(quality[i]), place) for place, i in enumerate(positions, 1)]
+
+
+def _draw(seed: int, record_id: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed} {record_id}".encode()).digest()[:8])

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import gc
-import json
-import shutil
+import math
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,16 +12,14 @@ from typing import Any
 import numpy as np
 
 from tutelage.core.arrays import Floats
-from tutelage.core.compute import batch_size_per_process, has_bf16, has_gpu, is_main, process_count
+from tutelage.core.compute import batch_size_per_process, has_bf16, has_gpu, process_count
 from tutelage.core.errors import StudentError
-from tutelage.core.records import CHECKPOINT_SAVED, Progress, ProgressCallback, unreported
+from tutelage.core.records import Progress, ProgressCallback, unreported
 from tutelage.training.measures.metrics import confusion, macro_f1
+from tutelage.training.runs.checkpoints import LOGGED_STEPS, STATE, ended_with, last_complete_checkpoint, run_callback
 from tutelage.training.students.encoder import EncoderStudent, new_encoder
 from tutelage.training.students.recipe import Recipe
 from tutelage.training.students.training_set import Fitted, TrainingSet, split_validation
-
-STATE = "trainer_state.json"
-"""The file that the Trainer writes last into a checkpoint."""
 
 
 def fit(
@@ -93,32 +90,15 @@ def _finetune(
     progress(Progress(f"loading {recipe.model}"))
     student = new_encoder(recipe.model, label_names, recipe.max_length)
     trainer = _trainer(student, training_set, validation, recipe, work)
-    trainer.add_callback(_epochs_callback(progress))
+    trainer.add_callback(run_callback(progress))
     checkpoint = last_complete_checkpoint(work)
-    if checkpoint and _is_last(checkpoint):  # the Trainer would continue training
+    if checkpoint and ended_with(checkpoint):  # the Trainer would continue training
         trainer.state = TrainerState.load_from_json(str(checkpoint / STATE))
         best = trainer.state.best_global_step
         student.model = EncoderStudent.load(work / f"checkpoint-{best}" if best else checkpoint, label_names).model
     else:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     return student, _training_log(trainer, validation)
-
-
-def last_complete_checkpoint(work: Path) -> Path | None:
-    """The newest complete checkpoint; the main process removes those that a kill cut short."""
-    complete = []
-    for path in work.glob("checkpoint-*"):
-        if (path / STATE).exists():
-            complete.append(path)
-        elif is_main():
-            shutil.rmtree(path)
-    return max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
-
-
-def _is_last(checkpoint: Path) -> bool:
-    """Whether training ended with this checkpoint, by early stopping or after all epochs."""
-    state = json.loads((checkpoint / STATE).read_text("utf-8"))
-    return bool(state["stateful_callbacks"]["TrainerControl"]["args"]["should_training_stop"])
 
 
 def _trainer(
@@ -156,14 +136,14 @@ def _arguments(recipe: Recipe, work: Path, *, validates: bool) -> Any:
         seed=recipe.seed,
         train_sampling_strategy="group_by_length",  # less padding; it shuffles Trainer.predict, which is not used
         bf16=has_bf16(),
-        use_cpu=has_bf16() and not has_gpu(),  # bf16 without a GPU needs it
+        use_cpu=not has_gpu() and (has_bf16() or process_count() > 1),  # without a GPU, both need it
         eval_strategy="epoch" if validates else "no",
         save_strategy="epoch",
         save_total_limit=2,  # with 1 the Trainer removes the last one, whose state says that training has ended
         restore_callback_states_from_checkpoint=True,
         load_best_model_at_end=validates,
         metric_for_best_model="macro_f1" if validates else None,
-        logging_strategy="epoch",
+        logging_steps=LOGGED_STEPS,
         report_to="none",
         disable_tqdm=True,
         dataloader_pin_memory=has_gpu(),
@@ -212,29 +192,23 @@ def _validation_metrics(prediction: Any) -> dict[str, float]:
 
 def _training_log(trainer: Any, validation: TrainingSet | None) -> dict[str, Any]:
     epochs = [entry for entry in trainer.state.log_history if "eval_macro_f1" in entry]
-    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     return {
         "epochs": round(trainer.state.epoch or 0, 2),
         "validation_rows": len(validation) if validation else 0,
         "validation_macro_f1": [round(entry["eval_macro_f1"], 4) for entry in epochs],
-        "loss": [round(loss, 4) for loss in losses],
+        "loss": [round(loss, 4) for loss in _epoch_losses(trainer.state.log_history)],
         "bf16": bool(trainer.args.bf16),
         "devices": trainer.args.world_size * max(1, trainer.args.n_gpu),
     }
 
 
-def _epochs_callback(progress: ProgressCallback) -> Any:
-    import torch
-    from transformers import TrainerCallback
-
-    class Epochs(TrainerCallback):  # type: ignore[misc]  # transformers ships no types
-        def on_step_end(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
-            progress(Progress(f"training, epoch {state.epoch:.1f}", state.global_step, state.max_steps, "steps"))
-
-        def on_epoch_end(self, args: Any, state: Any, _control: Any, **_: Any) -> None:
-            torch.manual_seed(args.seed + state.global_step)  # all processes shuffle alike
-
-        def on_save(self, _args: Any, _state: Any, _control: Any, **_: Any) -> None:
-            progress(CHECKPOINT_SAVED)
-
-    return Epochs()
+def _epoch_losses(log: list[dict[str, Any]]) -> list[float]:
+    """The mean training loss of each epoch, from the means over the steps between two logs."""
+    total: dict[int, float] = {}
+    steps: dict[int, int] = {}
+    before = 0
+    for entry in (entry for entry in log if "loss" in entry):
+        epoch, count, before = math.ceil(entry["epoch"]), entry["step"] - before, entry["step"]
+        total[epoch] = total.get(epoch, 0.0) + count * entry["loss"]
+        steps[epoch] = steps.get(epoch, 0) + count
+    return [total[epoch] / steps[epoch] for epoch in total]

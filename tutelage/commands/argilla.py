@@ -15,6 +15,8 @@ from tutelage.commands.terminal.console import Console, command
 from tutelage.commands.terminal.help import student_kinds
 
 if TYPE_CHECKING:
+    from tutelage.core.records import RankedBy
+    from tutelage.feedback.ranking.label_quality import Method
     from tutelage.feedback.server.lifecycle import Server
     from tutelage.project import Project
     from tutelage.steps.results import Pulled, Pushed, Ranked
@@ -100,29 +102,54 @@ def _push_words(console: Console, pushed: Pushed) -> str:
 )
 @click.option(
     "--student",
-    default="linear",
+    "students",
+    multiple=True,
+    default=["linear"],
     show_default=True,
     shell_complete=student_kinds,
-    help="Student that gives out-of-sample probabilities: linear, a Hub name or path, MODEL:frozen.",
+    help="Student that gives out-of-sample probabilities: linear, a Hub name or path, MODEL:frozen, champion (its"
+    " recipe), auto (what is affordable here); several are averaged.",
+)
+@click.option(
+    "--method",
+    type=click.Choice(["weighted", "crowdlab", "cleanlab", "agreement"]),
+    default="weighted",
+    show_default=True,
+    help="What finds the suspects; weighted learns from people's answers, the others do not.",
 )
 @click.option("--seed", default=0, show_default=True, help="Seed of the folds and of the order of ties.")
 @click.option("--no-push", is_flag=True, help="Use task.db alone: ask Argilla nothing, send it nothing.")
 @click.option("--follow", is_flag=True, help="Go on ranking while people answer, until Ctrl+C or SIGTERM.")
-def rank_command(console: Console, *, student: str, no_push: bool, out: Path | None, seed: int, follow: bool) -> None:
+def rank_command(
+    console: Console,
+    *,
+    students: tuple[str, ...],
+    method: Method,
+    no_push: bool,
+    out: Path | None,
+    seed: int,
+    follow: bool,
+) -> None:
     """Rank the suggestions that look wrong, the worst first."""
     if out and out.suffix.lower() not in {".csv", ".parquet"}:
         raise click.UsageError(f"--out {out}: ends in neither .csv nor .parquet")
     if follow and (no_push or out):
         raise click.UsageError(f"--follow sends what it ranks to Argilla; leave out {'--out' if out else '--no-push'}")
+    if follow and method != "weighted":
+        raise click.UsageError(f"--follow ranks by what people answer, and {method} does not; leave out --method")
     if follow:
-        _follow(console, student=student, seed=seed)
+        _follow(console, student=students, seed=seed)
         return
     project = console.project
-    ranked = project.rank(student=student, seed=seed, push=not no_push)
+    ranked = project.rank(student=students, method=method, seed=seed, push=not no_push)
     if out:
         _write_ranks(project, out)
-    data: dict[str, Any] = {"ranked": ranked.ranked, "queue": ranked.queue}
-    words = _rank_words(ranked)
+    data: dict[str, Any] = {"ranked": ranked.ranked, "queue": ranked.queue, "students": ranked.students}
+    data["ranked_by"] = asdict(ranked.by)
+    words = f"{_rank_words(ranked)}\n{ranked_by_words(ranked.by)}"
+    if ranked.why:
+        data["why"] = ranked.why
+        words += f"\nauto: {ranked.why}"
     if ranked.pushed:
         data |= _push_data(ranked.pushed)
         words += f"\n{_push_words(console, ranked.pushed)}\n{_link_words(ranked.pushed)}"
@@ -148,10 +175,20 @@ def _rank_words(ranked: Ranked) -> str:
     return f"{words}: the worst {ranked.queue} have a place in the queue, {left}"
 
 
+def ranked_by_words(by: RankedBy) -> str:
+    """What a ranking was made of."""
+    if by.student_worth is None:
+        return f"by {by.method}"
+    worth = f"{by.student_worth:.2f}".removeprefix("0")
+    learned = f"; learned from {by.reviewed} reviewed suggestions, {by.wrong} of them wrong" if by.reviewed else ""
+    return f"student: {worth}" + (learned if by.student_worth else f", not used but among equals{learned}")
+
+
 def _write_ranks(project: Project, out: Path) -> None:
     from tutelage.core.files import replacing
 
-    frame = project.suspects()[["id", "text", "suggestion", "label_quality", "suspect_rank"]]
+    frame = project.suspects()[["id", "text", "suggestion", "label_quality", "suspect_rank", "why"]]
+    frame["why"] = frame["why"].map("; ".join)
     with replacing(out) as temporary:
         if out.suffix.lower() == ".parquet":
             frame.to_parquet(temporary, index=False)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tutelage.commands.argilla import ranked_by_words
 from tutelage.commands.terminal.console import Console, command
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def _status_lines(status: Status) -> Iterator[str]:
     yield f"votes: {status.votes}, {status.abstentions} of them abstentions"
     yield f"suggestions: {status.without_suggestion} records without one, {_count(status.ties, 'tie')}"
     yield from _changes(status)
-    yield f"ranked: {status.ranked}"
+    yield f"ranked: {status.ranked}" + (f"; {ranked_by_words(status.ranked_by)}" if status.ranked_by else "")
     yield f"newest snapshot: {status.snapshot or 'none'}"
     yield f"students: {len(status.students) or 'none'}; champion: {status.champion or 'none'}"
     yield from (_student_line(student, status.champion) for student in status.students)
@@ -125,20 +126,21 @@ def _suspects_table(frame: pd.DataFrame) -> str:
     from tutelage.commands.terminal.tables import fitted
 
     rows = [_suspect(row) for row in frame.to_dict("records")]
-    head = ("rank", "id", "suggestion", "quality", "agreement", "status", "text")
+    head = ("rank", "id", "suggestion", "quality", "status", "why", "text")
     width = shutil.get_terminal_size().columns
-    return fitted([head, *rows], width, most={1: max(8, width // 4), 2: 16}, right={0, 3, 4})
+    most = {1: max(8, width // 4), 2: 16, 5: max(6, width // 4 - 10)}
+    return fitted([head, *rows], width, most=most, right={0, 3})
 
 
 def _suspect(row: dict[Any, Any]) -> tuple[str, ...]:
-    suggestion, agreement = row["suggestion"], row["agreement"]
+    suggestion = row["suggestion"]
     return (
         str(row["suspect_rank"]),
         row["id"],
         suggestion if isinstance(suggestion, str) else "-",
         f"{row['label_quality']:.3f}",
-        f"{agreement:.2f}" if agreement is not None and agreement == agreement else "-",  # noqa: PLR0124  # not NaN
         row["status"],
+        "; ".join(row["why"]),
         row["text"],
     )
 
@@ -165,6 +167,7 @@ def _card_lines(card: RecordCard) -> Iterator[str]:
     if card.suspect_rank is not None:
         place = "" if card.in_queue else ", after the queue"
         yield f"suspect rank {card.suspect_rank}{place}, label quality {card.label_quality:.3f}"
+    yield from (f"  {harmless(words)}" for words in card.why)
     yield from (f"on Argilla since {at:%Y-%m-%d %H:%M}: {label or 'no suggestion'}" for at, label in card.shown)
     if card.link:
         yield f"link: {card.link}"

@@ -32,12 +32,16 @@ class Voter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vote:
-    """One answer of a teacher. ``label`` is None for an abstention; ``raw`` is the answer, word for word."""
+    """One answer of a teacher. ``label`` is None for an abstention; ``raw`` is the answer, word for word.
+
+    ``weight`` is how much it counts in a consensus; the voters' mean is 1.
+    """
 
     voter: Voter
     raw: str
     label: str | None
     reason: str = ""
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +111,42 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """What speaks against a suggestion: its kind, of which there are few, and the same in words."""
+
+    kind: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class Rank:
     """A record's place among the suspects; ``suspect_rank`` 1 is reviewed first."""
 
     record_id: str
     label_quality: float
     suspect_rank: int
+    why: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankedBy:
+    """What a ranking was made of.
+
+    Parameters
+    ----------
+    method
+        ``weighted``, ``crowdlab``, ``cleanlab`` or ``agreement``.
+    student_worth
+        0 to 1, how far the student's labels are to be believed: kappa with the suggestions where the votes agree
+        least; None where the method does not ask for it.
+    reviewed, wrong
+        Reviewed suggestions that it learned from, and how many of them people found wrong.
+    """
+
+    method: str
+    student_worth: float | None
+    reviewed: int
+    wrong: int
 
 
 @dataclass(frozen=True, slots=True)

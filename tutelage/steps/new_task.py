@@ -59,6 +59,7 @@ _ENV = """\
 
 _GITIGNORE = """\
 .env
+.out_of_sample/
 task.db*
 gold.parquet
 pred_probs.parquet

@@ -11,6 +11,7 @@ from tutelage.training.measures.drift import PredictionDrift
 from tutelage.training.measures.gate import GateDecision
 
 if TYPE_CHECKING:
+    from tutelage.core.records import RankedBy
     from tutelage.loaders.teacher.plan import PlannedPanel
     from tutelage.training.evaluation.evaluate import Evaluation
 
@@ -72,16 +73,25 @@ class Ranked:
         Records that nobody has settled yet.
     queue
         How many of them have a suspect rank on Argilla.
+    by
+        What the ranking was made of.
     pushed
         What was sent; None without Argilla.
+    students
+        Whose out-of-sample probabilities were averaged.
+    why
+        Why ``auto`` took these; else empty.
     """
 
     ranked: int
     queue: int
+    by: RankedBy
     pushed: Pushed | None
+    students: tuple[str, ...] = ()
+    why: str = ""
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Followed:
     """What ``rank --follow`` has done.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from tutelage.core.records import RankedBy
 from tutelage.loaders.teacher.teacher_ledger import Spent
 
 ArgillaState = Literal["up", "down", "silent"]
@@ -126,6 +127,8 @@ class Status:
         Whether the newest student was found better than the champion, and has never been it.
     last_run
         The newest run of ``retrain``; None before the first.
+    ranked_by
+        What the last ranking was made of; None before the first.
     in_files
         Whether people's answers came from files, and nothing was ever pushed to an Argilla.
     next
@@ -158,6 +161,7 @@ class Status:
     behind: Behind
     beats_champion: bool
     last_run: LastRun | None = None
+    ranked_by: RankedBy | None = None
     in_files: bool = False
     next: str = ""
 

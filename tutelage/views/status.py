@@ -10,7 +10,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from tutelage.core.errors import SnapshotError
-from tutelage.core.records import Rank, Record, Response, Shown
+from tutelage.core.records import Rank, RankedBy, Record, Response, Shown
 from tutelage.core.settings import Settings
 from tutelage.core.workspace import Workspace
 from tutelage.feedback.answers import counting_answers
@@ -55,6 +55,7 @@ class _Held:
     items: Sequence[Curated]
     open: frozenset[str]
     ranks: Mapping[str, Rank]
+    ranked_by: RankedBy | None
     dataset: str | None
     shown: Mapping[str, Sequence[Shown]]
     responses: Sequence[Response]
@@ -107,6 +108,7 @@ def _read(workspace: Workspace, *, count: bool) -> _Held:
             items=items,
             open=frozenset(i.record.id for i in items if is_open(i, task, dealt.get(i.record.id, ()))),
             ranks=ranks,
+            ranked_by=ledger.ranked_by(),
             dataset=dataset,
             shown=ledger.shown(dataset) if dataset else {},
             responses=responses,
@@ -136,6 +138,7 @@ def _status(workspace: Workspace, held: _Held, argilla: _Argilla) -> Status:
         behind=_behind(workspace, held, snapshot, students, argilla),
         beats_champion=_beats_champion(workspace, students),
         last_run=_last_run(workspace),
+        ranked_by=held.ranked_by if held.ranks else None,
         in_files=held.dataset is None and any(item.responses for item in held.items),
         **_of_records(held.records, held.items),
         **_of_people(held),

@@ -1,0 +1,1 @@
+"""How much each voter's word weighs, found without gold."""
