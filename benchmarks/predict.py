@@ -160,6 +160,32 @@ def side_by_side(title: str, folder: Path, names: tuple[str, ...], texts: list[s
     print(f"\n{title}: {len(texts)} texts, the least of {ROUNDS} rounds\n{columns(rows)}", flush=True)
 
 
+def steadiness(title: str, folder: Path, names: tuple[str, ...], texts: list[str]) -> None:
+    """How far answers depend on what is predicted beside them: shuffled, and one by one, against all together."""
+    student = EncoderStudent.load(folder, names)
+    rows = [("engine", "shuffled: moved labels", "largest change", "one by one: moved labels", "largest change")]
+    for name in ENGINES:
+        try:
+            classifier = classifier_on(student, "encoder", folder, name)
+        except StudentError:
+            continue
+        together, order = answers(classifier, texts), random.Random(0).sample(range(len(texts)), len(texts))
+        shuffled = answers(classifier, [texts[row] for row in order])
+        alone = np.concatenate([answers(classifier, [text]) for text in texts])
+        rows.append((classifier.name, *moved(together[order], shuffled), *moved(together, alone)))
+    print(f"\n{title}: the same {len(texts)} texts\n{columns(rows)}", flush=True)
+
+
+def answers(classifier: Any, texts: list[str]) -> Any:
+    return classifier.compute(classifier.prepare(texts))
+
+
+def moved(before: Any, after: Any) -> tuple[str, str]:
+    """The share of labels that moved, and the largest change of a probability."""
+    share = (before.argmax(axis=1) != after.argmax(axis=1)).mean()
+    return f"{share:.4f}", f"{np.abs(before - after).max():.1e}"
+
+
 def latency(folder: Path, names: tuple[str, ...], texts: list[str]) -> None:
     """One text at a time, wall clock."""
     student = EncoderStudent.load(folder, names)
@@ -374,6 +400,7 @@ def main() -> None:
     side_by_side(
         "MiniLM, 5 to 256 tokens read of 5 to 512", small, names, spread(texts, tokenizer, 100), agreement=True
     )
+    steadiness("MiniLM, investor data", small, names, texts)
     side_by_side("RoBERTa-base size, investor data", base, names, texts[::16], agreement=False)
     side_by_side("RoBERTa-base size, 5 to 512 tokens", base, names, spread(texts, tokenizer, 8), agreement=False)
     latency(small, names, texts)

@@ -153,6 +153,10 @@ class Ledger:
         """How many records there are."""
         return int(self._db.execute("SELECT count(*) FROM records").fetchone()[0])
 
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """Id and text of every record, in order of insertion."""
+        yield from self._db.execute("SELECT id, text FROM records ORDER BY seq")
+
     def records(self, task: Task) -> Iterator[Record]:
         """All records in order of insertion, with the votes that count, parsed by the task.
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import os
 import threading
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from tutelage.core.workspace import Workspace
 from tutelage.loaders.sources import Source
 from tutelage.training.prediction.engines import selection as choosing
 from tutelage.training.prediction.engines import torch as torch_engines
+from tutelage.training.prediction.engines.agreement import SAMPLE
 from tutelage.training.prediction.engines.classifier import EngineClassifier
 from tutelage.training.prediction.engines.first_token import MODEL_TYPES
 from tutelage.training.prediction.engines.network import network_of
@@ -38,6 +38,9 @@ from tutelage.training.train import train
 LABELS = tuple(WORDS)
 LONG = "profit rose and " * 60
 TEXTS = ["up", LONG, *(text for text, _ in sentences(60, seed=3)), LONG + "fell", "an émigré, 雪"]
+
+MANY = TEXTS * (1 + SAMPLE // len(TEXTS))
+"""As many as the check of an engine takes."""
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +138,7 @@ def test_exports_are_made_once(encoder: EncoderStudent, folder: Path, monkeypatc
 class Liar:
     """An engine that gives every text the same scores."""
 
-    name, tokens_a_batch, workers = "liar", 512, 1
+    name, tokens_a_batch, workers, pads = "liar", 512, 1, True
 
     def scores(self, ids: Any, _mask: Any) -> Floats:
         return np.tile([9.0, 0.0, 0.0], (len(ids), 1))
@@ -158,7 +161,7 @@ def test_one_that_does_not_agree_is_passed_over(
     engines(monkeypatch, torch_bf16=lambda _network: Liar())
     for wanted in ("auto", "torch-bf16"):
         said: list[str] = []
-        chosen, classifier = choose_engine(encoder, "encoder", tmp_path, TEXTS, wanted, said.append)
+        chosen, classifier = choose_engine(encoder, "encoder", tmp_path, MANY, wanted, said.append)
         assert chosen.name == classifier.name == "torch fp32"
         assert len(said) == 1
         assert "liar: the same label as torch on" in said[0]
@@ -170,9 +173,9 @@ def test_one_that_agrees_is_taken_and_the_share_is_told(
 ) -> None:
     engines(monkeypatch, cuda=lambda _network: Liar(), torch_bf16=TorchEngine)
     said: list[str] = []
-    chosen, _ = choose_engine(encoder, "encoder", tmp_path, TEXTS, "auto", said.append)
-    assert dataclasses.astuple(chosen) == ("torch-bf16", "torch fp32", 1.0, len(TEXTS))
-    assert said[1] == f"torch fp32: the same label as torch on 100.0% of {len(TEXTS)} texts"
+    chosen, _ = choose_engine(encoder, "encoder", tmp_path, MANY, "auto", said.append)
+    assert (chosen.engine, chosen.name, chosen.agreement, chosen.sample) == ("torch-bf16", "torch fp32", 1.0, SAMPLE)
+    assert said[1] == f"torch fp32: the same label as torch on 100.0% of {SAMPLE} texts"
 
 
 class Broken(Liar):
@@ -189,7 +192,7 @@ def test_one_that_fails_while_computing_is_passed_over_or_named(
 ) -> None:
     engines(monkeypatch, cuda=lambda _network: Broken(), torch_bf16=TorchEngine)
     said: list[str] = []
-    assert choose_engine(encoder, "encoder", tmp_path, TEXTS, "auto", said.append)[0].engine == "torch-bf16"
+    assert choose_engine(encoder, "encoder", tmp_path, MANY, "auto", said.append)[0].engine == "torch-bf16"
     assert said[0] == ("cuda: this engine cannot run the student: no kernel image for this GPU; using the next engine")
     with pytest.raises(StudentError, match=r"--engine cuda: .*: no kernel image for this GPU; use --engine torch"):
         choose_engine(encoder, "encoder", tmp_path, TEXTS, "cuda", said.append)

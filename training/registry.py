@@ -17,7 +17,7 @@ from tutelage.training.students.fit import load_student
 from tutelage.training.students.student import Student
 
 CHAMPION, HISTORY = "champion", "history.json"
-SEEN = "seen.json"
+SEEN, VALIDATED = "seen.json", "validated.json"
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,13 @@ class Entry:
             f"{self.path / SEEN}: {what}, so the training texts of {self.id} are unknown;"
             " copy the file from where the student was trained, or train a student here"
         )
+
+    def validated(self) -> frozenset[str]:
+        """The keys of the validation rows among them; empty where they are not known."""
+        try:
+            return frozenset(json.loads((self.path / VALIDATED).read_text("utf-8")))
+        except (OSError, ValueError):
+            return frozenset()
 
 
 def digest_of(content: bytes) -> str:

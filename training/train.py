@@ -24,7 +24,7 @@ from tutelage.training.hub.model_card import write_card
 from tutelage.training.leftovers import LOCK, WORK, sweep
 from tutelage.training.manifest import StudentManifest, make_manifest
 from tutelage.training.measures.calibration import fit_temperature
-from tutelage.training.registry import SEEN, Entry, digest_of, find_student, list_students, write_student
+from tutelage.training.registry import SEEN, VALIDATED, Entry, digest_of, find_student, list_students, write_student
 from tutelage.training.runs.loss_curve import write_curve
 from tutelage.training.runs.trackers import TENSORBOARD, Tracker
 from tutelage.training.students.encoder import truncated_texts
@@ -275,8 +275,10 @@ def _train(workspace: Workspace, plan: _Plan, tracker: Tracker | None, progress:
         write_curve(folder, plan.name, fitted.curve)
         if (work / TENSORBOARD).exists():
             shutil.copytree(work / TENSORBOARD, folder / TENSORBOARD)
-        seen = json.dumps(sorted(map(text_key, texts)), indent=0) + "\n"
+        seen = _keys(texts)
         write_text(folder / SEEN, seen)
+        if fitted.validation:
+            write_text(folder / VALIDATED, _keys(fitted.validation.texts))
         manifest = make_manifest(
             task,
             plan.recipe,
@@ -299,6 +301,11 @@ def _train(workspace: Workspace, plan: _Plan, tracker: Tracker | None, progress:
         shutil.rmtree(work, ignore_errors=True)
     wait_for_all()
     return find_student(workspace.students, plan.name)
+
+
+def _keys(texts: Sequence[str]) -> str:
+    """The hashes of these texts, as JSON."""
+    return json.dumps(sorted(map(text_key, texts)), indent=0) + "\n"
 
 
 def _temperature(fitted: Fitted) -> float | None:

@@ -13,9 +13,9 @@ from tutelage.feedback.snapshot import DATA, MANIFEST, Snapshot
 from tutelage.training.hub.dataset_card import without_names, write_dataset_card
 from tutelage.training.hub.model_card import CARD
 from tutelage.training.manifest import teachers_of
-from tutelage.training.registry import SEEN, Entry
+from tutelage.training.registry import SEEN, VALIDATED, Entry
 
-_KEPT_HERE = (SEEN, ".*", "exports/*", "tensorboard/*")
+_KEPT_HERE = (SEEN, VALIDATED, ".*", "exports/*", "tensorboard/*")
 """Not uploaded: hashes of the training texts, which ``evaluate`` needs, exports, which are recreated, and logs, which
 name this machine."""
 

@@ -9,6 +9,8 @@ from tutelage.core import __version__
 from tutelage.core.errors import StudentError
 from tutelage.core.workspace import Workspace
 from tutelage.loaders.sources import Source
+from tutelage.training.check_texts import check_texts
+from tutelage.training.prediction.engines.agreement import SAMPLE
 from tutelage.training.prediction.engines.selection import ChosenEngine
 from tutelage.training.prediction.kept import Kept
 from tutelage.training.prediction.outputs import OutputFormat
@@ -32,6 +34,10 @@ class PredictionJob:
     columns: tuple[str, ...] | None = None
     force: bool = False
     min_probability: float = 0.0
+
+    def sample(self) -> tuple[list[str], list[str]]:
+        """The texts on which an engine is checked."""
+        return check_texts(self.workspace, self.entry, SAMPLE)
 
 
 def check_min_probability(value: float) -> None:

@@ -95,7 +95,7 @@ def _predict(job: PredictionJob, engine: str, say: Say, progress: ProgressCallba
         chosen, out, done_before = predict_on_ray(job, kept, (first, rows), say, counted)
     else:
         chosen, classifier = choose_engine(
-            job.entry.load(), job.entry.manifest.kind, job.entry.path, first, engine, say
+            job.entry.load(), job.entry.manifest.kind, job.entry.path, first, engine, say, sample=job.sample
         )
         classifier = calibrated(job.entry.manifest, classifier)
         out = open_output(job.out, output_format(job, chosen, kept), part_key(job, chosen))

@@ -68,10 +68,12 @@ def predict_on_ray(
         first, rows = work
         students = job.workspace.students.resolve()
         chosen = ray.get(
-            ray.remote(_choose_remotely).options(**_worker_resources(ray)).remote(students, job.entry.id, first)
+            ray.remote(_choose_remotely)
+            .options(**_worker_resources(ray))
+            .remote(students, job.entry.id, first, job.sample())
         )
-        if chosen.agreement is not None:
-            say(f"{chosen.name}: the same label as torch on {chosen.agreement:.1%} of {chosen.sample} texts")
+        if chosen.verdict:
+            say(chosen.verdict.words)
         chosen = replace(chosen, name=f"{RAY}, {chosen.name}")
         out, about = Path(job.out).resolve(), output_format(job, chosen, kept)
         plan = RayPlan(
@@ -127,10 +129,14 @@ def _workers(ray: Any) -> int:
     return max(1, int(resources.get("GPU") or resources.get("CPU", 1)))
 
 
-def _choose_remotely(students: Path, student: str, texts: list[str]) -> ChosenEngine:
+def _choose_remotely(
+    students: Path, student: str, texts: list[str], sample: tuple[list[str], list[str]]
+) -> ChosenEngine:
     """Choose an engine on a worker, whose hardware may differ from the driver's."""
     entry = find_student(students, student)
-    return choose_engine(entry.load(), entry.manifest.kind, entry.path, texts, "auto", lambda _words: None)[0]
+    return choose_engine(
+        entry.load(), entry.manifest.kind, entry.path, texts, "auto", lambda _words: None, sample=lambda: sample
+    )[0]
 
 
 def _run(ray: Any, plan: RayPlan, parts: PartFiles, rows: Iterator[Window], progress: ProgressCallback) -> int:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tutelage.core.errors import SourceError
 from tutelage.core.workspace import Workspace
+from tutelage.training.check_texts import check_texts
 from tutelage.training.prediction.calibrated import calibrated
+from tutelage.training.prediction.engines.agreement import SAMPLE
 from tutelage.training.prediction.engines.selection import Say, choose_engine
 from tutelage.training.prediction.job import check_min_probability
 from tutelage.training.prediction.outputs import labels_at_least
@@ -49,7 +52,8 @@ def predict_texts(
     check_min_probability(min_probability)
     names = entry.manifest.labels
     entry.manifest.check_labels(workspace.task.label_names)
-    _, classifier = choose_engine(entry.load(), entry.manifest.kind, entry.path, rows, engine, say)
+    sample = partial(check_texts, workspace, entry, SAMPLE)
+    _, classifier = choose_engine(entry.load(), entry.manifest.kind, entry.path, rows, engine, say, sample=sample)
     classifier = calibrated(entry.manifest, classifier)
     probs = computed(classifier, classifier.prepare(rows))
     columns = {f"prob_{name}": probs[:, place] for place, name in enumerate(names)}

@@ -96,3 +96,11 @@ def length_batches(lengths: Sequence[int], tokens: int = TOKENS_A_BATCH) -> Iter
         size = max(1, tokens // max(1, lengths[order[start]]))
         yield order[start : start + size]
         start += size
+
+
+def equal_length_batches(lengths: Sequence[int], tokens: int) -> Iterator[Ints]:
+    """As ``length_batches``, with texts of one length in a batch and so without padding."""
+    known = np.asarray(lengths)
+    for length in np.unique(known)[::-1]:
+        rows, size = np.flatnonzero(known == length), max(1, tokens // max(1, length))
+        yield from (rows[start : start + size] for start in range(0, len(rows), size))

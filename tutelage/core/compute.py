@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from pathlib import Path
 
 from tutelage.core.errors import StudentError
@@ -43,6 +44,15 @@ def cpu_has_bf16() -> bool:
 def has_matrix_units() -> bool:
     """Whether the CPU has matrix units for bf16 (AMX), many times as fast as its vector units."""
     return "amx_bf16" in _flags()
+
+
+def machine_kind() -> str:
+    """The processor's architecture, those of its features that decide how products are computed, and the GPU."""
+    import torch
+
+    features = sorted(flag for flag in _flags() if flag.startswith(("avx", "amx", "fma", "sve", "asimd")))
+    gpu = torch.cuda.get_device_name() if has_gpu() else ""
+    return " ".join([platform.machine(), *features, gpu]).strip()
 
 
 def _flags() -> set[str]:

@@ -11,7 +11,7 @@ import numpy as np
 from tutelage.core.arrays import Floats, Ints, softmax
 from tutelage.training.encoders.token_windows import averaged, tokenised
 from tutelage.training.prediction.engines.engine import Engine, Network, TokenRows
-from tutelage.training.students.encoder import length_batches
+from tutelage.training.students.encoder import equal_length_batches, length_batches
 from tutelage.training.students.student import Student
 
 
@@ -19,7 +19,7 @@ class EngineClassifier:
     """Tokenises with the student's tokenizer and computes with the engine."""
 
     def __init__(self, network: Network, engine: Engine) -> None:
-        self.name = engine.name
+        self.name, self.pads = engine.name, engine.pads
         self._engine, self._tokenizer, self._max_length = engine, network.tokenizer, network.max_length
         self._windows = network.windows
         self._pool = ThreadPoolExecutor(engine.workers)
@@ -34,7 +34,8 @@ class EngineClassifier:
     def compute(self, prepared: TokenRows) -> Floats:
         """Probabilities of shape (N, K)."""
         scores: list[Any] = [None] * len(prepared)
-        batches = list(length_batches([len(ids) for ids in prepared], self._engine.tokens_a_batch))
+        make = length_batches if self._engine.pads else equal_length_batches
+        batches = list(make([len(ids) for ids in prepared], self._engine.tokens_a_batch))
         results = self._pool.map(lambda rows: self._scores([prepared[row] for row in rows]), batches)
         for rows, batch in zip(batches, results, strict=True):
             for row, score in zip(rows, batch, strict=True):

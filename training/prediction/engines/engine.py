@@ -50,11 +50,14 @@ class Engine(Protocol):
     """Runs a network.
 
     ``tokens_a_batch`` is the best number of tokens per batch, padding included, ``workers`` the number of
-    threads that may call ``scores`` concurrently.
+    threads that may call ``scores`` concurrently. ``pads`` says whether a batch may hold texts of different
+    lengths: padding changes how sums are rounded, which in bf16 and int8 changes probabilities, so that there
+    a text's answer would depend on its neighbours.
     """
 
     name: str
     tokens_a_batch: int
+    pads: bool
     workers: int
 
     def scores(self, ids: Ints, mask: Ints) -> Floats:

@@ -22,6 +22,7 @@ class OpenVinoEngine:
 
     name = "openvino bf16"
     tokens_a_batch = 1024
+    pads = False
 
     def __init__(self, path: Path) -> None:
         import openvino

@@ -13,18 +13,23 @@ from typing import Any
 from tutelage.core.arrays import Ints, decide
 from tutelage.core.compute import has_matrix_units
 from tutelage.core.errors import StudentError
+from tutelage.training.prediction.engines.agreement import (
+    ENOUGH_AGREEMENT,
+    SAMPLE,
+    CheckTexts,
+    EngineVerdict,
+    Sample,
+    check_sample,
+    engine_verdict,
+    keep_verdict,
+    kept_verdict,
+)
 from tutelage.training.prediction.engines.classifier import EngineClassifier, PlainClassifier
 from tutelage.training.prediction.engines.engine import Classifier, Engine, Network
 from tutelage.training.prediction.engines.engine_table import ENGINES, REFERENCE
 from tutelage.training.prediction.engines.export import cached
 from tutelage.training.prediction.engines.network import network_of
 from tutelage.training.students.student import Student
-
-ENOUGH_AGREEMENT = 0.99
-"""Minimum fraction of the sample on which an engine and torch must agree."""
-
-SAMPLE = 256
-"""Number of texts on which an engine is checked."""
 
 FEW = 1000
 """With fewer texts, exporting a model takes longer than it saves."""
@@ -37,21 +42,42 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class ChosenEngine:
-    """The engine, its name with its data type, and the fraction of ``sample`` texts on which it agrees with torch."""
+    """The engine, its name with its data type, and how it and torch agree; None where it was not checked."""
 
     engine: str
     name: str
-    agreement: float | None = None
-    sample: int = 0
+    verdict: EngineVerdict | None = None
+
+    @property
+    def agreement(self) -> float | None:
+        """The fraction of ``sample`` texts on which it agrees with torch; None where it was not checked."""
+        return self.verdict.agreement if self.verdict else None
+
+    @property
+    def sample(self) -> int:
+        """The number of texts on which it was checked."""
+        return self.verdict.sample if self.verdict else 0
+
+
+def no_sample() -> tuple[Sequence[str], Sequence[str]]:
+    """Of a task that has no texts: engines are checked on those to predict."""
+    return (), ()
 
 
 def choose_engine(
-    student: Student, kind: str, folder: Path, texts: Sequence[str], wanted: str, say: Say
+    student: Student,
+    kind: str,
+    folder: Path,
+    texts: Sequence[str] | None,
+    wanted: str,
+    say: Say,
+    *,
+    sample: Sample = no_sample,
 ) -> tuple[ChosenEngine, Classifier]:
-    """The engine ``wanted``, or for ``auto`` the first that works and agrees with torch on a sample of ``texts``.
+    """The engine ``wanted``, or for ``auto`` the first that works, agrees with torch and is steady on a sample.
 
-    An engine that does not agree is skipped with a message, even where it was asked for by name; one that fails
-    is skipped by ``auto``.
+    An engine that does not agree is skipped with a message, even where it was asked for by name; one that fails,
+    or is not steady, is skipped by ``auto``. ``texts`` are the first of those to predict, None for any number to come.
 
     Raises
     ------
@@ -63,8 +89,7 @@ def choose_engine(
         if wanted not in {"auto", REFERENCE}:
             raise StudentError(f"--engine {wanted}: a {kind} student needs no engine; omit --engine")
         return ChosenEngine(engine=REFERENCE, name=kind), PlainClassifier(student, kind)
-    sample = list(texts[:: max(1, len(texts) // SAMPLE)])[:SAMPLE]
-    return _Choice(network, sample, say).first(_candidates(wanted, network, texts), wanted)
+    return _Choice(network, texts or (), sample, say).first(_candidates(wanted, network, texts), wanted)
 
 
 def classifier_on(student: Student, kind: str, folder: Path, engine: str) -> Classifier:
@@ -73,16 +98,23 @@ def classifier_on(student: Student, kind: str, folder: Path, engine: str) -> Cla
     return PlainClassifier(student, kind) if network is None else EngineClassifier(network, _make(engine, network))
 
 
-def _candidates(wanted: str, network: Network, texts: Sequence[str]) -> list[str]:
+def _candidates(wanted: str, network: Network, texts: Sequence[str] | None) -> list[str]:
     names = list(ENGINES)
     if wanted != "auto":
         return names[names.index(wanted) :]
-    if not texts:  # no sample to check another engine on
+    if texts is not None and not texts:
         return [REFERENCE]
     if not has_matrix_units():  # int8 is faster there
         names.insert(names.index("onnx"), names.pop(names.index("openvino")))
-    many = len(texts) >= FEW or sum(map(len, texts)) >= FEW_CHARACTERS
-    return [name for name in names if many or not ENGINES[name].exports or _is_cached(name, network)]
+    return [name for name in names if name == REFERENCE or _pays(name, network, texts)]
+
+
+def _pays(name: str, network: Network, texts: Sequence[str] | None) -> bool:
+    """Whether the engine saves more than its export and its check take."""
+    if texts is None or len(texts) >= FEW or sum(map(len, texts)) >= FEW_CHARACTERS:
+        return True
+    checked = kept_verdict(network.exports, name) is not None
+    return (checked or len(texts) >= SAMPLE) and (not ENGINES[name].exports or _is_cached(name, network))
 
 
 def _is_cached(name: str, network: Network) -> bool:
@@ -92,52 +124,73 @@ def _is_cached(name: str, network: Network) -> bool:
 @dataclass(frozen=True)
 class _Choice:
     network: Network
-    sample: list[str]
+    to_predict: Sequence[str]
+    sample: Sample
     say: Say
 
     def first(self, names: Sequence[str], wanted: str) -> tuple[ChosenEngine, Classifier]:
         """The first of these that works and agrees; the reference needs no check."""
         for name in names[:-1]:
-            chosen = self._checked(name, needed=name == wanted)
-            if chosen is not None:
-                return chosen
+            found = self._working(name, needed=name == wanted)
+            if found is not None and self._accepted(found[0], found[1], needed=name == wanted):
+                verdict, classifier = found
+                return ChosenEngine(engine=name, name=classifier.name, verdict=verdict), classifier
         return ChosenEngine(engine=REFERENCE, name=self._reference.name), self._reference
 
-    def _checked(self, name: str, *, needed: bool) -> tuple[ChosenEngine, Classifier] | None:
+    def _working(self, name: str, *, needed: bool) -> tuple[EngineVerdict | None, EngineClassifier] | None:
+        """The engine and its verdict, None without any text; nothing where it does not work, or cannot be checked."""
         try:
+            if not needed and not self._can_check(name):
+                return None
             classifier = EngineClassifier(self.network, _make(name, self.network))
-            agreement = self._agreement(classifier)
+            return self._verdict(name, classifier), classifier
         except _FailedError as error:
             if needed:
                 raise StudentError(f"--engine {name}: {error}; use --engine torch") from None
             self.say(f"{name}: {error}; using the next engine")
-            return None
         except StudentError as error:
             if needed:
                 raise StudentError(f"--engine {name}: {error}") from None
-            return None
-        words = f"{classifier.name}: the same label as torch on {agreement:.1%} of {len(self.sample)} texts"
-        if agreement < ENOUGH_AGREEMENT:
-            self.say(f"{words}; that is below {ENOUGH_AGREEMENT:.0%}, using the next engine")
-            return None
-        self.say(words)
-        return ChosenEngine(engine=name, name=classifier.name, agreement=agreement, sample=len(self.sample)), classifier
+        return None
+
+    def _accepted(self, verdict: EngineVerdict | None, classifier: EngineClassifier, *, needed: bool) -> bool:
+        if verdict is None:
+            return needed
+        if not verdict.agrees:
+            self.say(f"{verdict.words}; that is below {ENOUGH_AGREEMENT:.0%}, using the next engine")
+            return False
+        self.say(verdict.words)
+        if verdict.steady or classifier.pads:
+            return True
+        moved = f"{verdict.name}: a probability changes by up to {verdict.change:.2g} with the other texts of its batch"
+        self.say(moved if needed else f"{moved}; using the next engine")
+        return needed
 
     @cached_property
     def _reference(self) -> EngineClassifier:
         return EngineClassifier(self.network, _make(REFERENCE, self.network))
 
     @cached_property
-    def _expected(self) -> Ints:
-        return decide(self._reference.compute(self._reference.prepare(self.sample)))
+    def _texts(self) -> CheckTexts:
+        return check_sample(self.sample, self.to_predict)
 
-    def _agreement(self, classifier: Classifier) -> float:
-        if not self.sample:
-            return 1.0
+    @cached_property
+    def _expected(self) -> Ints:
+        return decide(self._reference.compute(self._reference.prepare(list(self._texts.texts))))
+
+    def _can_check(self, name: str) -> bool:
+        return kept_verdict(self.network.exports, name) is not None or bool(self._texts.texts)
+
+    def _verdict(self, name: str, classifier: EngineClassifier) -> EngineVerdict | None:
+        if kept := kept_verdict(self.network.exports, name):
+            return kept
+        if not self._texts.texts:
+            return None
         expected = self._expected
         with _failures():
-            predictions = decide(classifier.compute(classifier.prepare(self.sample)))
-        return float((predictions == expected).mean())
+            verdict = engine_verdict(classifier, expected, self._texts)
+        keep_verdict(self.network.exports, name, verdict)
+        return verdict
 
 
 class _FailedError(StudentError):

@@ -24,6 +24,7 @@ class TorchEngine:
 
         self.name = f"{'torch' if device == 'cpu' else device} {dtype}"
         self.tokens_a_batch, self._device = tokens_a_batch, device
+        self.pads = device != "cpu" or dtype == "fp32"
         module = network.module if dtype == "fp32" else network.lean()  # the reference is not modified
         self._module = module.to(device, getattr(torch, _TYPES[dtype])).eval()
 

@@ -6,14 +6,15 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 
 from tutelage.core.arrays import Floats
-from tutelage.core.errors import SnapshotError
 from tutelage.core.workspace import Workspace
-from tutelage.feedback.snapshot import load_snapshot
+from tutelage.training.check_texts import check_texts
 from tutelage.training.prediction.calibrated import calibrated
+from tutelage.training.prediction.engines.agreement import SAMPLE
 from tutelage.training.prediction.engines.engine import Classifier, truncated
 from tutelage.training.prediction.engines.selection import ChosenEngine, Say, choose_engine
 from tutelage.training.registry import Entry
@@ -24,13 +25,10 @@ WAITING = 8192
 
 
 def ready_student(workspace: Workspace, entry: Entry, engine: str, say: Say) -> tuple[ChosenEngine, Classifier]:
-    """The student on an engine, checked on the texts of its training snapshot."""
+    """The student on an engine, which is checked on the same texts as for ``predict``."""
     entry.manifest.check_labels(workspace.task.label_names)
-    try:
-        texts = load_snapshot(workspace.snapshots, entry.manifest.snapshot).frame()["text"].tolist()
-    except SnapshotError:
-        texts = []
-    chosen, classifier = choose_engine(entry.load(), entry.manifest.kind, entry.path, texts, engine, say)
+    sample = partial(check_texts, workspace, entry, SAMPLE)
+    chosen, classifier = choose_engine(entry.load(), entry.manifest.kind, entry.path, None, engine, say, sample=sample)
     classifier.compute(classifier.prepare(["a warm-up text"]))
     return chosen, calibrated(entry.manifest, classifier)
 
