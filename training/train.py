@@ -21,9 +21,12 @@ from tutelage.loaders.holdout import held_out
 from tutelage.loaders.rows import text_key
 from tutelage.training.cost import Meter, TrainingCost
 from tutelage.training.hub.model_card import write_card
+from tutelage.training.leftovers import LOCK, WORK, sweep
 from tutelage.training.manifest import StudentManifest, make_manifest
 from tutelage.training.measures.calibration import fit_temperature
 from tutelage.training.registry import SEEN, Entry, find_student, list_students, write_student
+from tutelage.training.runs.loss_curve import write_curve
+from tutelage.training.runs.trackers import TENSORBOARD, Tracker
 from tutelage.training.students.encoder import truncated_texts
 from tutelage.training.students.fit import choose_recipe, fit_student
 from tutelage.training.students.kinds import KINDS, LINEAR
@@ -91,6 +94,7 @@ def train(
     *,
     snapshot: str | None = None,
     options: Mapping[str, Any] | None = None,
+    report_to: str = "",
     progress: ProgressCallback = unreported,
 ) -> TrainResult:
     """Train a student on a snapshot.
@@ -107,6 +111,8 @@ def train(
         Its id; the latest by default.
     options
         Values for fields of ``Recipe``; None stands for the default.
+    report_to
+        ``tensorboard``, ``mlflow`` or ``wandb``, for an encoder's losses while it is trained; no tracker by default.
 
     Raises
     ------
@@ -116,12 +122,12 @@ def train(
         When the model cannot be loaded, or a library is not installed.
     """
     options = options or {}
-    recipe = _recipe(student or workspace.task.student, options)
+    recipe = _recipe(student or workspace.task.student, _with_task(workspace, options))
     if recipe and KINDS[recipe.kind].one_process and not is_main():
         return TrainResult(id="", path="", is_new=False, why="", rows=0, left_out={}, took=None)
     frozen = load_snapshot(workspace.snapshots, snapshot)
     with in_use(frozen.path / MANIFEST):
-        return _train_on(frozen, workspace, recipe, options, progress)
+        return _train_on(frozen, workspace, recipe, options, report_to, progress)
 
 
 def _train_on(
@@ -129,12 +135,16 @@ def _train_on(
     workspace: Workspace,
     recipe: Recipe | None,
     options: Mapping[str, Any],
+    report_to: str,
     progress: ProgressCallback,
 ) -> TrainResult:
     plan = _plan(workspace, recipe, options, snapshot, progress)
+    tracker = Tracker(report_to, plan.name) if report_to else None
+    if is_main():
+        sweep(workspace, resumed=plan.name)
     with _alone(workspace.students, plan.name, progress):
         known = next((entry for entry in list_students(workspace.students) if entry.id == plan.name), None)
-        entry = known or _train(workspace, plan, progress)
+        entry = known or _train(workspace, plan, tracker, progress)
     manifest = entry.manifest
     return TrainResult(
         id=entry.id,
@@ -144,7 +154,7 @@ def _train_on(
         rows=manifest.rows,
         left_out=manifest.left_out,
         took=manifest.took,
-        idle_options=idle_options(plan.recipe.kind, options),
+        idle_options=idle_options(plan.recipe.kind, {**options, "report_to": report_to or None}),
         unseen_labels=_unseen_labels(plan.training_set, workspace.task.label_names),
         truncated=manifest.training.get(TRUNCATED, 0),
     )
@@ -157,8 +167,16 @@ def _unseen_labels(rows: TrainingSet, label_names: Sequence[str]) -> tuple[str, 
 
 def idle_options(kind: str, options: Mapping[str, Any]) -> tuple[str, ...]:
     """The given options that have no effect on a student of this kind."""
-    taken = KINDS[kind].options
-    return tuple(name for name, value in options.items() if value is not None and taken and name not in taken)
+    taken, tracked = KINDS[kind].options, KINDS[kind].tracked
+    given = [name for name, value in options.items() if value is not None]
+    return tuple(
+        name for name in given if (not tracked if name == "report_to" else taken is not None and name not in taken)
+    )
+
+
+def _with_task(workspace: Workspace, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The options, and what the task says of every student."""
+    return {"long_texts": workspace.task.long_texts, **options}
 
 
 def _recipe(student: str | Recipe, options: Mapping[str, Any]) -> Recipe | None:
@@ -179,7 +197,7 @@ def _plan(
     rows = SnapshotRows(snapshot.frame(), task.label_names, holdout, progress)
     if recipe is None:
         labelled, _ = rows.select(parse_student(LINEAR, **options))
-        recipe, why = choose_recipe(labelled.labels, task.student, options)
+        recipe, why = choose_recipe(labelled.labels, task.student, _with_task(workspace, options))
     training_set, left_out = rows.select(recipe)
     student = student_id(recipe, snapshot.id, [task.id, holdout.digest])
     return _Plan(name=student, recipe=recipe, snapshot=snapshot, training_set=training_set, left_out=left_out, why=why)
@@ -198,17 +216,17 @@ def _alone(students: Path, name: str, progress: ProgressCallback) -> Iterator[No
         yield
         return
     make_folder(students)
-    lock = students / f".lock-{name}"
+    lock = students / f"{LOCK}{name}"
     with locked(lock, on_wait=wait):
         yield
         lock.unlink(missing_ok=True)  # only now that the student is complete: a waiting call finds it
 
 
-def _train(workspace: Workspace, plan: _Plan, progress: ProgressCallback) -> Entry:
+def _train(workspace: Workspace, plan: _Plan, tracker: Tracker | None, progress: ProgressCallback) -> Entry:
     if not KINDS[plan.recipe.kind].one_process:
         check_launcher()
     task = workspace.task
-    work = workspace.students / f".work-{plan.name}"
+    work = workspace.students / f"{WORK}{plan.name}"
     make_folder(work)
     meter = Meter(work)
     progress(Progress(f"training on {len(plan.training_set)} rows"))
@@ -219,7 +237,7 @@ def _train(workspace: Workspace, plan: _Plan, progress: ProgressCallback) -> Ent
 
     try:
         with meter:
-            fitted = fit_student(plan.recipe, plan.training_set, task.label_names, work, step)
+            fitted = fit_student(plan.recipe, plan.training_set, task.label_names, work, step, tracker=tracker)
     except ModuleNotFoundError as error:
         raise StudentError(f"{error.name} is not installed; install it with: pip install 'tutelage[train]'") from None
     progress(Progress("saving the student"))
@@ -227,6 +245,9 @@ def _train(workspace: Workspace, plan: _Plan, progress: ProgressCallback) -> Ent
 
     def fill(folder: Path) -> StudentManifest:
         fitted.student.save(folder)
+        write_curve(folder, plan.name, fitted.curve)
+        if (work / TENSORBOARD).exists():
+            shutil.copytree(work / TENSORBOARD, folder / TENSORBOARD)
         write_text(folder / SEEN, json.dumps(sorted(map(text_key, texts)), indent=0) + "\n")
         manifest = make_manifest(
             task,

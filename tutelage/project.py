@@ -449,7 +449,9 @@ class Project:
 
     # Students
 
-    def train(self, student: str | Recipe = "", *, snapshot: str | None = None, **options: Any) -> TrainResult:
+    def train(
+        self, student: str | Recipe = "", *, snapshot: str | None = None, report_to: str = "", **options: Any
+    ) -> TrainResult:
         """Train a student on a snapshot, without the holdout.
 
         Parameters
@@ -459,12 +461,16 @@ class Project:
             task's by default.
         snapshot
             The newest by default.
+        report_to
+            ``tensorboard``, ``mlflow`` or ``wandb``, for an encoder's losses; no tracker by default.
         options
             Fields of ``Recipe``, such as ``seed``, ``epochs``, ``learning_rate``, ``batch_size``.
         """
         from tutelage.training.train import train
 
-        return train(self.workspace, student, snapshot=snapshot, options=options, progress=self._progress)
+        return train(
+            self.workspace, student, snapshot=snapshot, options=options, report_to=report_to, progress=self._progress
+        )
 
     def evaluate(
         self,

@@ -99,9 +99,15 @@ In this folder:
 {parts.text()}```
 
 - `id2label` in `labels.json` names the columns of `probabilities`, in their order.
-- A text is cut after `max_length` tokens.
+- A text is cut after `max_length` tokens.{_windows(manifest)}
 - {_temperature(manifest)}
 """
+
+
+def _windows(manifest: StudentManifest) -> str:
+    if not manifest.recipe.windows:
+        return ""
+    return " tutelage reads longer texts in windows and averages their probabilities; this program does not."
 
 
 def _temperature(manifest: StudentManifest) -> str:

@@ -45,11 +45,12 @@ class TrainingSet:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained student, the validation rows that chose its checkpoint, and a log of the run."""
+    """A trained student, the validation rows that chose its checkpoint, a log of the run, and its loss curve."""
 
     student: Student
     validation: TrainingSet | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
+    curve: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -61,10 +61,23 @@ if TYPE_CHECKING:
     default=None,
     help="Share of unreviewed rows with the lowest label quality to leave out.",
 )
+@click.option(
+    "--report-to",
+    type=click.Choice(["tensorboard", "mlflow", "wandb"]),
+    default=None,
+    help="Report an encoder's losses to this tracker while it is trained (default: none).",
+)
 @click.option("--push-to-hub", default="", metavar="OWNER/NAME", help="Upload the student to the Hub, private.")
 @click.option("--public", is_flag=True, help="With --push-to-hub: a repository that is made now is public.")
 def train_command(
-    console: Console, *, student: str, snapshot: str | None, push_to_hub: str, public: bool, **options: Any
+    console: Console,
+    *,
+    student: str,
+    snapshot: str | None,
+    report_to: str | None,
+    push_to_hub: str,
+    public: bool,
+    **options: Any,
 ) -> None:
     """Train a student on a snapshot, without the holdout."""
     from tutelage.core.compute import is_main
@@ -73,7 +86,7 @@ def train_command(
         from tutelage.training.hub.upload import check_repository_name
 
         check_repository_name(push_to_hub)
-    trained = console.project.train(student, snapshot=snapshot, **options)
+    trained = console.project.train(student, snapshot=snapshot, report_to=report_to or "", **options)
     if not is_main():
         return
     if trained.idle_options:
