@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-LINGER_SECONDS = 1.0
+LINGER_SECONDS = 2.0
 """How long open connections are still listened to: a request may be under way on them."""
 
 GRACE_SECONDS = 20
