@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from tutelage.core.errors import LedgerError
 from tutelage.core.files import make_file
-from tutelage.core.records import Deal, Proposal, Rank, RankedBy, Record, Response, Shown, Vote, Voter
+from tutelage.core.records import Deal, Finding, Proposal, Rank, RankedBy, Record, Response, Shown, Vote, Voter
 from tutelage.core.task import Task
 from tutelage.core.workspace import Workspace
 from tutelage.loaders.migrations import migrate
@@ -192,7 +192,8 @@ class Ledger:
         with self._transaction() as db:
             db.execute("DELETE FROM ranks")
             db.executemany(
-                "INSERT INTO ranks VALUES (?, ?, ?)", [(r.record_id, r.label_quality, r.suspect_rank) for r in ranks]
+                "INSERT INTO ranks (record, label_quality, suspect_rank, why) VALUES (?, ?, ?, ?)",
+                [(r.record_id, r.label_quality, r.suspect_rank, _said(r.why)) for r in ranks],
             )
             if by:
                 db.execute(
@@ -202,8 +203,8 @@ class Ledger:
 
     def ranks(self) -> dict[str, Rank]:
         """The latest ranking, by record id."""
-        rows = self._db.execute("SELECT record, label_quality, suspect_rank FROM ranks")
-        return {row[0]: Rank(*row) for row in rows}
+        rows = self._db.execute("SELECT record, label_quality, suspect_rank, why FROM ranks")
+        return {row[0]: Rank(row[0], row[1], row[2], _findings(row[3])) for row in rows}
 
     def ranked_by(self) -> RankedBy | None:
         """What the latest ranking was made of; None before the first, or where an earlier version made it."""
@@ -380,6 +381,14 @@ def _vote(row: Sequence[Any], task: Task, voters: dict[tuple[str, str, int], Vot
     teacher, prompt, number, label_text, reason = row
     voter = voters.setdefault((teacher, prompt, number), Voter(teacher, prompt, number))
     return task.vote(voter, label_text, reason)
+
+
+def _said(why: Sequence[Finding]) -> str:
+    return json.dumps([[one.kind, one.words] for one in why], ensure_ascii=False) if why else ""
+
+
+def _findings(said: str) -> tuple[Finding, ...]:
+    return tuple(Finding(*each) for each in json.loads(said)) if said else ()
 
 
 def _response(row: Sequence[Any]) -> Response:

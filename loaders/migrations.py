@@ -347,6 +347,10 @@ STEPS = (
         PRIMARY KEY (teacher, prompt, vote)
     ) STRICT;
     """,
+    """
+    -- What speaks against the suggestion of a ranked record, as JSON: a list of pairs, kind and words; empty for none.
+    ALTER TABLE ranks ADD COLUMN why TEXT NOT NULL DEFAULT '';
+    """,
 )
 
 

@@ -105,7 +105,7 @@ def at_version(path: Path, version: int) -> None:
         db.execute(
             "INSERT INTO answers (record, teacher, prompt, vote, said, reason) VALUES ('r1', 't', 'p', 1, 'a', '')"
         )
-        db.execute("INSERT INTO ranks VALUES ('r1', 0.5, 1)")
+        db.execute("INSERT INTO ranks (record, label_quality, suspect_rank) VALUES ('r1', 0.5, 1)")
         db.execute("INSERT INTO pushed VALUES ('d', 'r1', 'hash', '{}')")
         answered = ("d", "r1", "u", "ann", "submitted", "a", "", "2024-01-01T00:00:00+00:00", "present")
         db.execute("INSERT INTO responses VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", answered)

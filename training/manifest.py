@@ -26,6 +26,9 @@ FILE = "student.json"
 VERSION = 1
 """Version of the file's schema; 0.1.0 wrote none."""
 
+CALIBRATED, UNCALIBRATED = "calibrated", "uncalibrated"
+"""Whether a student's probabilities are given with the temperature that was fitted, or as it computes them."""
+
 NOT_STATED = "not stated in the task file"
 _LIBRARIES = ("torch", "transformers", "setfit", "sentence-transformers", "scikit-learn", "numpy", "accelerate")
 
@@ -63,6 +66,9 @@ class StudentManifest:
         Time, energy and cost of the training.
     temperature
         For temperature scaling (Guo et al. 2017); None without validation rows.
+    probabilities
+        ``calibrated`` where those that it gives are scaled with that temperature, else ``uncalibrated``, as those of
+        students are that were made before this was stated.
     training
         The log of the run: epochs, validation scores, losses, devices; ``why`` is the reason for its kind.
     created_at, environment
@@ -92,7 +98,13 @@ class StudentManifest:
     took: TrainingCost
     temperature: float | None
     training: Mapping[str, Any]
+    probabilities: str = UNCALIBRATED
     version: int = VERSION
+
+    @property
+    def applied_temperature(self) -> float | None:
+        """The temperature of the probabilities that ``predict`` gives; None for those that the student computes."""
+        return self.temperature if self.probabilities == CALIBRATED else None
 
     def to_json(self) -> str:
         """The content of ``student.json``."""
@@ -109,7 +121,7 @@ class StudentManifest:
         StudentError
             When a newer version of tutelage wrote it.
         """
-        data = {"version": 0, **json.loads(text)}
+        data = {"version": 0, "probabilities": UNCALIBRATED, **json.loads(text)}
         if data["version"] > VERSION:
             raise StudentError(f"{data['id']}: was created by a newer version of tutelage; upgrade tutelage to use it")
         data |= {
@@ -186,6 +198,7 @@ def make_manifest(
         near_duplicates={record_id: text_key(text) for record_id, text in left_out.near_duplicates.items()},
         took=took,
         temperature=temperature,
+        probabilities=CALIBRATED if temperature else UNCALIBRATED,
         training=training,
     )
 

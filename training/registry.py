@@ -29,7 +29,8 @@ class Entry:
 
     def load(self) -> Student:
         """Load the student."""
-        return load_student(self.path, self.manifest.kind, self.manifest.labels)
+        windows = self.manifest.recipe.windows
+        return load_student(self.path, self.manifest.kind, self.manifest.labels, windows=windows)
 
     def seen(self) -> frozenset[str]:
         """The keys of all its training texts, validation rows included.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tutelage.core.compute import is_main, process_count, wait_for_all
+from tutelage.core.compute import check_launcher, is_main, process_count, wait_for_all
 from tutelage.core.errors import StudentError
 from tutelage.core.files import make_folder, write_text
 from tutelage.core.locks import in_use, locked
@@ -24,10 +24,14 @@ from tutelage.training.hub.model_card import write_card
 from tutelage.training.manifest import StudentManifest, make_manifest
 from tutelage.training.measures.calibration import fit_temperature
 from tutelage.training.registry import SEEN, Entry, find_student, list_students, write_student
+from tutelage.training.students.encoder import truncated_texts
 from tutelage.training.students.fit import choose_recipe, fit_student
 from tutelage.training.students.kinds import KINDS, LINEAR
 from tutelage.training.students.recipe import Recipe, parse_student, student_id
 from tutelage.training.students.training_set import Fitted, LeftOut, SnapshotRows, TrainingSet
+
+TRUNCATED = "truncated"
+"""In the log of a training: how many of its texts were longer than the student reads."""
 
 AUTO = "auto"
 """In place of a student: the kind is chosen by the number of labels."""
@@ -53,6 +57,8 @@ class TrainResult:
         The given options that have no effect on this kind of student.
     unseen_labels
         Labels of the task that no training text has: the student has not learned them.
+    truncated
+        The number of training texts that the student read the beginning of only.
     """
 
     id: str
@@ -64,6 +70,7 @@ class TrainResult:
     took: TrainingCost | None
     idle_options: tuple[str, ...] = ()
     unseen_labels: tuple[str, ...] = ()
+    truncated: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +116,7 @@ def train(
         When the model cannot be loaded, or a library is not installed.
     """
     options = options or {}
-    recipe = _recipe(student or workspace.task.student, options)
+    recipe = _recipe(student or workspace.task.student, _with_task(workspace, options))
     if recipe and KINDS[recipe.kind].one_process and not is_main():
         return TrainResult(id="", path="", is_new=False, why="", rows=0, left_out={}, took=None)
     frozen = load_snapshot(workspace.snapshots, snapshot)
@@ -139,6 +146,7 @@ def _train_on(
         took=manifest.took,
         idle_options=idle_options(plan.recipe.kind, options),
         unseen_labels=_unseen_labels(plan.training_set, workspace.task.label_names),
+        truncated=manifest.training.get(TRUNCATED, 0),
     )
 
 
@@ -151,6 +159,11 @@ def idle_options(kind: str, options: Mapping[str, Any]) -> tuple[str, ...]:
     """The given options that have no effect on a student of this kind."""
     taken = KINDS[kind].options
     return tuple(name for name, value in options.items() if value is not None and taken and name not in taken)
+
+
+def _with_task(workspace: Workspace, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The options, and what the task says of every student."""
+    return {"long_texts": workspace.task.long_texts, **options}
 
 
 def _recipe(student: str | Recipe, options: Mapping[str, Any]) -> Recipe | None:
@@ -171,7 +184,7 @@ def _plan(
     rows = SnapshotRows(snapshot.frame(), task.label_names, holdout, progress)
     if recipe is None:
         labelled, _ = rows.select(parse_student(LINEAR, **options))
-        recipe, why = choose_recipe(labelled.labels, task.student, options)
+        recipe, why = choose_recipe(labelled.labels, task.student, _with_task(workspace, options))
     training_set, left_out = rows.select(recipe)
     student = student_id(recipe, snapshot.id, [task.id, holdout.digest])
     return _Plan(name=student, recipe=recipe, snapshot=snapshot, training_set=training_set, left_out=left_out, why=why)
@@ -197,6 +210,8 @@ def _alone(students: Path, name: str, progress: ProgressCallback) -> Iterator[No
 
 
 def _train(workspace: Workspace, plan: _Plan, progress: ProgressCallback) -> Entry:
+    if not KINDS[plan.recipe.kind].one_process:
+        check_launcher()
     task = workspace.task
     work = workspace.students / f".work-{plan.name}"
     make_folder(work)
@@ -213,11 +228,11 @@ def _train(workspace: Workspace, plan: _Plan, progress: ProgressCallback) -> Ent
     except ModuleNotFoundError as error:
         raise StudentError(f"{error.name} is not installed; install it with: pip install 'tutelage[train]'") from None
     progress(Progress("saving the student"))
-    temperature = _temperature(fitted)
+    temperature, texts = _temperature(fitted), plan.training_set.texts
 
     def fill(folder: Path) -> StudentManifest:
         fitted.student.save(folder)
-        write_text(folder / SEEN, json.dumps(sorted(map(text_key, plan.training_set.texts)), indent=0) + "\n")
+        write_text(folder / SEEN, json.dumps(sorted(map(text_key, texts)), indent=0) + "\n")
         manifest = make_manifest(
             task,
             plan.recipe,
@@ -227,7 +242,7 @@ def _train(workspace: Workspace, plan: _Plan, progress: ProgressCallback) -> Ent
             left_out=plan.left_out,
             took=meter.total(),
             temperature=temperature,
-            training={**fitted.training, "why": plan.why},
+            training={**fitted.training, "why": plan.why, TRUNCATED: truncated_texts(fitted.student, texts)},
         )
         write_card(folder, manifest)
         return manifest

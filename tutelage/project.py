@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from tutelage.steps.review.loop import Loop
     from tutelage.training.evaluation.gold_set import GoldSet
     from tutelage.training.evaluation.teacher_comparison import TeacherTable
+    from tutelage.training.export.export_student import ExportedStudent
     from tutelage.training.prediction.predict import PredictResult
     from tutelage.training.prediction.serving.serve import Address
     from tutelage.training.students.recipe import Recipe
@@ -548,17 +549,21 @@ class Project:
         before = champion_id(self.workspace.students)
         return ChampionChange(champion=rollback_champion(self.workspace.students).id, before=before)
 
-    def predict(self, texts: Sequence[str], *, student: str = "", engine: str = "auto") -> pd.DataFrame:
+    def predict(
+        self, texts: Sequence[str], *, student: str = "", engine: str = "auto", min_probability: float = 0.0
+    ) -> pd.DataFrame:
         """A label and a probability for each label, for texts at hand.
 
         Returns
         -------
-        One row a text, in the order and with the index of ``texts`` where that is a Series; columns: label, and
-        ``prob_LABEL`` for each label in the task's order.
+        One row a text, in the order and with the index of ``texts`` where that is a Series; columns: label, None
+        where its probability is below ``min_probability``, and ``prob_LABEL`` for each label in the task's order.
         """
         from tutelage.training.prediction.texts import predict_texts
 
-        return predict_texts(self.workspace, texts, student=student, engine=engine, say=self._say)
+        return predict_texts(
+            self.workspace, texts, student=student, engine=engine, min_probability=min_probability, say=self._say
+        )
 
     def predict_file(
         self,
@@ -569,6 +574,7 @@ class Project:
         columns: Sequence[str] | None = None,
         student: str = "",
         engine: str = "auto",
+        min_probability: float = 0.0,
         split: str = "train",
         encoding: str = "utf-8",
         force: bool = False,
@@ -585,6 +591,8 @@ class Project:
             Column of the texts.
         columns
             Those of ``data`` that ``out`` has too, before the label and its probabilities; all by default.
+        min_probability
+            A text whose most probable label has less gets none; ``evaluate`` says what that leaves.
         force
             Replace ``out`` if it is there.
         """
@@ -600,6 +608,7 @@ class Project:
             text=text,
             columns=None if columns is None else tuple(columns),
             force=force,
+            min_probability=min_probability,
         )
         return predict(job, engine, say=self._say, progress=self._progress)
 
@@ -634,6 +643,19 @@ class Project:
         serve_student(
             self.workspace, where, student=student, engine=engine, limits=limits, say=self._say, ready=on_ready
         )
+
+    def export_student(self, student: str, out: str | PathLike[str], *, format: str = "onnx") -> ExportedStudent:
+        """Write a student into a new folder that runs without tutelage; its ``README.md`` says how.
+
+        Parameters
+        ----------
+        format
+            ``onnx``, ``openvino`` or ``safetensors``; a linear student has none of them.
+        """
+        from tutelage.training.export.export_student import export_student
+        from tutelage.training.registry import find_student
+
+        return export_student(find_student(self.workspace.students, student), Path(out), format)
 
     def push_student_to_hub(self, repository: str, *, student: str = "", private: bool = True) -> str:
         """Upload a student to the Hugging Face Hub; returns its address."""
@@ -806,7 +828,7 @@ class Project:
     def suspects(self, most: int | None = None, *, pending: bool = False) -> pd.DataFrame:
         """The ranked records, the most suspect first; with ``pending`` only those that people have not settled.
 
-        Columns: id, text, suggestion, label_quality, suspect_rank, agreement, reasons, status, link.
+        Columns: id, text, suggestion, label_quality, suspect_rank, why, agreement, reasons, status, link.
         """
         from tutelage.views.frames import suspects
 

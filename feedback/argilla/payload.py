@@ -23,7 +23,7 @@ TEXT, VOTES = "text", "votes"
 LABEL, REASON = "label", "reason"
 SUSPECT_RANK, LABEL_QUALITY, TIE = "suspect_rank", "label_quality", "tie"
 FIELD_TITLES = {TEXT: "Text", VOTES: "What the teacher said, and the record's id"}
-AGREEMENT, SOURCE, REVIEWER = "agreement", "source", "reviewer"
+AGREEMENT, SOURCE, REVIEWER, WHY = "agreement", "source", "reviewer", "why"
 PROPERTIES = {
     SUSPECT_RANK: ("Suspect rank", "integer"),
     LABEL_QUALITY: ("Label quality", "float"),
@@ -31,9 +31,10 @@ PROPERTIES = {
     TIE: ("Tie", "terms"),
     SOURCE: ("Source of the suggestion", "terms"),
     REVIEWER: ("Reviewer", "terms"),
+    WHY: ("Why it is suspect", "terms"),
 }
 """The metadata that a record may have: the title that people read, and Argilla's kind of value."""
-_OF_THE_QUEUE = {SUSPECT_RANK, LABEL_QUALITY, REVIEWER}
+_OF_THE_QUEUE = {SUSPECT_RANK, LABEL_QUALITY, WHY, REVIEWER}
 
 QUALITY_STEP = 0.01
 GUIDELINES_MAX_LENGTH = 10_000
@@ -134,12 +135,15 @@ def _place(rank: Rank | None, task: Task) -> dict[str, Any]:
     if rank is None:
         return {}
     queued = {SUSPECT_RANK: rank.suspect_rank} if rank.suspect_rank <= task.queue else {}
-    return {LABEL_QUALITY: round(rank.label_quality, 4)} | queued
+    return {LABEL_QUALITY: round(rank.label_quality, 4)} | queued | _terms(WHY, [one.kind for one in rank.why])
 
 
 def _dealt_to(reviewers: Sequence[str]) -> dict[str, Any]:
-    terms = [reviewer_term(name) for name in reviewers]
-    return {REVIEWER: terms if len(terms) > 1 else terms[0]} if terms else {}
+    return _terms(REVIEWER, [reviewer_term(name) for name in reviewers])
+
+
+def _terms(name: str, terms: Sequence[str]) -> dict[str, Any]:
+    return {name: [*terms] if len(terms) > 1 else terms[0]} if terms else {}
 
 
 def reviewer_term(name: str) -> str:

@@ -23,6 +23,7 @@ from tutelage.training.evaluation.gold_set import GoldRow, GoldSet, check_unseen
 from tutelage.training.evaluation.learning_curve import CurvePoint
 from tutelage.training.evaluation.slices import Slice, parts_of, slices, worst
 from tutelage.training.hub.model_card import write_card
+from tutelage.training.manifest import UNCALIBRATED
 from tutelage.training.measures.calibration import (
     ReliabilityBin,
     expected_calibration_error,
@@ -31,7 +32,9 @@ from tutelage.training.measures.calibration import (
 )
 from tutelage.training.measures.comparison import MARGIN, Comparison, compare
 from tutelage.training.measures.metrics import Scores, score
+from tutelage.training.measures.selective import CoveragePoint, risk_coverage
 from tutelage.training.registry import Entry, find_student
+from tutelage.training.students.encoder import truncated_texts
 
 CONSENSUS = "teacher"
 AT_ONCE = 500
@@ -42,12 +45,14 @@ AT_ONCE = 500
 class Calibration:
     """Expected calibration error, 0 to 1, before and after temperature scaling fitted on validation rows.
 
-    ``reliability`` holds, before it, how often the student is right at each level of confidence.
+    ``probabilities`` says which of the two ``predict`` gives; ``reliability`` holds, for these, how often the student
+    is right at each level of confidence.
     """
 
     error: float
     temperature: float | None
     error_with_temperature: float | None
+    probabilities: str = UNCALIBRATED
     reliability: tuple[ReliabilityBin, ...] = ()
 
 
@@ -57,7 +62,9 @@ class Evaluation:
 
     There, rows on which all votes abstain are errors of the teacher; ``abstained`` counts them.
     ``rejected`` counts rows that could not be read; ``only_equal`` names students whose snapshot is
-    missing, so that near-duplicates of their training texts could not be detected.
+    missing, so that near-duplicates of their training texts could not be detected. ``coverage`` says what a least
+    probability leaves of the rows, with the probabilities that ``predict`` gives. ``truncated`` counts texts
+    that the student reads the beginning of only.
     """
 
     student: str
@@ -76,6 +83,8 @@ class Evaluation:
     rejected: int = 0
     only_equal: tuple[str, ...] = ()
     curve: tuple[CurvePoint, ...] = ()
+    coverage: tuple[CoveragePoint, ...] = ()
+    truncated: int = 0
     at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
 
@@ -99,7 +108,8 @@ def evaluate(
     gold = gold_set.gold(names)
     entries = [entry, *([against] if against and against.id != entry.id else [])]
     only_equal = tuple(one.id for one in entries if not check_student(workspace, one, gold_set, progress))
-    probs = {student.id: predicted(student, gold_set.texts, progress) for student in entries}
+    said = {student.id: _predicted(student, gold_set.texts, progress) for student in entries}
+    probs = {name: found for name, (found, _) in said.items()}
     predictions = {name: decide(prob) for name, prob in probs.items()}
     voted = gold_set.with_votes()
     teachers = _teachers([gold_set.items[i] for i in voted], names) if voted else {}
@@ -122,17 +132,29 @@ def evaluate(
         worst_slice=worst([part for part in by_slice if part.rows < len(gold_set.items)]),  # not one of all rows
         rejected=gold_set.rejected,
         only_equal=only_equal,
+        truncated=said[entry.id][1],
+        coverage=risk_coverage(given_probabilities(entry, probs[entry.id]), gold),
     )
+
+
+def given_probabilities(entry: Entry, probs: Floats) -> Floats:
+    """Those that ``predict`` gives, from those that the student computes, of shape (N, K)."""
+    return with_temperature(probs, entry.manifest.applied_temperature)
 
 
 def predicted(entry: Entry, texts: Sequence[str], progress: ProgressCallback = unreported) -> Floats:
     """The student's probabilities, in parts, so that one sees how far it is."""
+    return _predicted(entry, texts, progress)[0]
+
+
+def _predicted(entry: Entry, texts: Sequence[str], progress: ProgressCallback) -> tuple[Floats, int]:
+    """The same, and how many texts are truncated."""
     progress(Progress(f"loading {entry.id}"))
     student, parts = entry.load(), []
     for start in range(0, len(texts), AT_ONCE):
         progress(Progress(f"predicting with {entry.id}", start, len(texts), "texts"))
         parts.append(student.predict_proba(texts[start : start + AT_ONCE]))
-    return np.concatenate(parts)
+    return np.concatenate(parts), truncated_texts(student, texts)
 
 
 def check_student(
@@ -201,7 +223,8 @@ def _calibration(entry: Entry, probs: Floats, gold: Ints) -> Calibration:
         error=error,
         temperature=temperature,
         error_with_temperature=after,
-        reliability=reliability_bins(probs, gold),
+        probabilities=entry.manifest.probabilities,
+        reliability=reliability_bins(given_probabilities(entry, probs), gold),
     )
 
 
@@ -213,7 +236,7 @@ def write_report(workspace: Workspace, evaluation: Evaluation) -> tuple[Path, Pa
     shown = dict(evaluation.on_voted or evaluation.scores)
     title = f"{evaluation.student} on {evaluation.gold_set}"
     _refresh_card(workspace, evaluation.student)
-    draw_evaluation(as_png, title, shown, workspace.task.label_names, evaluation.student)
+    draw_evaluation(as_png, title, shown, workspace.task.label_names, evaluation.student, coverage=evaluation.coverage)
     return as_json, as_png
 
 

@@ -20,7 +20,7 @@ def write_card(folder: Path, manifest: StudentManifest, evaluations: Sequence[Ma
     """Write the card of the student in ``folder``; evaluations are reports of ``tutelage evaluate``."""
     head = yaml.safe_dump(_head(manifest, evaluations), allow_unicode=True, sort_keys=False)
     body = [_title(manifest), _labels(manifest), _results(manifest, evaluations), _training(manifest)]
-    body += [teachers_section(manifest.teachers), _limits()]
+    body += [teachers_section(manifest.teachers), _probabilities(manifest), _limits(manifest)]
     write_text(folder / CARD, f"---\n{head}---\n\n" + "\n\n".join(part for part in body if part) + "\n")
 
 
@@ -96,10 +96,29 @@ def teachers_section(teachers: Sequence[TeacherLicense]) -> str:
     return "## Teachers, and the licence or terms of their output\n\n" + ("\n".join(lines) or "None voted.")
 
 
-def _limits() -> str:
+def _probabilities(manifest: StudentManifest) -> str:
+    if manifest.applied_temperature is None:
+        return "## Probabilities\n\nUncalibrated: those that the model computes."
+    return (
+        "## Probabilities\n\n`tutelage predict` and `tutelage serve-student` give calibrated ones, scaled with the"
+        f" temperature {manifest.applied_temperature:.3g}, fitted on validation rows. The model by itself gives"
+        " uncalibrated ones; the labels are the same."
+    )
+
+
+def _limits(manifest: StudentManifest) -> str:
     return (
         "## Limits\n\nThe student reproduces the judgement of its teachers and annotators, on texts like those"
-        " that it was trained on. Its probabilities are not calibrated for other texts."
+        " that it was trained on. Its probabilities are not calibrated for other texts." + _windows(manifest)
+    )
+
+
+def _windows(manifest: StudentManifest) -> str:
+    if not manifest.recipe.windows:
+        return ""
+    return (
+        f" Of a text longer than {manifest.recipe.max_length} tokens it averages the probabilities of windows;"
+        " a pipeline that cuts texts, such as the Hub's, reads the beginning only."
     )
 
 

@@ -144,7 +144,7 @@ class StudentProbs:
         return labels, np.array([of_group.get(int(group), NO_FOLD) for group in self.groups], dtype=np.int64)
 
     def _fit(self, recipe: Recipe, kept: KeptFolds, labels: Ints) -> FitFold:
-        if recipe.kind == "frozen":
+        if recipe.kind == "frozen" and not recipe.windows:
             vectors = self.embeddings(recipe).of(self.keys, self.texts, self.progress)
             return fit_embedded(recipe, vectors, labels, len(self.names))
         if recipe.kind in _SLOW:

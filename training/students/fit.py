@@ -34,8 +34,8 @@ def fit_student(
     return fitted
 
 
-def load_student(directory: Path, kind: str, label_names: Sequence[str]) -> Student:
-    """The student in this folder, ready to predict.
+def load_student(directory: Path, kind: str, label_names: Sequence[str], *, windows: bool = False) -> Student:
+    """The student in this folder, ready to predict; ``windows`` as in its recipe.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def load_student(directory: Path, kind: str, label_names: Sequence[str]) -> Stud
     if kind not in KINDS:
         raise StudentError(f"{directory}: unknown kind of student {kind!r}; upgrade tutelage")
     try:
-        student: Student = _module(kind).load(directory, tuple(label_names))
+        student: Student = _module(kind).load(directory, tuple(label_names), **({"windows": True} if windows else {}))
     except (OSError, ValueError, KeyError) as error:
         raise StudentError(f"{directory}: cannot be loaded: {error}; remove the folder and train again") from None
     return student

@@ -144,10 +144,11 @@ def rank_command(
     ranked = project.rank(student=students, method=method, seed=seed, push=not no_push)
     if out:
         _write_ranks(project, out)
-    data: dict[str, Any] = {"ranked": ranked.ranked, "queue": ranked.queue, "ranked_by": asdict(ranked.by)}
-    data |= {"students": ranked.students, "why": ranked.why}
+    data: dict[str, Any] = {"ranked": ranked.ranked, "queue": ranked.queue, "students": ranked.students}
+    data["ranked_by"] = asdict(ranked.by)
     words = f"{_rank_words(ranked)}\n{ranked_by_words(ranked.by)}"
     if ranked.why:
+        data["why"] = ranked.why
         words += f"\nauto: {ranked.why}"
     if ranked.pushed:
         data |= _push_data(ranked.pushed)
@@ -186,7 +187,8 @@ def ranked_by_words(by: RankedBy) -> str:
 def _write_ranks(project: Project, out: Path) -> None:
     from tutelage.core.files import replacing
 
-    frame = project.suspects()[["id", "text", "suggestion", "label_quality", "suspect_rank"]]
+    frame = project.suspects()[["id", "text", "suggestion", "label_quality", "suspect_rank", "why"]]
+    frame["why"] = frame["why"].map("; ".join)
     with replacing(out) as temporary:
         if out.suffix.lower() == ".parquet":
             frame.to_parquet(temporary, index=False)

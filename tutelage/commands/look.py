@@ -126,20 +126,21 @@ def _suspects_table(frame: pd.DataFrame) -> str:
     from tutelage.commands.terminal.tables import fitted
 
     rows = [_suspect(row) for row in frame.to_dict("records")]
-    head = ("rank", "id", "suggestion", "quality", "agreement", "status", "text")
+    head = ("rank", "id", "suggestion", "quality", "status", "why", "text")
     width = shutil.get_terminal_size().columns
-    return fitted([head, *rows], width, most={1: max(8, width // 4), 2: 16}, right={0, 3, 4})
+    most = {1: max(8, width // 4), 2: 16, 5: max(6, width // 4 - 10)}
+    return fitted([head, *rows], width, most=most, right={0, 3})
 
 
 def _suspect(row: dict[Any, Any]) -> tuple[str, ...]:
-    suggestion, agreement = row["suggestion"], row["agreement"]
+    suggestion = row["suggestion"]
     return (
         str(row["suspect_rank"]),
         row["id"],
         suggestion if isinstance(suggestion, str) else "-",
         f"{row['label_quality']:.3f}",
-        f"{agreement:.2f}" if agreement is not None and agreement == agreement else "-",  # noqa: PLR0124  # not NaN
         row["status"],
+        "; ".join(row["why"]),
         row["text"],
     )
 
@@ -166,6 +167,7 @@ def _card_lines(card: RecordCard) -> Iterator[str]:
     if card.suspect_rank is not None:
         place = "" if card.in_queue else ", after the queue"
         yield f"suspect rank {card.suspect_rank}{place}, label quality {card.label_quality:.3f}"
+    yield from (f"  {harmless(words)}" for words in card.why)
     yield from (f"on Argilla since {at:%Y-%m-%d %H:%M}: {label or 'no suggestion'}" for at, label in card.shown)
     if card.link:
         yield f"link: {card.link}"

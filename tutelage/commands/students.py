@@ -96,7 +96,8 @@ def _summary(trained: TrainResult) -> str:
     took = trained.took.wall_s if trained.took else 0.0
     words = f"{words} {trained.id} on {trained.rows} rows in {took:.1f} s ({trained.path})"
     listed = " (near_duplicates in student.json lists them)" if trained.left_out["near_duplicates"] else ""
-    return words + (f"; left out: {left_out}{listed}" if left_out else "")
+    words += f"; left out: {left_out}{listed}" if left_out else ""
+    return words + (f"; {trained.truncated} texts truncated (--max-length)" if trained.truncated else "")
 
 
 @command("evaluate", example="tutelage evaluate test.csv --text body --gold label")

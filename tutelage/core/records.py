@@ -111,12 +111,21 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """What speaks against a suggestion: its kind, of which there are few, and the same in words."""
+
+    kind: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class Rank:
     """A record's place among the suspects; ``suspect_rank`` 1 is reviewed first."""
 
     record_id: str
     label_quality: float
     suspect_rank: int
+    why: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

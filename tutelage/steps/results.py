@@ -91,7 +91,7 @@ class Ranked:
     why: str = ""
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Followed:
     """What ``rank --follow`` has done.
 

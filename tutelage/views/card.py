@@ -61,8 +61,9 @@ class RecordCard:
         What people answered, and what they were shown: from when on which label, None for no suggestion.
     status, label
         Pending, reviewed, discarded or tied; the label to train on, None where there is none.
-    label_quality, suspect_rank, in_queue
-        Of the last ranking, None where it has none; whether it has a place in the queue on Argilla.
+    label_quality, suspect_rank, why, in_queue
+        Of the last ranking, None where it has none; what speaks against the suggestion, in words; whether it has a
+        place in the queue on Argilla.
     held_out
         Whether nothing is trained on it.
     link
@@ -83,6 +84,7 @@ class RecordCard:
     label: str | None
     label_quality: float | None
     suspect_rank: int | None
+    why: tuple[str, ...]
     in_queue: bool
     held_out: bool
     link: str | None
@@ -126,6 +128,7 @@ def _card(
         label=None if held else item.label,
         label_quality=rank.label_quality if rank else None,
         suspect_rank=rank.suspect_rank if rank else None,
+        why=tuple(one.words for one in rank.why) if rank else (),
         in_queue=in_queue,
         held_out=held,
         link=link,

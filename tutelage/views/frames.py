@@ -24,7 +24,8 @@ _RECORD = ("id", "text", "given", "suggestion", "agreement", "tie", "held_out")
 _VOTE = ("id", "teacher", "prompt", "vote", "label", "reason", "answer")
 _ANSWER = ("id", "annotator", "status", "label", "reason", "reason_by", "shown")
 _RESPONSE = (*_ANSWER, "updated_at", "state", "user_id", "dataset")
-_SUSPECT = ("id", "text", "suggestion", "label_quality", "suspect_rank", "agreement", "reasons", "status", "link")
+_RANKED = ("id", "text", "suggestion", "label_quality", "suspect_rank", "why")
+_SUSPECT = (*_RANKED, "agreement", "reasons", "status", "link")
 
 
 def _frame(rows: Iterator[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
@@ -98,9 +99,10 @@ def _response(response: Response, dataset: str, shown: Mapping[str, Sequence[Sho
 def suspects(workspace: Workspace, most: int | None = None, *, pending: bool = False, server: str = "") -> pd.DataFrame:
     """The ranked records, the most suspect first; ``most`` of them, or all; with ``pending`` without settled ones.
 
-    Columns: id, text, suggestion, label_quality (0 to 1), suspect_rank (1: look first), agreement, reasons
-    (the best one for each label that was voted, by label), status (pending, reviewed, discarded, tied),
-    link (opens the record on Argilla at ``server``; missing where it is not in the queue there).
+    Columns: id, text, suggestion, label_quality (0 to 1), suspect_rank (1: look first), why (what speaks against
+    the suggestion, each in words), agreement, reasons (the best one for each label that was voted, by label), status
+    (pending, reviewed, discarded, tied), link (opens the record on Argilla at ``server``; missing where it is not in
+    the queue there).
     """
     with Ledger(workspace.db) as ledger:
         ranks, dataset, answers = ledger.ranks(), ledger.current_dataset(QUEUE), counting_answers(ledger)
@@ -132,6 +134,7 @@ def _suspect(item: Curated, rank: Rank, link: str | None) -> dict[str, Any]:
         "suggestion": suggestion.label if suggestion else None,
         "label_quality": rank.label_quality,
         "suspect_rank": rank.suspect_rank,
+        "why": [one.words for one in rank.why],
         "agreement": suggestion.score if suggestion else None,
         "reasons": {label: reason for label in labels if (reason := best_reason(record.votes, label))},
         "status": item.status,

@@ -21,7 +21,7 @@ def describe_evaluation(evaluation: Evaluation) -> str:
         parts += [f"On the {e.rows - e.without_votes} rows with votes:", _table(e.on_voted)] if e.on_voted else []
     parts.append(_per_label(e.scores[e.student]))
     parts += [compared(comparison, e.student, _named(name)) for name, comparison in e.comparisons.items()]
-    parts += [_calibrated(e), _worst(e), _curve(e)]
+    parts += [_calibrated(e), _coverage(e), _worst(e), _curve(e)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -33,6 +33,7 @@ def _rows(e: Evaluation) -> str:
     words = f"{e.rows} rows of {e.gold_set}"
     words += f"; {e.unusable} more have a gold label that is none of the task's" if e.unusable else ""
     words += f"; {e.without_votes} without votes" if e.on_voted and e.without_votes else ""
+    words += f"; {e.truncated} are longer than {e.student} reads" if e.truncated else ""
     words += f"; on {e.abstained} every vote abstains (wrong for the teacher)" if e.abstained else ""
     return words
 
@@ -60,7 +61,22 @@ def _calibrated(e: Evaluation) -> str:
     if calibration.temperature is not None:
         scaled = f"{calibration.error_with_temperature:.3f} at temperature {calibration.temperature:.2f}"
         words += f", {scaled} (fitted on validation rows)"
-    return words
+    return f"{words}; predict gives {calibration.probabilities} probabilities"
+
+
+SHOWN_SHARES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)
+"""Of the rows kept, in the table for people."""
+
+
+def _coverage(e: Evaluation) -> str:
+    nearest = [min(e.coverage, key=lambda point: abs(point.share - share)) for share in SHOWN_SHARES if e.coverage]
+    rows = [("--min-probability", "kept", "rows", "accuracy", "95 %")]
+    rows += [
+        (f"{p.threshold:.4f}", f"{p.share:.1%}", str(p.rows), f"{p.accuracy:.3f}", str(p.interval))
+        for p in dict.fromkeys(nearest)
+    ]
+    words = f"What predict keeps a label for, estimated on these {e.rows} rows:"
+    return f"{words}\n{columns(rows)}" if e.coverage else ""
 
 
 def _worst(e: Evaluation) -> str:

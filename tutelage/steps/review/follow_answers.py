@@ -7,6 +7,7 @@ and those that come next get their places. What costs more, new probabilities an
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -71,7 +72,7 @@ class AnswerFollower:
     progress: ProgressCallback
     say: Callable[[str], None]
     stop: Event
-    _done: Followed = field(default_factory=Followed)
+    _done: Counter[str] = field(default_factory=Counter)
     _since_afresh: int = 0
     _is_ranked: bool = False
 
@@ -90,8 +91,7 @@ class AnswerFollower:
                     self._connected()
         except _StoppedError:
             pass
-        self._done.seconds = round(time.monotonic() - began, 1)
-        return self._done
+        return Followed(**self._done, seconds=round(time.monotonic() - began, 1))
 
     def _connected(self) -> None:
         """As long as Argilla answers; then until it does again."""
@@ -136,21 +136,20 @@ class AnswerFollower:
 
     def _take(self, loop: Loop, turns: Turns, new: int) -> None:
         """One turn."""
-        self._done.answers += new
+        self._done["answers"] += new
         self._since_afresh += new
         if self._since_afresh >= AFRESH or turns.has_new_records():
             self._rank_afresh(loop)
             turns.start()
             return
         moved = turns.take()
-        self._done.turns += 1
-        self._done.moved += moved
+        self._done.update(turns=1, moved=moved)
         self.say(f"{new} new answers: {moved} records moved in the queue")
 
     def _rank_afresh(self, loop: Loop) -> None:
         ranked = loop.rank(student=self.student, seed=self.seed)
         self._is_ranked, self._since_afresh = True, 0
-        self._done.rankings += 1
+        self._done["rankings"] += 1
         self.say(f"{ranked.ranked} records ranked")
 
 
@@ -170,10 +169,13 @@ class Turns:
         self._counted = self._count()
 
     def _read(self) -> None:
+        from tutelage.steps.review.explaining import groups_of
+
         self._records, _ = self._loop.parted()
         self._held_in = self._loop.ledger.record_count
         self._version = self._loop.ledger.version
         self._pred_probs = _read_probs(self._loop)
+        self._groups = groups_of(self._records)
 
     def _count(self) -> int:
         answered = answers_by_name(self.dataset.remote, self.dataset.id).values()
@@ -197,10 +199,12 @@ class Turns:
             return self._move()
 
     def _move(self) -> int:
+        from tutelage.steps.review.explaining import rank_and_explain
+
         ledger, task = self._loop.ledger, self._loop.workspace.task
         before, dealt = ledger.ranks(), ledger.dealt()
         curated = curate(self._records, counting_answers(ledger), before)
-        order, by = self._loop.ranking(curated, self._pred_probs, seed=self._seed)
+        order, by = rank_and_explain(ledger, task, curated, self._pred_probs, self._groups, seed=self._seed)
         held = () if self._remembers_pages else cards_held(curated, before, task, dealt)
         deal = ledger.deal()
         after = moved_up(before, order, held=held, near=NEAR * len(deal.people) if deal else NEAR)

@@ -25,15 +25,12 @@ from tutelage.feedback.curate import Curated, curate
 from tutelage.feedback.snapshot import write_snapshot
 from tutelage.loaders.consensus import suggest
 from tutelage.loaders.holdout import HeldOut, held_out
-from tutelage.loaders.ledger import FILE, QUEUE, Ledger
+from tutelage.loaders.ledger import FILE, Ledger
 from tutelage.steps.results import Pulled, Pushed, Ranked
 from tutelage.steps.review.dealing import checked_deal, deal_queue
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from tutelage.feedback.ranking.label_quality import Method
-    from tutelage.feedback.ranking.rank_records import Ranking
     from tutelage.training.out_of_sample.choice import Chosen
     from tutelage.training.registry import Entry
 
@@ -227,6 +224,8 @@ class Loop:
         The probabilities of several students are averaged. ``champion`` has the word, in their place, on texts that it
         never trained on.
         """
+        from tutelage.steps.review.explaining import groups_of, rank_and_explain
+
         dataset = self.dataset() if self.argilla else None
         records, held = self.parted()
         if dataset:
@@ -236,7 +235,10 @@ class Loop:
         chosen = self._hand_to_ranking(curated, students, seed, champion)
         self.progress(Progress("label quality"))
         pred_probs = read_pred_probs(self.workspace.pred_probs, self.workspace.task.label_names)
-        ranks, by = self.ranking(curated, pred_probs, method=method, seed=seed)
+        groups = groups_of([item.record for item in curated])
+        ranks, by = rank_and_explain(
+            self.ledger, self.workspace.task, curated, pred_probs, groups, method=method, seed=seed
+        )
         with self.alone_with_queue():
             self.ledger.set_ranks(ranks, by)
             if dataset:
@@ -271,20 +273,6 @@ class Loop:
     def _send_ranked(self, dataset: Dataset, curated: list[Curated]) -> Pushed:
         self._argilla.refresh(dataset, self.workspace.task)
         return self._send(dataset, [(item.record, item.suggestion) for item in curated])
-
-    def ranking(
-        self, curated: list[Curated], pred_probs: pd.DataFrame, *, method: Method = "weighted", seed: int = 0
-    ) -> Ranking:
-        """Records ranked by all that is known of them and of the answers so far; nothing is stored.
-
-        ``pred_probs`` as ``read_pred_probs`` gives them.
-        """
-        from tutelage.feedback.ranking.rank_records import rank_records
-
-        task, ledger = self.workspace.task, self.ledger
-        queue = ledger.current_dataset(QUEUE)
-        shown = ledger.shown(queue) if queue else {}
-        return rank_records(curated, task, pred_probs, method=method, shown=shown, seed=seed, dealt=ledger.dealt())
 
     def _hand_to_ranking(
         self, curated: list[Curated], students: Sequence[str], seed: int, champion: Entry | None
