@@ -15,6 +15,10 @@ STUDENT_AGENT = "student:"
 """What the agent begins with where a student suggests; its id follows."""
 
 
+_TIE = 0.1
+"""Labels whose weights differ by less than so much of an average vote are tied."""
+
+
 class Consensus(NamedTuple):
     """The label with the most votes, and whether others had as many."""
 
@@ -22,18 +26,27 @@ class Consensus(NamedTuple):
     tie: bool
 
 
-def consensus(labels: Sequence[str | None]) -> Consensus | None:
+def consensus(labels: Sequence[str | None], weights: Sequence[float] = ()) -> Consensus | None:
     """The majority of the votes.
 
     Abstentions (None) do not count; with nothing else there is no consensus. A tie goes to the
     label that was voted first, in the order of ``labels``, and is marked as a tie.
+
+    Parameters
+    ----------
+    weights
+        How much each vote counts, 1 on average; by default all the same. With weights, labels are tied whose
+        weights differ by less than a tenth of a vote; of those the heaviest is taken.
     """
-    counts = Counter(label for label in labels if label is not None)
+    counts: dict[str, float] = {}
+    for label, weight in zip(labels, weights or [1.0] * len(labels), strict=True):
+        if label is not None:
+            counts[label] = round(counts.get(label, 0.0) + weight, 6)
     if not counts:
         return None
     most = max(counts.values())
-    first, *others = [label for label, count in counts.items() if count == most]
-    return Consensus(first, tie=bool(others))
+    first = next(label for label, count in counts.items() if count == most)
+    return Consensus(first, tie=sum(count > most - _TIE for count in counts.values()) > 1)
 
 
 def agreement(label: str, labels: Sequence[str | None]) -> float | None:
@@ -45,12 +58,24 @@ def agreement(label: str, labels: Sequence[str | None]) -> float | None:
 def suggest(record: Record) -> Suggestion | None:
     """The suggestion for a record: its given label, else the consensus of its votes, else what a student proposes."""
     labels = [vote.label for vote in record.votes]
-    majority = consensus(labels)
+    majority = consensus(labels, [vote.weight for vote in record.votes])
     if record.given is not None:
         return Suggestion(record.given, agreement(record.given, labels), GIVEN_AGENT, bool(majority and majority.tie))
     if majority is None:
         return _proposed(record)
-    return Suggestion(majority.label, agreement(majority.label, labels), agent_of(record.votes), majority.tie)
+    return Suggestion(
+        majority.label,
+        agreement(majority.label, labels),
+        agent_of(record.votes),
+        majority.tie,
+        outweighed=() if majority.tie else _outweighed(majority.label, labels),
+    )
+
+
+def _outweighed(label: str, labels: Sequence[str | None]) -> tuple[str, ...]:
+    """The other labels with at least as many votes, where those count less."""
+    counts = Counter(each for each in labels if each is not None)
+    return tuple(each for each, count in counts.most_common() if each != label and count >= counts[label])
 
 
 def _proposed(record: Record) -> Suggestion | None:

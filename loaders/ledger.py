@@ -10,7 +10,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
@@ -173,9 +173,9 @@ class Ledger:
             f" LEFT JOIN readings n ON n.answer = a.seq{where} ORDER BY r.seq, {VOTE_ORDER}",
             list(values),
         )
-        voters: dict[tuple[str, str, int], Voter] = {}
+        weights, voters = self.voter_weights(), dict[tuple[str, str, int], Voter]()
         for (record_id, text, given, student, proposed), group in groupby(rows, key=lambda row: row[:5]):
-            votes = tuple(_vote(row[5:], task, voters) for row in group if row[5] is not None)
+            votes = tuple(_vote(row[5:], task, voters, weights) for row in group if row[5] is not None)
             label = task.read_label(given) if given else None
             yield Record(record_id, text, label, votes, proposal=_proposal(student, proposed, task))
 
@@ -184,6 +184,21 @@ class Ledger:
         with self._transaction() as db:
             rows = [(record_id, found.student, found.label) for record_id, found in proposals.items()]
             db.executemany("INSERT OR REPLACE INTO proposals (record, student, label) VALUES (?, ?, ?)", rows)
+
+    # How much voters count
+
+    def voter_weights(self) -> dict[Voter, float]:
+        """How much each voter's votes count in a consensus; a voter that is not named counts 1."""
+        rows = self._db.execute("SELECT teacher, prompt, vote, weight FROM voter_weights")
+        return {Voter(*voter): weight for *voter, weight in rows}
+
+    def set_voter_weights(self, weights: Mapping[Voter, float]) -> None:
+        """Replace all weights."""
+        if weights != self.voter_weights():
+            with self._transaction() as db:
+                db.execute("DELETE FROM voter_weights")
+                rows = [(*_key(voter), weight) for voter, weight in weights.items()]
+                db.executemany("INSERT INTO voter_weights VALUES (?, ?, ?, ?)", rows)
 
     # Ranks
 
@@ -377,10 +392,13 @@ def _proposal(student: str | None, label: str | None, task: Task) -> Proposal | 
     return Proposal(student, known) if student and known else None
 
 
-def _vote(row: Sequence[Any], task: Task, voters: dict[tuple[str, str, int], Voter]) -> Vote:
+def _vote(
+    row: Sequence[Any], task: Task, voters: dict[tuple[str, str, int], Voter], weights: Mapping[Voter, float]
+) -> Vote:
     teacher, prompt, number, label_text, reason = row
     voter = voters.setdefault((teacher, prompt, number), Voter(teacher, prompt, number))
-    return task.vote(voter, label_text, reason)
+    vote = task.vote(voter, label_text, reason)
+    return replace(vote, weight=weights[voter]) if voter in weights else vote
 
 
 def _said(why: Sequence[Finding]) -> str:

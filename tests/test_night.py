@@ -20,10 +20,10 @@ from tutelage.core.errors import ServerError
 from tutelage.core.locks import locked
 from tutelage.core.pred_probs import read_pred_probs
 from tutelage.core.records import Record, Vote, Voter
-from tutelage.feedback.ranking.rank_records import vote_matrix
 from tutelage.feedback.snapshot import load_snapshot
 from tutelage.loaders.ledger import Ledger
 from tutelage.loaders.rows import text_key
+from tutelage.loaders.voting.vote_matrix import vote_matrix
 from tutelage.steps.retrain import LOCK
 from tutelage.training.measures.drift import LEAST, prediction_drift
 from tutelage.training.registry import find_student

@@ -20,6 +20,7 @@ from tutelage.core.arrays import Floats, decide
 from tutelage.core.errors import StudentError
 from tutelage.core.workspace import Workspace
 from tutelage.loaders.sources import Source
+from tutelage.training.encoders.token_windows import count_truncated
 from tutelage.training.evaluation.evaluate import evaluate, write_report
 from tutelage.training.evaluation.gold_set import load_holdout
 from tutelage.training.hub.model_card import write_card
@@ -36,7 +37,7 @@ from tutelage.training.prediction.ray_cluster import RayPlan, Worker, _write_win
 from tutelage.training.prediction.serving.batching import ready_student
 from tutelage.training.prediction.texts import predict_texts
 from tutelage.training.registry import Entry, find_student
-from tutelage.training.students.encoder import count_truncated, truncated_texts
+from tutelage.training.students.encoder import truncated_texts
 from tutelage.training.students.recipe import parse_student
 from tutelage.training.train import train
 

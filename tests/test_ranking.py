@@ -17,8 +17,9 @@ from tutelage.core.records import Rank, Record, Response, Vote, Voter
 from tutelage.core.task import parse_task
 from tutelage.feedback.curate import Curated, curate
 from tutelage.feedback.ranking.label_quality import label_quality, rank_by_quality
-from tutelage.feedback.ranking.rank_records import rank_records, suggested_labels, vote_matrix
+from tutelage.feedback.ranking.rank_records import rank_records, suggested_labels
 from tutelage.loaders.consensus import suggest
+from tutelage.loaders.voting.vote_matrix import vote_matrix
 
 TASK = parse_task("name: n\nlabels: [a, b, c]\nqueue: 3\n")
 NO = -1

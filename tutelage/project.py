@@ -449,7 +449,15 @@ class Project:
 
     # Students
 
-    def train(self, student: str | Recipe = "", *, snapshot: str | None = None, **options: Any) -> TrainResult:
+    def train(
+        self,
+        student: str | Recipe = "",
+        *,
+        snapshot: str | None = None,
+        seeds: int = 1,
+        report_to: str = "",
+        **options: Any,
+    ) -> TrainResult:
         """Train a student on a snapshot, without the holdout.
 
         Parameters
@@ -459,12 +467,25 @@ class Project:
             task's by default.
         snapshot
             The newest by default.
+        seeds
+            Train so many students, with ``seed`` and those after it, so that ``evaluate`` can tell what the seed
+            changes; the first of them is the result.
+        report_to
+            ``tensorboard``, ``mlflow`` or ``wandb``, for an encoder's losses; no tracker by default.
         options
             Fields of ``Recipe``, such as ``seed``, ``epochs``, ``learning_rate``, ``batch_size``.
         """
         from tutelage.training.train import train
 
-        return train(self.workspace, student, snapshot=snapshot, options=options, progress=self._progress)
+        return train(
+            self.workspace,
+            student,
+            snapshot=snapshot,
+            options=options,
+            seeds=seeds,
+            report_to=report_to,
+            progress=self._progress,
+        )
 
     def evaluate(
         self,

@@ -88,9 +88,21 @@ def payload_of(
     """
     reasons = _reasons(record.votes)
     said = [inert(votes_shown(record.votes, reasons))] if record.votes else []
+    said += [inert(words)] if (words := outweighed_words(suggestion)) else []
     fields = {TEXT: inert(record.text), VOTES: "\n\n".join([*said, _id_line(record.id)])}
     metadata = _about(suggestion) | _place(rank, task) | _dealt_to(reviewers)
     return Payload(record.id, fields, _suggestions(record, suggestion, reasons), metadata)
+
+
+def outweighed_words(suggestion: Suggestion | None) -> str:
+    """That the suggestion is not what most votes say, and why; empty where it is."""
+    if suggestion is None or not suggestion.outweighed:
+        return ""
+    others = " and ".join(_one_line(label) for label in suggestion.outweighed)
+    return (
+        f"Suggested is {_one_line(suggestion.label)}, though {others} has as many votes or more: "
+        "the votes for it come from voters who agree more with all others."
+    )
 
 
 def _id_line(record_id: str) -> str:

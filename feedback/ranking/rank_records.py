@@ -10,19 +10,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from tutelage.core.arrays import NO_LABEL, Floats, Ints
-from tutelage.core.records import Rank, RankedBy, Record, Shown, Voter
+from tutelage.core.records import Rank, RankedBy, Shown
 from tutelage.core.task import Task
 from tutelage.feedback.curate import Curated, is_open
 from tutelage.feedback.ranking.error_model import ErrorModel
 from tutelage.feedback.ranking.label_quality import METHODS, Method, rank_by_quality
 from tutelage.feedback.ranking.support import Evidence
 from tutelage.feedback.ranking.verdicts import NOTHING_KNOWN, Verdict, verdicts_of
+from tutelage.loaders.voting.vote_matrix import vote_matrix
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_GIVEN = Voter("given", "given")
-"""Given labels count as the votes of one more voter."""
 
 
 class Ranking(NamedTuple):
@@ -140,16 +138,3 @@ def _nothing() -> tuple[Ints, Ints, Ints]:
 def suggested_labels(curated: Sequence[Curated], task: Task) -> Ints:
     """Shape (N,): the index of each record's suggested label, ``NO_LABEL`` where there is none."""
     return task.indices(item.suggestion.label if item.suggestion else None for item in curated)
-
-
-def vote_matrix(records: Sequence[Record], task: Task) -> Ints:
-    """Shape (N, V): the index of each voter's label, ``NO_LABEL`` for an abstention."""
-    labels = [_labels_by_voter(record) for record in records]
-    voters = sorted({voter for by_voter in labels for voter in by_voter}, key=str)
-    voted = task.indices(by_voter.get(voter) for by_voter in labels for voter in voters)
-    return voted.reshape(len(records), len(voters))
-
-
-def _labels_by_voter(record: Record) -> dict[Voter, str]:
-    votes = {vote.voter: vote.label for vote in record.votes if vote.label is not None}
-    return votes | ({_GIVEN: record.given} if record.given is not None else {})

@@ -21,6 +21,7 @@ from tutelage.loaders.rows import text_key
 from tutelage.training.evaluation.figure import draw_evaluation
 from tutelage.training.evaluation.gold_set import GoldRow, GoldSet, check_unseen
 from tutelage.training.evaluation.learning_curve import CurvePoint
+from tutelage.training.evaluation.seed_variance import recipe_comparison, spreads
 from tutelage.training.evaluation.slices import Slice, parts_of, slices, worst
 from tutelage.training.hub.model_card import write_card
 from tutelage.training.manifest import UNCALIBRATED
@@ -32,8 +33,9 @@ from tutelage.training.measures.calibration import (
 )
 from tutelage.training.measures.comparison import MARGIN, Comparison, compare
 from tutelage.training.measures.metrics import Scores, score
+from tutelage.training.measures.seeds import RecipeComparison, SeedSpread
 from tutelage.training.measures.selective import CoveragePoint, risk_coverage
-from tutelage.training.registry import Entry, find_student
+from tutelage.training.registry import Entry, find_student, siblings_of
 from tutelage.training.students.encoder import truncated_texts
 
 CONSENSUS = "teacher"
@@ -62,9 +64,10 @@ class Evaluation:
 
     There, rows on which all votes abstain are errors of the teacher; ``abstained`` counts them.
     ``rejected`` counts rows that could not be read; ``only_equal`` names students whose snapshot is
-    missing, so that near-duplicates of their training texts could not be detected. ``coverage`` says what a least
-    probability leaves of the rows, with the probabilities that ``predict`` gives. ``truncated`` counts texts
-    that the student reads the beginning of only.
+    missing, so that near-duplicates of their training texts could not be detected. ``repeated`` and
+    ``contradictory`` as in ``GoldSet``. ``comparisons`` are of this student; ``recipes`` compare its recipe, over all
+    its seeds, where ``seeds`` has their spread. ``coverage`` says what a least probability leaves of the rows, with
+    the probabilities that ``predict`` gives. ``truncated`` counts texts that the student reads the beginning of only.
     """
 
     student: str
@@ -81,7 +84,11 @@ class Evaluation:
     slices: tuple[Slice, ...]
     worst_slice: Slice | None
     rejected: int = 0
+    repeated: int = 0
+    contradictory: tuple[str, ...] = ()
     only_equal: tuple[str, ...] = ()
+    seeds: Mapping[str, SeedSpread] = field(default_factory=dict)
+    recipes: Mapping[str, RecipeComparison] = field(default_factory=dict)
     curve: tuple[CurvePoint, ...] = ()
     coverage: tuple[CoveragePoint, ...] = ()
     truncated: int = 0
@@ -107,10 +114,15 @@ def evaluate(
     names = workspace.task.label_names
     gold = gold_set.gold(names)
     entries = [entry, *([against] if against and against.id != entry.id else [])]
+    groups = {one.id: siblings_of(workspace.students, one.id) for one in entries}
+    others = {one.id: one for group in groups.values() for one in group if one.id not in groups}.values()
+    for one in others:
+        check_student(workspace, one, gold_set, progress)
     only_equal = tuple(one.id for one in entries if not check_student(workspace, one, gold_set, progress))
     said = {student.id: _predicted(student, gold_set.texts, progress) for student in entries}
     probs = {name: found for name, (found, _) in said.items()}
     predictions = {name: decide(prob) for name, prob in probs.items()}
+    of_seeds = predictions | {one.id: decide(predicted(one, gold_set.texts, progress)) for one in others}
     voted = gold_set.with_votes()
     teachers = _teachers([gold_set.items[i] for i in voted], names) if voted else {}
     on_voted = {name: labels[voted] for name, labels in predictions.items()} | teachers
@@ -130,7 +142,11 @@ def evaluate(
         calibration={student.id: _calibration(student, probs[student.id], gold) for student in entries},
         slices=tuple(by_slice),
         worst_slice=worst([part for part in by_slice if part.rows < len(gold_set.items)]),  # not one of all rows
+        seeds=spreads(groups, of_seeds, gold),
+        recipes=_recipes(groups, gold, of_seeds, voted, teachers, margin),
         rejected=gold_set.rejected,
+        repeated=gold_set.repeated,
+        contradictory=gold_set.contradictory,
         only_equal=only_equal,
         truncated=said[entry.id][1],
         coverage=risk_coverage(given_probabilities(entry, probs[entry.id]), gold),
@@ -170,7 +186,8 @@ def check_student(
     entry.manifest.check_labels(workspace.task.label_names)
     keys = entry.seen()
     texts = _training_texts(workspace, entry, keys)
-    check_unseen(gold_set, keys, texts or [], entry.id, progress)
+    rule = entry.manifest.near_duplicate_rule
+    check_unseen(gold_set, keys, texts or [], entry.id, progress, rule=rule)
     return texts is not None
 
 
@@ -213,6 +230,23 @@ def _comparisons(
     if CONSENSUS in on_voted:
         comparisons[CONSENSUS] = compare(gold_voted, on_voted[student], on_voted[CONSENSUS], n_labels, margin=margin)
     return comparisons
+
+
+def _recipes(
+    groups: Mapping[str, Sequence[Entry]],
+    gold: Ints,
+    predictions: Mapping[str, Ints],
+    voted: Sequence[int],
+    teachers: Mapping[str, Ints],
+    margin: float,
+) -> dict[str, RecipeComparison]:
+    """The first student's recipe against that of the second on all rows, and the teacher on the voted ones."""
+    first, *second = groups
+    found = {name: recipe_comparison(groups, first, name, predictions, gold, margin=margin) for name in second}
+    if CONSENSUS in teachers:
+        on_voted = {name: labels[voted] for name, labels in predictions.items()} | dict(teachers)
+        found[CONSENSUS] = recipe_comparison(groups, first, CONSENSUS, on_voted, gold[voted], margin=margin)
+    return {name: comparison for name, comparison in found.items() if comparison}
 
 
 def _calibration(entry: Entry, probs: Floats, gold: Ints) -> Calibration:

@@ -15,6 +15,12 @@ from tutelage.training.students.kinds import KINDS
 
 CARD = "README.md"
 
+UNCHECKED = (
+    "Measured without the training texts, which were not there: rows that are equal to one were looked for, rows"
+    " that are nearly equal were not. The figure may be too high."
+)
+"""What is said of a figure whose rows could not be compared with the student's training texts."""
+
 
 def write_card(folder: Path, manifest: StudentManifest, evaluations: Sequence[Mapping[str, Any]] = ()) -> None:
     """Write the card of the student in ``folder``; evaluations are reports of ``tutelage evaluate``."""
@@ -75,8 +81,15 @@ def _results(manifest: StudentManifest, evaluations: Sequence[Mapping[str, Any]]
     for evaluation in evaluations:
         s = evaluation["scores"][manifest.id]
         accuracy, f1 = (f"{s[name]:.3f} {Interval(*s[f'{name}_interval'])}" for name in ("accuracy", "macro_f1"))
-        lines.append(f"| {plain(evaluation['gold_set'])} | {s['rows']} | {accuracy} | {f1} |")
+        mark = " (1)" if _is_unchecked(manifest, evaluation) else ""
+        lines.append(f"| {plain(evaluation['gold_set'])}{mark} | {s['rows']} | {accuracy} | {f1} |")
+    if any(_is_unchecked(manifest, evaluation) for evaluation in evaluations):
+        lines += ["", f"(1) {UNCHECKED}"]
     return "\n".join(lines) if evaluations else "## Evaluation\n\nNot evaluated yet."
+
+
+def _is_unchecked(manifest: StudentManifest, evaluation: Mapping[str, Any]) -> bool:
+    return manifest.id in evaluation.get("only_equal", ())
 
 
 def _training(manifest: StudentManifest) -> str:

@@ -85,8 +85,7 @@ def truncated_texts(student: Any, texts: Sequence[str]) -> int:
     if tokenizer is None or not texts:
         return 0
     max_length = int(student.max_length if body is None else body.max_seq_length)
-    tokens = tokenizer(list(texts), truncation=True, max_length=max_length, return_attention_mask=False)
-    return count_truncated(tokenizer, texts, tokens, max_length)
+    return tokenised(tokenizer, texts, max_length, windows=student.windows).truncated
 
 
 def length_batches(lengths: Sequence[int], tokens: int = TOKENS_A_BATCH) -> Iterator[Ints]:

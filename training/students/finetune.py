@@ -19,6 +19,8 @@ from tutelage.core.records import Progress, ProgressCallback, unreported
 from tutelage.training.encoders.token_windows import averaged, window_counts
 from tutelage.training.measures.metrics import confusion, macro_f1
 from tutelage.training.runs.checkpoints import LOGGED_STEPS, STATE, ended_with, last_complete_checkpoint, run_callback
+from tutelage.training.runs.loss_curve import curve_of
+from tutelage.training.runs.trackers import Tracker, import_integrations, reporting
 from tutelage.training.students.encoder import EncoderStudent, new_encoder
 from tutelage.training.students.recipe import Recipe
 from tutelage.training.students.training_set import Fitted, TrainingSet, split_validation
@@ -28,12 +30,17 @@ NOT_IN_BF16 = frozenset({"deberta"})
 
 
 def fit(
-    recipe: Recipe, training_set: TrainingSet, label_names: tuple[str, ...], work: Path, progress: ProgressCallback
+    recipe: Recipe,
+    training_set: TrainingSet,
+    label_names: tuple[str, ...],
+    work: Path,
+    progress: ProgressCallback,
+    *,
+    tracker: Tracker | None = None,
 ) -> Fitted:
     """Split off validation rows, and train on the others."""
     rest, validation = split_validation(training_set, recipe.validation, recipe.seed)
-    student, training = finetune(rest, validation, label_names, recipe, work, progress)
-    return Fitted(student, validation, training)
+    return finetune(rest, validation, label_names, recipe, work, progress, tracker=tracker)
 
 
 load = EncoderStudent.load
@@ -46,7 +53,9 @@ def finetune(
     recipe: Recipe,
     work: Path,
     progress: ProgressCallback = unreported,
-) -> tuple[EncoderStudent, dict[str, Any]]:
+    *,
+    tracker: Tracker | None = None,
+) -> Fitted:
     """Fine-tune all weights of an encoder; returns the student of the best epoch, and a log of the run.
 
     Checkpoints go to ``work``; after a kill the same call resumes from the last complete one.
@@ -63,7 +72,7 @@ def finetune(
     batch_size_per_process(recipe.batch_size)  # raises before the model is loaded
     while True:
         with suppress(OutOfMemoryError):
-            return _finetune(training_set, validation, label_names, recipe, work, progress)
+            return _finetune(training_set, validation, label_names, recipe, work, progress, tracker)
         recipe = halved(recipe)
         smaller = f"--batch-size {recipe.batch_size} --accumulate {recipe.accumulate}"
         progress(Progress(f"out of GPU memory: continuing with {smaller}"))
@@ -88,7 +97,9 @@ def _finetune(
     recipe: Recipe,
     work: Path,
     progress: ProgressCallback,
-) -> tuple[EncoderStudent, dict[str, Any]]:
+    tracker: Tracker | None,
+) -> Fitted:
+    import_integrations()
     from transformers import TrainerState, set_seed
 
     set_seed(recipe.seed)
@@ -102,10 +113,11 @@ def _finetune(
         best = trainer.state.best_global_step
         student.model = EncoderStudent.load(work / f"checkpoint-{best}" if best else checkpoint, label_names).model
     else:
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        with reporting(trainer, tracker, work):
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         # Without mixed precision, so that it predicts as it will when it is loaded again.
         student.model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
-    return student, _training_log(trainer, validation)
+    return Fitted(student, validation, _training_log(trainer, validation), curve_of(trainer.state.log_history))
 
 
 def _trainer(

@@ -181,6 +181,9 @@ def _suggestion(card: RecordCard) -> Iterator[str]:
     else:
         agreement = "" if card.agreement is None else f", agreement {card.agreement:.2f}"
         yield f"suggestion: {card.suggestion} by {harmless(card.agent)}{agreement}{', a tie' if card.tie else ''}"
+        if card.outweighed:
+            others = " and ".join(card.outweighed)
+            yield f"  though {others} has as many votes or more: its voters agree less with all others"
 
 
 def _vote(vote: Vote) -> str:

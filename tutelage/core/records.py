@@ -66,19 +66,21 @@ class Record:
     proposal: Proposal | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Suggestion:
     """The machine's pre-answer to the question.
 
     ``score`` is the agreement, the fraction of the votes (abstentions not counted) that equal
     ``label``: 0 to 1, None where there are no votes. ``tie`` marks that several labels had
-    equally many votes.
+    equally many votes. ``outweighed`` are the labels with at least as many votes as this one, of voters who agree less
+    with the others.
     """
 
-    label: str
-    score: float | None
-    agent: str
-    tie: bool = False
+    label: str = field(kw_only=False)
+    score: float | None = field(kw_only=False)
+    agent: str = field(kw_only=False)
+    tie: bool = field(default=False, kw_only=False)
+    outweighed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

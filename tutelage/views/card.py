@@ -57,6 +57,8 @@ class RecordCard:
         The votes that count, with reasons; those without a label are abstentions, word for word in ``raw``.
     suggestion, agreement, agent, tie
         What is suggested, the fraction of the votes for it, by whom, and whether others had as many votes.
+    outweighed
+        Labels with as many votes as the suggested one or more, of voters who agree less with the others.
     answers, shown
         What people answered, and what they were shown: from when on which label, None for no suggestion.
     status, label
@@ -78,6 +80,7 @@ class RecordCard:
     agreement: float | None
     agent: str
     tie: bool
+    outweighed: tuple[str, ...]
     answers: tuple[GivenAnswer, ...]
     shown: tuple[tuple[datetime, str | None], ...]
     status: Status
@@ -122,6 +125,7 @@ def _card(
         agreement=suggestion.score if suggestion else None,
         agent=suggestion.agent if suggestion else "",
         tie=bool(suggestion and suggestion.tie),
+        outweighed=suggestion.outweighed if suggestion else (),
         answers=tuple(_answer(response, history) for response in item.responses),
         shown=tuple((one.since, one.label) for one in history),
         status=item.status,

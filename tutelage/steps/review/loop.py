@@ -26,6 +26,7 @@ from tutelage.feedback.snapshot import write_snapshot
 from tutelage.loaders.consensus import suggest
 from tutelage.loaders.holdout import HeldOut, held_out
 from tutelage.loaders.ledger import FILE, Ledger
+from tutelage.loaders.voting.vote_matrix import consensus_weights, weighed
 from tutelage.steps.results import Pulled, Pushed, Ranked
 from tutelage.steps.review.dealing import checked_deal, deal_queue
 
@@ -52,16 +53,21 @@ class Loop:
 
     def parted(self) -> tuple[list[Record], frozenset[str]]:
         """All records but the holdout, and the ids of the holdout."""
-        records, held = list[Record](), set[str]()
-        for record in self.ledger.records(self.workspace.task):
-            if record in self._holdout:
-                held.add(record.id)
-            else:
-                records.append(record)
-        if not records:
+        records = self._weighed(list(self.ledger.records(self.workspace.task)))
+        held = frozenset(record.id for record in records if record in self._holdout)
+        if len(held) == len(records):
             db = self.workspace.root / self.workspace.db.name  # a dry run works on a copy elsewhere
             raise TutelageError(f"{db}: holds no records; bring some with tutelage load or import")
-        return records, frozenset(held)
+        return [record for record in records if record.id not in held], held
+
+    def _weighed(self, records: list[Record]) -> list[Record]:
+        """The records, their votes weighed by all that was voted until now."""
+        before = self.ledger.voter_weights()
+        weights = consensus_weights(records, self.workspace.task, before)
+        if weights == before:
+            return records
+        self.ledger.set_voter_weights(weights)
+        return weighed(records, weights)
 
     @contextmanager
     def alone_with_queue(self) -> Iterator[None]:
