@@ -13,6 +13,7 @@ from tutelage.core.arrays import Floats, Ints
 from tutelage.training.measures.folding import folded
 
 LENGTH = 5
+TEXTS_AT_ONCE = 10_000
 PAIRS_AT_ONCE = 10_000
 _SPACE = ord(" ")
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no bit is lost
@@ -91,8 +92,8 @@ def _padded(text: str) -> str:
 
 def _hashes(texts: Sequence[str]) -> tuple[Any, Any]:
     """As ``_hashes_of_some``, a part of the texts at a time: what is needed on the way is several times the result."""
-    starts = range(0, max(1, len(texts)), PAIRS_AT_ONCE)
-    parts = [_hashes_of_some(texts[start : start + PAIRS_AT_ONCE]) for start in starts]
+    starts = range(0, max(1, len(texts)), TEXTS_AT_ONCE)
+    parts = [_hashes_of_some(texts[start : start + TEXTS_AT_ONCE]) for start in starts]
     owners = [np.int32(start) + owners for start, (_, owners) in zip(starts, parts, strict=True)]
     return np.concatenate([hashes for hashes, _ in parts]), np.concatenate(owners)
 
