@@ -23,7 +23,7 @@ import tutelage as front_door
 from tutelage.core.arrays import Floats
 from tutelage.core.errors import StudentError
 from tutelage.core.workspace import Workspace
-from tutelage.training.manifest import FILE
+from tutelage.training.manifest import CALIBRATED, FILE
 from tutelage.training.measures.calibration import with_temperature
 from tutelage.training.registry import Entry, find_student
 from tutelage.training.students.recipe import parse_student
@@ -53,7 +53,9 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     for student in (str(tiny), f"{tiny}:frozen", "linear"):
         train(workspace, parse_student(student, **options))
     entry = one_of("encoder", workspace)
-    (entry.path / FILE).write_text(replace(entry.manifest, temperature=1.7).to_json(), "utf-8")
+    (entry.path / FILE).write_text(
+        replace(entry.manifest, temperature=1.7, probabilities=CALIBRATED).to_json(), "utf-8"
+    )
     return workspace
 
 
@@ -63,7 +65,7 @@ def one_of(kind: str, workspace: Workspace) -> Entry:
 
 
 def expected(entry: Entry) -> Floats:
-    return with_temperature(entry.load().predict_proba(TEXTS), entry.manifest.temperature or 1.0)
+    return with_temperature(entry.load().predict_proba(TEXTS), entry.manifest.applied_temperature)
 
 
 def program_of(folder: Path) -> str:

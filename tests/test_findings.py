@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from click.testing import CliRunner
+from shop import Shop
 
+from tutelage.commands.cli import cli
 from tutelage.core.records import Finding, Rank, Record, Response, Shown, Vote, Voter
+from tutelage.core.workspace import Workspace
 from tutelage.feedback.curate import Curated, curate
-from tutelage.feedback.ranking.findings import Grounds, findings, grounds_of, student_says, together
+from tutelage.feedback.ranking.findings import Grounds, differing_labels, findings, reviewed_kinds, together
+from tutelage.feedback.ranking.verdicts import verdicts_of
+from tutelage.project import Project
+from tutelage.steps.review.explaining import student_differs
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -55,15 +65,19 @@ def test_what_the_votes_say_against_a_suggestion(votes: list[str | None], given:
 
 
 def test_a_student_that_says_another_label_is_named_with_its_probability() -> None:
-    probs = np.array([[0.02, 0.97, 0.01], [0.9, 0.05, 0.05]])
-    student = student_says(["r", "s"], probs, ["a", "b", "c"])
+    probs = pd.DataFrame([[0.02, 0.97, 0.01], [0.9, 0.05, 0.05]], index=["r", "s"])
+    student = student_differs([item("r", "a"), item("s", "a")], probs, ["a", "b", "c"])
+    assert student.keys() == {"r"}
     assert words(item("r", "a"), student=student) == ["student says b at 0.97"]
     assert words(item("s", "a"), student=student) == []
     assert words(item("r"), student=student) == [], "nothing is suggested"
 
 
 def of(items: Sequence[Curated], groups: Sequence[int], shown: dict[str, list[Shown]] | None = None) -> Grounds:
-    return grounds_of(items, {}, np.array(groups), shown or {})
+    return Grounds(
+        duplicates=differing_labels(items, np.array(groups)),
+        reviewed=reviewed_kinds(items, verdicts_of(items, shown or {})),
+    )
 
 
 def test_a_duplicate_with_another_label_is_named_whoever_gave_it_the_label() -> None:
@@ -120,3 +134,56 @@ def test_a_settled_duplicate_has_no_place() -> None:
 def test_the_words_are_few_kinds() -> None:
     found = findings(item("r", "a", "b", "a", None), Grounds())
     assert found == (Finding("votes split", "votes split 2:1 (a:b)"), Finding("abstained", "1 of 4 votes abstained"))
+
+
+def test_a_suggestion_that_most_votes_are_not_for_says_so() -> None:
+    one = item("r", "a", "b", "b")
+    assert one.suggestion
+    weighed = replace(one, suggestion=replace(one.suggestion, label="a", outweighed=("b",)))
+    assert "weighted and plain majority differ: as many votes or more say b" in words(weighed)
+
+
+# On Argilla and in the commands
+
+
+def test_argilla_can_be_asked_for_each_kind_also_on_a_dataset_of_an_earlier_version(shops: Callable[..., Shop]) -> None:
+    shop = shops()
+    shop.add(["positive", "positive", None], ["negative", "positive", "negative"], ["neutral", "neutral"])
+    shop.push()
+    shop.owner.call("DELETE", f"/metadata-properties/{shop.properties()['why']}")
+    with shop.loop() as loop:
+        pushed = loop.rank().pushed
+    assert pushed
+    assert pushed.rejected == {}
+    kinds = {name: item["metadata"].get("why", []) for name, item in shop.on_server().items()}
+    assert "abstained" in kinds["r0"]
+    assert "votes split" in kinds["r1"]
+    terms = shop.owner.call("GET", f"/metadata-properties/{shop.properties()['why']}/metrics")["values"]
+    assert {"abstained", "votes split"} <= {term["term"] for term in terms}
+
+
+def test_the_words_stand_in_show_in_suspects_and_in_the_file(
+    make_task: Callable[..., Workspace], write_csv: Callable[..., Path], tmp_path: Path
+) -> None:
+    texts = ["Profit rose to 3.5 million euros from 2.1 million a year ago", "The court case goes on"]
+    rows = [
+        {"id": "r0", "text": texts[0], "a": "positive", "b": "positive"},
+        {"id": "r1", "text": texts[1], "a": "neutral", "b": "neutral"},
+        {"id": "r2", "text": texts[0] + ".", "a": "negative", "b": "positive"},
+        {"id": "r3", "text": texts[0] + "!", "a": "negative", "b": "negative"},
+    ]
+    project, out = Project(make_task().root), tmp_path / "ranked.csv"
+    project.import_votes(write_csv(rows), id="id", votes=["a", "b"])
+    task = ["--task", str(project.workspace.root)]
+    assert CliRunner().invoke(cli, ["rank", "--no-push", "--out", str(out), *task]).exit_code == 0
+    written = pd.read_csv(out, keep_default_na=False).set_index("id")
+    assert "duplicate of " in written.loc["r3", "why"]
+    assert "votes split 1:1 (" in written.loc["r2", "why"]
+    places = sorted(written.loc[["r0", "r2", "r3"], "suspect_rank"])
+    assert places[2] - places[0] == 2, "near-duplicates lie together"
+    frame = project.suspects().set_index("id")
+    assert {name: "; ".join(said) for name, said in frame["why"].items()} == written["why"].to_dict()
+    shown = CliRunner().invoke(cli, ["show", "r3", *task]).output
+    assert all(f"\n  {said}\n" in shown for said in project.show("r3").why)
+    assert len(project.show("r3").why) > 0
+    assert "votes spl" in CliRunner().invoke(cli, ["suspects", *task]).output

@@ -23,6 +23,7 @@ from training_data import WORDS, sentences, small_task, tiny_roberta
 
 from tutelage.core.arrays import Floats
 from tutelage.core.workspace import Workspace
+from tutelage.training.measures.calibration import with_temperature
 from tutelage.training.prediction.serving.batching import WAITING, BatchQueue, QueueFullError, ready_student
 from tutelage.training.prediction.serving.following import LOOK_SECONDS, Following, ServedStudent
 from tutelage.training.prediction.serving.pipeline_request import (
@@ -76,8 +77,10 @@ def test_it_answers_like_the_pipeline(url: str, workspace: Workspace) -> None:
     pipes = pipe(TEXTS)
     ours = ask(url, {"inputs": TEXTS}).json()
     assert [[one["label"] for one in labels] for labels in ours] == [[one["label"] for one in said] for said in pipes]
-    for mine, its in zip(ours, pipes, strict=True):
-        assert [one["score"] for one in mine] == pytest.approx([one["score"] for one in its], abs=1e-4)
+    temperature = find_student(workspace.students).manifest.applied_temperature
+    given = with_temperature(np.array([[one["score"] for one in said] for said in pipes]), temperature)
+    for mine, its in zip(ours, given, strict=True):
+        assert [one["score"] for one in mine] == pytest.approx(its, abs=1e-4)
 
 
 def test_one_text_and_top_k(url: str) -> None:
@@ -134,7 +137,8 @@ def test_health_and_other_addresses(url: str, workspace: Workspace) -> None:
     health = httpx.get(f"{url}/health").json()
     entry = find_student(workspace.students)
     labels = list(workspace.task.label_names)
-    assert health == {"status": "ok", "student": entry.id, "engine": "torch fp32", "labels": labels}
+    about = {"status": "ok", "student": entry.id, "engine": "torch fp32", "labels": labels}
+    assert health == {**about, "probabilities": entry.manifest.probabilities}
     assert httpx.get(url).status_code == 405
     assert httpx.get(f"{url}/nowhere").status_code == 404
     assert httpx.get(f"{url}/nowhere").json() == {"error": "Not Found"}

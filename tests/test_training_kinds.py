@@ -328,6 +328,6 @@ def test_two_processes_train_one_student(tmp_path: Path, tiny: str) -> None:
 
 def test_the_help_names_each_option_of_a_recipe(tutelage: Callable[..., CompletedProcess[str]]) -> None:
     said = tutelage("train", "--help").stdout
-    fixed = {"kind", "model", "warmup", "weight_decay"}
+    fixed = {"kind", "model", "warmup", "weight_decay", "long_texts"}
     for name in set(Recipe.__dataclass_fields__) - fixed:
         assert f"--{name.replace('_', '-')}" in said

@@ -341,6 +341,7 @@ class Project:
         *,
         stop: Event,
         student: str | Sequence[str] = "linear",
+        method: Method = "weighted",
         seed: int = 0,
         on_turn: Callable[[str], None] = _unsaid,
     ) -> Followed:
@@ -353,7 +354,7 @@ class Project:
         ----------
         stop
             Ends it.
-        student, seed
+        student, method, seed
             As for ``rank``.
         on_turn
             Told in words what came of each ranking, and when Argilla has to be waited for.
@@ -369,6 +370,7 @@ class Project:
             workspace=self.workspace,
             open_loop=self._impatient_loop,
             student=student,
+            method=method,
             seed=seed,
             progress=self._progress,
             say=on_turn,
@@ -449,7 +451,15 @@ class Project:
 
     # Students
 
-    def train(self, student: str | Recipe = "", *, snapshot: str | None = None, **options: Any) -> TrainResult:
+    def train(
+        self,
+        student: str | Recipe = "",
+        *,
+        snapshot: str | None = None,
+        seeds: int = 1,
+        report_to: str = "",
+        **options: Any,
+    ) -> TrainResult:
         """Train a student on a snapshot, without the holdout.
 
         Parameters
@@ -459,12 +469,25 @@ class Project:
             task's by default.
         snapshot
             The newest by default.
+        seeds
+            Train so many students, with ``seed`` and those after it, so that ``evaluate`` can tell what the seed
+            changes; the first of them is the result.
+        report_to
+            ``tensorboard``, ``mlflow`` or ``wandb``, for an encoder's losses; no tracker by default.
         options
             Fields of ``Recipe``, such as ``seed``, ``epochs``, ``learning_rate``, ``batch_size``.
         """
         from tutelage.training.train import train
 
-        return train(self.workspace, student, snapshot=snapshot, options=options, progress=self._progress)
+        return train(
+            self.workspace,
+            student,
+            snapshot=snapshot,
+            options=options,
+            seeds=seeds,
+            report_to=report_to,
+            progress=self._progress,
+        )
 
     def evaluate(
         self,
@@ -549,17 +572,21 @@ class Project:
         before = champion_id(self.workspace.students)
         return ChampionChange(champion=rollback_champion(self.workspace.students).id, before=before)
 
-    def predict(self, texts: Sequence[str], *, student: str = "", engine: str = "auto") -> pd.DataFrame:
+    def predict(
+        self, texts: Sequence[str], *, student: str = "", engine: str = "auto", min_probability: float = 0.0
+    ) -> pd.DataFrame:
         """A label and a probability for each label, for texts at hand.
 
         Returns
         -------
-        One row a text, in the order and with the index of ``texts`` where that is a Series; columns: label, and
-        ``prob_LABEL`` for each label in the task's order.
+        One row a text, in the order and with the index of ``texts`` where that is a Series; columns: label, None
+        where its probability is below ``min_probability``, and ``prob_LABEL`` for each label in the task's order.
         """
         from tutelage.training.prediction.texts import predict_texts
 
-        return predict_texts(self.workspace, texts, student=student, engine=engine, say=self._say)
+        return predict_texts(
+            self.workspace, texts, student=student, engine=engine, min_probability=min_probability, say=self._say
+        )
 
     def predict_file(
         self,
@@ -570,6 +597,7 @@ class Project:
         columns: Sequence[str] | None = None,
         student: str = "",
         engine: str = "auto",
+        min_probability: float = 0.0,
         split: str = "train",
         encoding: str = "utf-8",
         force: bool = False,
@@ -586,6 +614,8 @@ class Project:
             Column of the texts.
         columns
             Those of ``data`` that ``out`` has too, before the label and its probabilities; all by default.
+        min_probability
+            A text whose most probable label has less gets none; ``evaluate`` says what that leaves.
         force
             Replace ``out`` if it is there.
         """
@@ -601,6 +631,7 @@ class Project:
             text=text,
             columns=None if columns is None else tuple(columns),
             force=force,
+            min_probability=min_probability,
         )
         return predict(job, engine, say=self._say, progress=self._progress)
 

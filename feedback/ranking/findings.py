@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
-from tutelage.core.arrays import Floats, Ints
-from tutelage.core.records import Finding, Rank, Record, Shown
-from tutelage.feedback.curate import Curated, suggested_and_given
+from tutelage.core.arrays import Ints
+from tutelage.core.records import Finding, Rank, Record
+from tutelage.feedback.curate import Curated
+from tutelage.feedback.ranking.verdicts import Verdict
 
-SPLIT, ABSTAINED, STUDENT = "votes split", "abstained", "student disagrees"
-DUPLICATE, CORRECTED = "duplicate differs", "people corrected"
+SPLIT, OUTWEIGHED, ABSTAINED = "votes split", "most votes differ", "abstained"
+STUDENT, DUPLICATE, CORRECTED = "student disagrees", "duplicate differs", "people corrected"
 
 TEMPLATE = 10
 """Near-duplicates from which a group is taken for one form of text, filled in many times: its labels may differ."""
@@ -30,8 +31,8 @@ class Grounds:
     Parameters
     ----------
     student
-        By record id: the label that the out-of-sample student gives it, and its probability; empty where the student
-        has no say.
+        By record id: the label that the student gives it out of sample, where that is not the suggested one, and its
+        probability; empty where the student has no say.
     duplicates
         By record id: the ids of its near-duplicates whose label is another one than its own, each with that label.
     reviewed
@@ -71,12 +72,15 @@ def _about_votes(item: Curated) -> Iterator[Finding]:
     elif len(counts) > 1:
         shares, labels = (":".join(map(str, each)) for each in zip(*((n, name) for name, n in counts), strict=True))
         yield Finding(SPLIT, f"votes split {shares} ({labels})")
+    if suggestion and suggestion.outweighed:
+        others = " and ".join(suggestion.outweighed)
+        yield Finding(OUTWEIGHED, f"weighted and plain majority differ: as many votes or more say {others}")
     if cast < len(votes):
         yield Finding(ABSTAINED, f"{len(votes) - cast} of {len(votes)} votes abstained")
 
 
 def _about_student(item: Curated, said: tuple[str, float] | None) -> Iterator[Finding]:
-    if said and item.suggestion and said[0] != item.suggestion.label:
+    if said and item.suggestion:
         yield Finding(STUDENT, f"student says {said[0]} at {said[1]:.2f}")
 
 
@@ -107,33 +111,11 @@ def kind_of(item: Curated) -> Kind:
 # What it is judged by
 
 
-def grounds_of(
-    curated: Sequence[Curated],
-    student: Mapping[str, tuple[str, float]],
-    groups: Ints,
-    shown: Mapping[str, Sequence[Shown]],
-) -> Grounds:
-    """What is known of all records.
+def differing_labels(curated: Sequence[Curated], groups: Ints) -> dict[str, list[tuple[str, str]]]:
+    """By record id: its near-duplicates whose label is not the one that is suggested for it, each with that label.
 
-    Parameters
-    ----------
-    student
-        As for ``Grounds``.
-    groups
-        Shape (N,): the number of each record's group of near-duplicates.
-    shown
-        What each record showed people as suggestion, by its id; the suggestion as it is now where nothing is known.
+    ``groups``: shape (N,), the number of each record's group of near-duplicates.
     """
-    return Grounds(student=student, duplicates=_differing(curated, groups), reviewed=_reviewed(curated, shown))
-
-
-def student_says(ids: Sequence[str], pred_probs: Floats, names: Sequence[str]) -> dict[str, tuple[str, float]]:
-    """The label that a student gives each record, and its probability; ``pred_probs`` has shape (N, K)."""
-    best = pred_probs.argmax(axis=1) if len(ids) else []
-    return {name: (names[one], float(row[one])) for name, one, row in zip(ids, best, pred_probs, strict=True)}
-
-
-def _differing(curated: Sequence[Curated], groups: Ints) -> dict[str, list[tuple[str, str]]]:
     found: dict[str, list[tuple[str, str]]] = {}
     for group in _small_groups(curated, groups):
         labels = {item.record.id: label for item in group if (label := _label_of(item)) is not None}
@@ -159,22 +141,16 @@ def _small_groups(curated: Sequence[Curated], groups: Ints) -> list[list[Curated
     return [group for group in members.values() if 1 < len(group) <= TEMPLATE]
 
 
-def _reviewed(curated: Iterable[Curated], shown: Mapping[str, Sequence[Shown]]) -> dict[Kind, tuple[int, int]]:
+def reviewed_kinds(curated: Iterable[Curated], verdicts: Mapping[str, Verdict]) -> dict[Kind, tuple[int, int]]:
+    """Of each kind of record: how many were reviewed, and of how many people found the suggestion wrong."""
     counts: dict[Kind, tuple[int, int]] = {}
     for item in curated:
-        pair = _judged(item, shown)
-        if pair:
-            kind = pair[0], kind_of(item)[1]
-            reviewed, corrected = counts.get(kind, (0, 0))
-            counts[kind] = reviewed + 1, corrected + (pair[0] != pair[1])
+        verdict = verdicts.get(item.record.id)
+        if verdict:
+            kind = verdict.shown, kind_of(item)[1]
+            reviewed, wrong = counts.get(kind, (0, 0))
+            counts[kind] = reviewed + 1, wrong + verdict.is_wrong
     return counts
-
-
-def _judged(item: Curated, shown: Mapping[str, Sequence[Shown]]) -> tuple[str, str] | None:
-    """The label that people saw as suggestion, and the one that they gave; None where they did not do both."""
-    if item.record.id in shown or item.status != "reviewed" or item.suggestion is None or item.label is None:
-        return suggested_and_given(item, shown)
-    return item.suggestion.label, item.label
 
 
 # Near-duplicates lie together

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from tutelage.core import __version__
 from tutelage.core.errors import StudentError
+from tutelage.core.files import held, remove_left, temporary_beside
 from tutelage.core.locks import in_use
 from tutelage.training.export.model_files import FORMATS, ModelFiles
 from tutelage.training.export.run_alone import run_alone_page
@@ -56,9 +56,12 @@ def export_student(entry: Entry, out: Path, format_name: str) -> ExportedStudent
 def _folder_for_people(out: Path) -> Iterator[Path]:
     """A temporary folder beside ``out`` that becomes it, with the modes that the umask leaves."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    remove_left(out.parent, out.name)
+    temporary = temporary_beside(out)
+    temporary.mkdir(mode=0o700)
     try:
-        yield temporary
+        with held(temporary):
+            yield temporary
         open_modes = 0o777 & ~_umask()
         for path in (temporary, *temporary.rglob("*")):
             path.chmod(open_modes if path.is_dir() else open_modes & 0o666)
@@ -84,7 +87,7 @@ def _write_words(folder: Path, entry: Entry, files: ModelFiles) -> None:
 def _labels(manifest: StudentManifest, files: ModelFiles) -> dict[str, object]:
     return {
         "id2label": {str(number): name for number, name in enumerate(manifest.labels)},
-        "temperature": manifest.temperature or 1.0,
+        "temperature": manifest.applied_temperature or 1.0,
         "max_length": files.max_length,
         "student": manifest.id,
         "base_model": manifest.model,

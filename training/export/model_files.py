@@ -84,6 +84,8 @@ def _plain(network: Network) -> Path:
         return plain_export(network)
     except ModuleNotFoundError as error:
         raise _not_installed(error) from None
+    except RuntimeError as error:
+        raise StudentError(f"{error}; use --format safetensors") from None
 
 
 def _not_installed(error: ModuleNotFoundError) -> StudentError:
@@ -99,5 +101,5 @@ def _write_tokenizer(network: Network, folder: Path) -> None:
         raise StudentError("this student's tokenizer runs in Python only; use --format safetensors")
     tokenizer = Tokenizer.from_str(own.backend_tokenizer.to_str())
     tokenizer.enable_truncation(network.max_length, direction=own.truncation_side)
-    tokenizer.enable_padding(direction="right", pad_id=own.pad_token_id, pad_token=own.pad_token)
+    tokenizer.enable_padding(direction=own.padding_side, pad_id=own.pad_token_id, pad_token=own.pad_token)
     tokenizer.save(str(folder / TOKENIZER))

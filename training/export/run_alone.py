@@ -99,14 +99,20 @@ In this folder:
 {parts.text()}```
 
 - `id2label` in `labels.json` names the columns of `probabilities`, in their order.
-- A text is cut after `max_length` tokens.
+- A text is cut after `max_length` tokens.{_windows(manifest)}
 - {_temperature(manifest)}
 """
 
 
+def _windows(manifest: StudentManifest) -> str:
+    if not manifest.recipe.windows:
+        return ""
+    return " tutelage reads longer texts in windows and averages their probabilities; this program does not."
+
+
 def _temperature(manifest: StudentManifest) -> str:
-    if manifest.temperature is None:
-        return "No temperature was fitted: `temperature` is 1, and dividing by it changes nothing."
+    if manifest.applied_temperature is None:
+        return "The student's probabilities are uncalibrated: `temperature` is 1, and dividing by it changes nothing."
     return (
         "Scores are divided by `temperature` before the softmax: it was fitted on validation rows so that the"
         " probabilities are calibrated. It changes no label; 1 in its place gives the model's own probabilities."

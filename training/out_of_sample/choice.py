@@ -53,18 +53,18 @@ def choose_students(names: Sequence[str], probs: StudentProbs, task: Task, champ
             found = _auto(probs, task, champion)
             chosen, why = [*chosen, *found.recipes], found.why
         else:
-            chosen.append(_named(name, probs.seed, champion))
+            chosen.append(_named(name, probs.seed, task, champion))
     return Chosen(tuple(dict.fromkeys(chosen)), why)
 
 
-def _named(name: str, seed: int, champion: Entry | None) -> Recipe:
+def _named(name: str, seed: int, task: Task, champion: Entry | None) -> Recipe:
     if name == CHAMPION:
         if champion is None:
             raise StudentError(
                 "--student champion: there is no champion yet; make one with tutelage promote, or name a student"
             )
         return champion.manifest.recipe
-    recipe = parse_student(name, seed=seed)
+    recipe = parse_student(name, seed=seed, long_texts=task.long_texts)
     if recipe.model and (Path(recipe.model) / FILE).exists():
         raise StudentError(
             f"--student {name}: is a trained student, which has seen texts that it would be asked about; --student"
@@ -76,13 +76,13 @@ def _named(name: str, seed: int, champion: Entry | None) -> Recipe:
 def _auto(probs: StudentProbs, task: Task, champion: Entry | None) -> Chosen:
     """The linear student; with it those of the champion's or the task's encoder that this machine can afford."""
     linear = parse_student(LINEAR, seed=probs.seed)
-    own = champion.manifest.recipe if champion else parse_student(task.student)
+    own = champion.manifest.recipe if champion else parse_student(task.student, long_texts=task.long_texts)
     if own.kind == LINEAR or not own.model or own.model == AUTO:
         return Chosen((linear,), "linear alone: neither the champion nor task.yaml names an encoder")
     problem = _problem(own.model)
     if problem:
         return Chosen((linear,), f"linear alone: {problem}")
-    frozen = parse_student(f"{own.model}:frozen", seed=probs.seed)
+    frozen = parse_student(f"{own.model}:frozen", seed=probs.seed, long_texts=task.long_texts)
     seconds = probs.embeddings(frozen).seconds(probs.keys, probs.texts)
     if seconds > AFFORDABLE_S:
         why = f"linear alone: embedding with {own.model} would take about {seconds:.0f} s, more than {AFFORDABLE_S}"

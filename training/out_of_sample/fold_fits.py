@@ -67,7 +67,7 @@ def fit_kept(
                 model.save(new)
                 write_text(new / _COMPLETE, "{}\n")
             shutil.rmtree(work, ignore_errors=True)
-        return _predict(load_student(folder, recipe.kind, names), texts)
+        return _predict(load_student(folder, recipe.kind, names, windows=recipe.windows), texts)
 
     return fit
 

@@ -11,7 +11,6 @@ from tutelage.core.pred_probs import write_pred_probs
 from tutelage.core.records import Progress, ProgressCallback, Record
 from tutelage.core.workspace import Workspace
 from tutelage.training.out_of_sample.choice import AUTO, Chosen, choose_students
-from tutelage.training.out_of_sample.kept_folds import FOLDER
 from tutelage.training.out_of_sample.student_probs import StudentProbs
 from tutelage.training.registry import CHAMPION, Entry, champion_id, find_student
 from tutelage.training.unseen import probabilities, unseen_by
@@ -46,7 +45,7 @@ def hand_to_ranking(
         texts=[record.text for record in records],
         labels=task.indices(labels),
         names=names,
-        folder=workspace.root / FOLDER,
+        folder=workspace.out_of_sample,
         seed=seed,
         progress=progress,
     )

@@ -21,7 +21,6 @@ from tutelage.core.arrays import NO_LABEL, Floats, Ints
 from tutelage.core.files import make_folder, replacing
 from tutelage.training.out_of_sample.folds import NO_FOLD
 
-FOLDER = ".out_of_sample"
 MOST_BYTES = 2 * 2**30
 """What a student's folds' models, or an encoder's embeddings, may take on disk; larger ones are not kept."""
 
@@ -83,6 +82,7 @@ class KeptFolds:
         import pyarrow as pa
 
         shutil.rmtree(self.folder, ignore_errors=True)
+        make_folder(self.folder.parent)  # only the last folder that it makes is closed to others
         make_folder(self.folder)
         table = pa.table({"key": list(plan.keys), "label": plan.labels, "fold": plan.fold})
         _write(self.folder / _FOLDS, table.replace_schema_metadata({_MADE_FROM: json.dumps(self.made_from)}))

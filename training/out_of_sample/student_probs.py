@@ -144,7 +144,7 @@ class StudentProbs:
         return labels, np.array([of_group.get(int(group), NO_FOLD) for group in self.groups], dtype=np.int64)
 
     def _fit(self, recipe: Recipe, kept: KeptFolds, labels: Ints) -> FitFold:
-        if recipe.kind == "frozen":
+        if recipe.kind == "frozen" and not recipe.windows:
             vectors = self.embeddings(recipe).of(self.keys, self.texts, self.progress)
             return fit_embedded(recipe, vectors, labels, len(self.names))
         if recipe.kind in _SLOW:
@@ -153,9 +153,17 @@ class StudentProbs:
 
 
 def versions(recipe: Recipe) -> dict[str, str]:
-    """The versions of the libraries that this student's probabilities depend on."""
+    """The versions of the libraries, and of a model on disk, that this student's probabilities depend on."""
     found: dict[str, str] = {}
     for name in _LIBRARIES if recipe.kind == LINEAR else (*_LIBRARIES, *_NEURAL):
         with suppress(PackageNotFoundError):
             found[name] = version(name)
-    return found
+    return found | _files_of(Path(recipe.model) if recipe.model else None)
+
+
+def _files_of(model: Path | None) -> dict[str, str]:
+    """What a model's folder on disk holds, by sizes and times: another one may come under the same path."""
+    if model is None or not model.is_dir():
+        return {}
+    files = [(path, path.stat()) for path in sorted(model.rglob("*")) if path.is_file()]
+    return {"files": digest([(str(path), about.st_size, about.st_mtime_ns) for path, about in files])}

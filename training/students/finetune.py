@@ -6,29 +6,41 @@ import gc
 import math
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tutelage.core.arrays import Floats
+from tutelage.core.arrays import Floats, Ints, softmax
 from tutelage.core.compute import batch_size_per_process, has_bf16, has_gpu, process_count
 from tutelage.core.errors import StudentError
 from tutelage.core.records import Progress, ProgressCallback, unreported
+from tutelage.training.encoders.token_windows import averaged, window_counts
 from tutelage.training.measures.metrics import confusion, macro_f1
 from tutelage.training.runs.checkpoints import LOGGED_STEPS, STATE, ended_with, last_complete_checkpoint, run_callback
+from tutelage.training.runs.loss_curve import curve_of
+from tutelage.training.runs.trackers import Tracker, import_integrations, reporting
 from tutelage.training.students.encoder import EncoderStudent, new_encoder
 from tutelage.training.students.recipe import Recipe
 from tutelage.training.students.training_set import Fitted, TrainingSet, split_validation
 
+NOT_IN_BF16 = frozenset({"deberta"})
+"""Kinds of models whose attention mask overflows in mixed precision; DeBERTa-v2 and v3 are ``deberta-v2``."""
+
 
 def fit(
-    recipe: Recipe, training_set: TrainingSet, label_names: tuple[str, ...], work: Path, progress: ProgressCallback
+    recipe: Recipe,
+    training_set: TrainingSet,
+    label_names: tuple[str, ...],
+    work: Path,
+    progress: ProgressCallback,
+    *,
+    tracker: Tracker | None = None,
 ) -> Fitted:
     """Split off validation rows, and train on the others."""
     rest, validation = split_validation(training_set, recipe.validation, recipe.seed)
-    student, training = finetune(rest, validation, label_names, recipe, work, progress)
-    return Fitted(student, validation, training)
+    return finetune(rest, validation, label_names, recipe, work, progress, tracker=tracker)
 
 
 load = EncoderStudent.load
@@ -41,7 +53,9 @@ def finetune(
     recipe: Recipe,
     work: Path,
     progress: ProgressCallback = unreported,
-) -> tuple[EncoderStudent, dict[str, Any]]:
+    *,
+    tracker: Tracker | None = None,
+) -> Fitted:
     """Fine-tune all weights of an encoder; returns the student of the best epoch, and a log of the run.
 
     Checkpoints go to ``work``; after a kill the same call resumes from the last complete one.
@@ -58,7 +72,7 @@ def finetune(
     batch_size_per_process(recipe.batch_size)  # raises before the model is loaded
     while True:
         with suppress(OutOfMemoryError):
-            return _finetune(training_set, validation, label_names, recipe, work, progress)
+            return _finetune(training_set, validation, label_names, recipe, work, progress, tracker)
         recipe = halved(recipe)
         smaller = f"--batch-size {recipe.batch_size} --accumulate {recipe.accumulate}"
         progress(Progress(f"out of GPU memory: continuing with {smaller}"))
@@ -83,12 +97,14 @@ def _finetune(
     recipe: Recipe,
     work: Path,
     progress: ProgressCallback,
-) -> tuple[EncoderStudent, dict[str, Any]]:
+    tracker: Tracker | None,
+) -> Fitted:
+    import_integrations()
     from transformers import TrainerState, set_seed
 
     set_seed(recipe.seed)
     progress(Progress(f"loading {recipe.model}"))
-    student = new_encoder(recipe.model, label_names, recipe.max_length)
+    student = new_encoder(recipe.model, label_names, recipe.max_length, windows=recipe.windows)
     trainer = _trainer(student, training_set, validation, recipe, work)
     trainer.add_callback(run_callback(progress))
     checkpoint = last_complete_checkpoint(work)
@@ -97,8 +113,11 @@ def _finetune(
         best = trainer.state.best_global_step
         student.model = EncoderStudent.load(work / f"checkpoint-{best}" if best else checkpoint, label_names).model
     else:
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    return student, _training_log(trainer, validation)
+        with reporting(trainer, tracker, work):
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        # Without mixed precision, so that it predicts as it will when it is loaded again.
+        student.model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
+    return Fitted(student, validation, _training_log(trainer, validation), curve_of(trainer.state.log_history))
 
 
 def _trainer(
@@ -106,22 +125,25 @@ def _trainer(
 ) -> Any:
     from transformers import DataCollatorWithPadding, EarlyStoppingCallback, PrinterCallback, Trainer
 
+    rows, _ = _dataset(student, training_set, recipe)
+    validation_rows, owners = _dataset(student, validation, recipe) if validation else (None, np.empty(0, dtype=int))
     trainer = Trainer(
         model=student.model,
-        args=_arguments(recipe, work, validates=validation is not None),
-        train_dataset=_dataset(student, training_set, recipe),
-        eval_dataset=_dataset(student, validation, recipe) if validation else None,
+        args=_arguments(recipe, work, validates=validation is not None, model_type=student.model.config.model_type),
+        train_dataset=rows,
+        eval_dataset=validation_rows,
         data_collator=DataCollatorWithPadding(student.tokenizer),
         processing_class=student.tokenizer,
         compute_loss_func=weighted_cross_entropy,
-        compute_metrics=_validation_metrics,
+        compute_metrics=partial(_validation_metrics, owners=owners),
+        preprocess_logits_for_metrics=_logits_only,
         callbacks=[EarlyStoppingCallback(recipe.patience)] if validation else [],
     )
     trainer.remove_callback(PrinterCallback)  # standard output is the command's
     return trainer
 
 
-def _arguments(recipe: Recipe, work: Path, *, validates: bool) -> Any:
+def _arguments(recipe: Recipe, work: Path, *, validates: bool, model_type: str = "") -> Any:
     from transformers import TrainingArguments
 
     arguments = TrainingArguments(
@@ -134,8 +156,9 @@ def _arguments(recipe: Recipe, work: Path, *, validates: bool) -> Any:
         warmup_steps=recipe.warmup,
         weight_decay=recipe.weight_decay,
         seed=recipe.seed,
-        train_sampling_strategy="group_by_length",  # less padding; it shuffles Trainer.predict, which is not used
-        bf16=has_bf16(),
+        # Less padding; but the validation rows are shuffled too, and windows are averaged by their order.
+        train_sampling_strategy="random" if recipe.windows else "group_by_length",
+        bf16=has_bf16() and model_type not in NOT_IN_BF16,
         use_cpu=not has_gpu() and (has_bf16() or process_count() > 1),  # without a GPU, both need it
         eval_strategy="epoch" if validates else "no",
         save_strategy="epoch",
@@ -155,12 +178,16 @@ def _arguments(recipe: Recipe, work: Path, *, validates: bool) -> Any:
     return arguments
 
 
-def _dataset(student: EncoderStudent, training_set: TrainingSet, recipe: Recipe) -> list[dict[str, Any]]:
-    """Tokens, and as labels each row's targets times its sample weight, so that one loss covers all options."""
-    tokens = student.tokenizer(list(training_set.texts), truncation=True, max_length=student.max_length)
-    labels = training_set.targets * sample_weights(training_set, balanced=recipe.balanced)[:, None]
-    columns = {**tokens, "labels": labels.astype(np.float32).tolist()}
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+def _dataset(student: EncoderStudent, training_set: TrainingSet, recipe: Recipe) -> tuple[list[dict[str, Any]], Ints]:
+    """Windows of tokens, and the text of each.
+
+    Their labels are the text's targets times its sample weight, so that one loss covers all options.
+    """
+    tokens = student.tokenise(training_set.texts)
+    weights = window_weights(sample_weights(training_set, balanced=recipe.balanced), tokens.owners)
+    labels = (training_set.targets[tokens.owners] * weights[:, None]).astype(np.float32).tolist()
+    rows = [{"input_ids": ids, "labels": row} for ids, row in zip(tokens.ids, labels, strict=True)]
+    return rows, tokens.owners
 
 
 def sample_weights(training_set: TrainingSet, *, balanced: bool) -> Floats:
@@ -170,6 +197,15 @@ def sample_weights(training_set: TrainingSet, *, balanced: bool) -> Floats:
         per_label = np.bincount(training_set.labels, weights)
         weights = weights / per_label[training_set.labels]
     return np.asarray(weights / weights.mean())
+
+
+def window_weights(weights: Floats, owners: Ints) -> Floats:
+    """Shape (M,), with mean 1, from the sample weights of N texts: the windows of a text share its weight."""
+    counts = window_counts(owners)
+    if len(counts) == len(owners):
+        return weights
+    shares = (weights / counts)[owners]
+    return np.asarray(shares / shares.mean())
 
 
 def weighted_cross_entropy(outputs: Any, labels: Any, num_items_in_batch: Any = None) -> Any:
@@ -184,8 +220,16 @@ def weighted_cross_entropy(outputs: Any, labels: Any, num_items_in_batch: Any = 
     return total / rows
 
 
-def _validation_metrics(prediction: Any) -> dict[str, float]:
-    gold, predictions = prediction.label_ids.argmax(axis=1), prediction.predictions.argmax(axis=1)
+def _logits_only(outputs: Any, _labels: Any) -> Any:
+    """The logits alone, of a model that gives more, such as BART."""
+    return outputs[0] if isinstance(outputs, tuple) else outputs
+
+
+def _validation_metrics(prediction: Any, owners: Ints) -> dict[str, float]:
+    """Of texts, whose windows are averaged as in prediction."""
+    firsts = np.unique(owners, return_index=True)[1]
+    gold = prediction.label_ids[firsts].argmax(axis=1)
+    predictions = averaged(softmax(prediction.predictions), owners).argmax(axis=1)
     matrix = confusion(gold, predictions, prediction.label_ids.shape[1])
     return {"macro_f1": macro_f1(matrix), "accuracy": float((gold == predictions).mean())}
 

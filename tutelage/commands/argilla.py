@@ -135,20 +135,17 @@ def rank_command(
         raise click.UsageError(f"--out {out}: ends in neither .csv nor .parquet")
     if follow and (no_push or out):
         raise click.UsageError(f"--follow sends what it ranks to Argilla; leave out {'--out' if out else '--no-push'}")
-    if follow and method != "weighted":
-        raise click.UsageError(f"--follow ranks by what people answer, and {method} does not; leave out --method")
     if follow:
-        _follow(console, student=students, seed=seed)
+        _follow(console, student=students, method=method, seed=seed)
         return
     project = console.project
     ranked = project.rank(student=students, method=method, seed=seed, push=not no_push)
     if out:
         _write_ranks(project, out)
-    data: dict[str, Any] = {"ranked": ranked.ranked, "queue": ranked.queue, "students": ranked.students}
-    data["ranked_by"] = asdict(ranked.by)
+    data: dict[str, Any] = {"ranked": ranked.ranked, "queue": ranked.queue, "ranked_by": asdict(ranked.by)}
+    data |= {"students": ranked.students, "why": ranked.why}
     words = f"{_rank_words(ranked)}\n{ranked_by_words(ranked.by)}"
     if ranked.why:
-        data["why"] = ranked.why
         words += f"\nauto: {ranked.why}"
     if ranked.pushed:
         data |= _push_data(ranked.pushed)

@@ -15,13 +15,14 @@ class Network:
     """A student's neural network: ``module(input_ids, attention_mask)`` gives logits of shape (B, K), in float32.
 
     ``module`` is the reference; engines run, or export, a ``lean`` copy. ``exports`` is the folder
-    beside the checkpoint for exported models.
+    beside the checkpoint for exported models. With ``windows``, the probabilities of a text's windows are averaged.
     """
 
     module: Any
     tokenizer: Any
     max_length: int
     exports: Path
+    windows: bool = False
 
     def lean(self) -> Any:
         """A copy without computations that the logits do not depend on."""
@@ -34,8 +35,9 @@ class Network:
 
 
 class TokenRows(list[Ints]):
-    """Token ids of each text; ``truncated`` counts the texts that are longer."""
+    """Token ids of windows; ``owners``, of shape (M,), are their texts; ``truncated`` counts texts that are longer."""
 
+    owners: Ints
     truncated = 0
 
 

@@ -13,6 +13,7 @@ from tutelage.core.arrays import Floats
 from tutelage.core.errors import SnapshotError
 from tutelage.core.workspace import Workspace
 from tutelage.feedback.snapshot import load_snapshot
+from tutelage.training.prediction.calibrated import calibrated
 from tutelage.training.prediction.engines.engine import Classifier, truncated
 from tutelage.training.prediction.engines.selection import ChosenEngine, Say, choose_engine
 from tutelage.training.registry import Entry
@@ -31,7 +32,7 @@ def ready_student(workspace: Workspace, entry: Entry, engine: str, say: Say) -> 
         texts = []
     chosen, classifier = choose_engine(entry.load(), entry.manifest.kind, entry.path, texts, engine, say)
     classifier.compute(classifier.prepare(["a warm-up text"]))
-    return chosen, classifier
+    return chosen, calibrated(entry.manifest, classifier)
 
 
 class QueueFullError(Exception):

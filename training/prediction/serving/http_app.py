@@ -57,8 +57,9 @@ def make_app(
 
 
 def _about(following: Following) -> dict[str, Any]:
-    now = following.now
-    return {"student": now.entry.id, "engine": now.chosen.name, "labels": list(now.entry.manifest.labels)}
+    now, manifest = following.now, following.now.entry.manifest
+    about = {"student": now.entry.id, "engine": now.chosen.name, "labels": list(manifest.labels)}
+    return {**about, "probabilities": manifest.probabilities}
 
 
 async def _body(request: Any, most: int) -> bytes:

@@ -28,8 +28,7 @@ from tutelage.feedback.places import cards_held, moved_up
 from tutelage.steps.results import Followed
 
 if TYPE_CHECKING:
-    import pandas as pd
-
+    from tutelage.feedback.ranking.label_quality import Method
     from tutelage.steps.review.loop import Loop
 
 LOCK = "follow.lock"
@@ -57,7 +56,7 @@ class AnswerFollower:
     ----------
     open_loop
         Signs in to Argilla, without patience where it does not answer.
-    student, seed
+    student, method, seed
         As for ``rank``.
     progress, say
         Told how far a step is, and of each turn.
@@ -68,11 +67,13 @@ class AnswerFollower:
     workspace: Workspace
     open_loop: OpenLoopOf
     student: str | Sequence[str]
+    method: Method
     seed: int
     progress: ProgressCallback
     say: Callable[[str], None]
     stop: Event
     _done: Counter[str] = field(default_factory=Counter)
+    _counted: int = 0
     _since_afresh: int = 0
     _is_ranked: bool = False
 
@@ -124,31 +125,33 @@ class AnswerFollower:
     def _follow(self, loop: Loop) -> None:
         if not self._is_ranked:
             self._rank_afresh(loop)
-        turns, seen, last = Turns(loop, self.seed), "", 0.0
+        turns, seen, last = Turns(loop, self.method, self.seed), "", 0.0
         while not self.stop.wait(LOOK):
             now = turns.dataset.last_activity()
             if now == seen or time.monotonic() - last < PAUSE:
                 continue
-            seen, new = now, turns.unread()
-            if new >= ANSWERS:
+            seen, count = now, answer_count(turns.dataset)
+            if count - self._counted >= ANSWERS:
                 last = time.monotonic()
-                self._take(loop, turns, new)
+                self._take(loop, turns, count)
 
-    def _take(self, loop: Loop, turns: Turns, new: int) -> None:
-        """One turn."""
-        self._done["answers"] += new
-        self._since_afresh += new
-        if self._since_afresh >= AFRESH or turns.has_new_records():
+    def _take(self, loop: Loop, turns: Turns, count: int) -> None:
+        """One turn; ``count``: how many answers there are by now."""
+        new = count - self._counted
+        if self._since_afresh + new >= AFRESH or turns.has_new_records():
             self._rank_afresh(loop)
-            turns.start()
-            return
-        moved = turns.take()
-        self._done.update(turns=1, moved=moved)
-        self.say(f"{new} new answers: {moved} records moved in the queue")
+            turns.read()
+        else:
+            moved = turns.take()
+            self._counted, self._since_afresh = count, self._since_afresh + new
+            self._done.update(turns=1, moved=moved)
+            self.say(f"{new} new answers: {moved} records moved in the queue")
+        self._done["answers"] += new
 
     def _rank_afresh(self, loop: Loop) -> None:
-        ranked = loop.rank(student=self.student, seed=self.seed)
-        self._is_ranked, self._since_afresh = True, 0
+        count = answer_count(loop.dataset())
+        ranked = loop.rank(student=self.student, method=self.method, seed=self.seed)
+        self._is_ranked, self._counted, self._since_afresh = True, count, 0
         self._done["rankings"] += 1
         self.say(f"{ranked.ranked} records ranked")
 
@@ -156,34 +159,25 @@ class AnswerFollower:
 class Turns:
     """What the turns on one dataset need, kept from one to the next."""
 
-    def __init__(self, loop: Loop, seed: int) -> None:
-        self._loop, self._seed = loop, seed
+    def __init__(self, loop: Loop, method: Method, seed: int) -> None:
+        self._loop, self._method, self._seed = loop, method, seed
         self.dataset: Dataset = loop.dataset()
         about = self.dataset.remote.request("GET", "status")["search_engine"]
         self._remembers_pages = bool(about.get("remembers_pages"))
-        self.start()
+        self.read()
 
-    def start(self) -> None:
-        """Everything was ranked a moment ago."""
-        self._read()
-        self._counted = self._count()
-
-    def _read(self) -> None:
-        from tutelage.steps.review.explaining import groups_of
+    def read(self) -> None:
+        """Read the records and their probabilities, as they were ranked last."""
+        from tutelage.core.pred_probs import read_pred_probs
+        from tutelage.steps.review.explaining import ExplainedRanker
 
         self._records, _ = self._loop.parted()
         self._held_in = self._loop.ledger.record_count
         self._version = self._loop.ledger.version
-        self._pred_probs = _read_probs(self._loop)
-        self._groups = groups_of(self._records)
-
-    def _count(self) -> int:
-        answered = answers_by_name(self.dataset.remote, self.dataset.id).values()
-        return sum(one.submitted + one.discarded for one in answered)
-
-    def unread(self) -> int:
-        """How many answers came since the last turn."""
-        return self._count() - self._counted
+        workspace = self._loop.workspace
+        pred_probs = read_pred_probs(workspace.pred_probs, workspace.task.label_names)
+        curated = curate(self._records, {}, {})
+        self._ranker = ExplainedRanker(curated, workspace.task, pred_probs, method=self._method, seed=self._seed)
 
     def has_new_records(self) -> bool:
         """Whether records came in since the last ranking of all."""
@@ -191,26 +185,28 @@ class Turns:
 
     def take(self) -> int:
         """Read the new answers, rank again, and send the places that changed; returns how many."""
-        self._counted = self._count()
         self._loop.fetch_answered(self.dataset, {record.id for record in self._records})
         with self._loop.alone_with_queue():
             if self._loop.ledger.version != self._version:
-                self._read()
+                self.read()
             return self._move()
 
     def _move(self) -> int:
-        from tutelage.steps.review.explaining import rank_and_explain
-
         ledger, task = self._loop.ledger, self._loop.workspace.task
-        before, dealt = ledger.ranks(), ledger.dealt()
+        before, dealt, deal = ledger.ranks(), ledger.dealt(), ledger.deal()
         curated = curate(self._records, counting_answers(ledger), before)
-        order, by = rank_and_explain(ledger, task, curated, self._pred_probs, self._groups, seed=self._seed)
+        order, by = self._ranker.rank(ledger, curated)
         held = () if self._remembers_pages else cards_held(curated, before, task, dealt)
-        deal = ledger.deal()
         after = moved_up(before, order, held=held, near=NEAR * len(deal.people) if deal else NEAR)
         ledger.set_ranks(after, by)
         self._loop.deal_again(curated)
         return move(ledger, self.dataset, task, changed_places(before, after))
+
+
+def answer_count(dataset: Dataset) -> int:
+    """How many answers people have given in a dataset; none are read."""
+    answered = answers_by_name(dataset.remote, dataset.id).values()
+    return sum(one.submitted + one.discarded for one in answered)
 
 
 def changed_places(before: Mapping[str, Rank], after: list[Rank]) -> dict[str, Rank | None]:
@@ -219,12 +215,6 @@ def changed_places(before: Mapping[str, Rank], after: list[Rank]) -> dict[str, R
     left = before.keys() - {rank.record_id for rank in after}
     in_order = sorted(moved, key=lambda rank: rank.suspect_rank)
     return {rank.record_id: rank for rank in in_order} | dict.fromkeys(sorted(left))
-
-
-def _read_probs(loop: Loop) -> pd.DataFrame:
-    from tutelage.core.pred_probs import read_pred_probs
-
-    return read_pred_probs(loop.workspace.pred_probs, loop.workspace.task.label_names)
 
 
 @contextmanager

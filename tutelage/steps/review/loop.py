@@ -32,6 +32,7 @@ from tutelage.steps.review.dealing import checked_deal, deal_queue
 
 if TYPE_CHECKING:
     from tutelage.feedback.ranking.label_quality import Method
+    from tutelage.feedback.ranking.rank_records import Ranking
     from tutelage.training.out_of_sample.choice import Chosen
     from tutelage.training.registry import Entry
 
@@ -230,8 +231,6 @@ class Loop:
         The probabilities of several students are averaged. ``champion`` has the word, in their place, on texts that it
         never trained on.
         """
-        from tutelage.steps.review.explaining import groups_of, rank_and_explain
-
         dataset = self.dataset() if self.argilla else None
         records, held = self.parted()
         if dataset:
@@ -239,12 +238,7 @@ class Loop:
         curated = curate(records, counting_answers(self.ledger), self.ledger.ranks())
         students = [student] if isinstance(student, str) else student
         chosen = self._hand_to_ranking(curated, students, seed, champion)
-        self.progress(Progress("label quality"))
-        pred_probs = read_pred_probs(self.workspace.pred_probs, self.workspace.task.label_names)
-        groups = groups_of([item.record for item in curated])
-        ranks, by = rank_and_explain(
-            self.ledger, self.workspace.task, curated, pred_probs, groups, method=method, seed=seed
-        )
+        ranks, by = self._rank(curated, seed, method)
         with self.alone_with_queue():
             self.ledger.set_ranks(ranks, by)
             if dataset:
@@ -295,3 +289,11 @@ class Loop:
             champion=champion,
             progress=self.progress,
         )
+
+    def _rank(self, curated: list[Curated], seed: int, method: Method) -> Ranking:
+        from tutelage.steps.review.explaining import ExplainedRanker
+
+        self.progress(Progress("label quality"))
+        task = self.workspace.task
+        pred_probs = read_pred_probs(self.workspace.pred_probs, task.label_names)
+        return ExplainedRanker(curated, task, pred_probs, method=method, seed=seed).rank(self.ledger, curated)
