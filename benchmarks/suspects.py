@@ -15,14 +15,14 @@ so far, which no baseline can use. ``--out`` draws the mean of the seeds.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
@@ -31,17 +31,17 @@ from _data import recorded_votes
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tutelage.training.students.out_of_sample import fit_of, out_of_sample  # noqa: E402
-
 from tutelage.commands.terminal.tables import columns  # noqa: E402  # run as a script from a checkout
 from tutelage.core.arrays import NO_LABEL, Floats, Ints  # noqa: E402
-from tutelage.core.records import Record, Vote, Voter, unreported  # noqa: E402
+from tutelage.core.records import Record, Vote, Voter  # noqa: E402
 from tutelage.core.task import Task, parse_task  # noqa: E402
 from tutelage.feedback.ranking.error_model import ErrorModel  # noqa: E402
 from tutelage.feedback.ranking.label_quality import label_quality  # noqa: E402
 from tutelage.feedback.ranking.support import Evidence  # noqa: E402
 from tutelage.loaders.consensus import suggest  # noqa: E402
 from tutelage.loaders.voting.vote_matrix import consensus_weights, vote_matrix, weighed  # noqa: E402
+from tutelage.training.out_of_sample.student_probs import StudentProbs  # noqa: E402
+from tutelage.training.students.recipe import parse_student  # noqa: E402
 
 SHARES, BATCHES, DRAWS, RESAMPLED = (0.05, 0.10, 0.20), (50, 25, 10), 50, 200
 INVESTOR_VOTES = ("sc_iter1", "sc_iter2", "sc_iter3", "label_llm")
@@ -173,27 +173,12 @@ def _texts(gold: Ints, shape: Shape, draw: np.random.Generator) -> list[str]:
 # Students
 
 
-def probabilities(data: Data, students: Sequence[str], seed: int, cache: Path | None) -> Floats:
-    """The mean of the students' out-of-sample probabilities."""
-    return np.mean([_of_student(data, student, seed, cache) for student in students], axis=0)
-
-
-def _of_student(data: Data, student: str, seed: int, cache: Path | None) -> Floats:
-    key = hashlib.sha256(repr((data.texts, data.suggested.tolist(), student, seed)).encode()).hexdigest()[:16]
-    kept = cache / f"{data.name}-{key}.npy" if cache else None
-    if kept and kept.exists():
-        return np.asarray(np.load(kept))
-    probs = fitted(data, data.suggested, student, seed)
-    if kept:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        np.save(kept, probs)
-    return probs
-
-
-def fitted(data: Data, labels: Ints, student: str, seed: int) -> Floats:
+def probabilities(data: Data, labels: Ints, students: Sequence[str], seed: int, folder: Path) -> Floats:
+    """The mean of the students' out-of-sample probabilities, trained on these labels; kept in the folder."""
+    recipes = [parse_student(_path_of(student), seed=seed) for student in students]
+    kept = folder / f"{data.name}-{seed}"
     names = data.task.label_names
-    fit = fit_of(_path_of(student), names, seed=seed, progress=unreported)
-    return out_of_sample(data.texts, labels, len(names), seed=seed, fit=fit)
+    return StudentProbs(texts=data.texts, labels=labels, names=names, folder=kept, seed=seed).mean(recipes)
 
 
 def _path_of(student: str) -> str:
@@ -275,8 +260,8 @@ def interval(order: Order, data: Data) -> tuple[float, float]:
 
 def orders(data: Data, options: argparse.Namespace, seed: int) -> Iterator[tuple[str, list[Order]]]:
     """Each way of ranking, with its orders: several where ties are drawn."""
-    linear = probabilities(data, ["linear"], seed, options.cache)
-    probs = probabilities(data, options.student or ["linear"], seed, options.cache)
+    linear = probabilities(data, data.suggested, ["linear"], seed, options.cache)
+    probs = probabilities(data, data.suggested, options.student, seed, options.cache)
     agreement = label_quality(data.suggested, data.votes, linear, method="agreement")
     yield "agreement", [by(agreement, seed * DRAWS + number) for number in range(DRAWS)]
     yield "cleanlab", [by(label_quality(data.suggested, data.votes, linear, method="cleanlab"), seed)]
@@ -284,8 +269,12 @@ def orders(data: Data, options: argparse.Namespace, seed: int) -> Iterator[tuple
     for batch in BATCHES:
         yield f"reviews every {batch}", [with_reviews(data, probs, seed, batch)]
     if options.refit:
-        again = [with_reviews(data, probs, seed, 25, lambda labels: fitted(data, labels, "linear", seed))]
-        yield "every 25, refitted", again
+        yield "every 25, refitted", [with_reviews(data, probs, seed, 25, partial(_refitted, data, options, seed))]
+
+
+def _refitted(data: Data, options: argparse.Namespace, seed: int, labels: Ints) -> Floats:
+    with TemporaryDirectory() as folder:
+        return probabilities(data, labels, options.student, seed, Path(folder))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -312,13 +301,13 @@ def measure(data: Data, options: argparse.Namespace) -> list[Measured]:
 
 
 def print_table(data: Data, options: argparse.Namespace, measured: Sequence[Measured]) -> None:
-    probs = probabilities(data, options.student or ["linear"], 0, options.cache)
+    probs = probabilities(data, data.suggested, options.student, 0, options.cache)
     worth = Evidence(data.suggested, data.votes, probs).student
     print(
         f"\n{data.name}: {len(data.records)} records, {data.votes.shape[1]} voters,"
         f" {len(data.task.label_names)} labels,"
     )
-    print(f"{data.is_wrong.sum()} wrong suggestions; student {' + '.join(options.student or ['linear'])}: {worth:.2f}")
+    print(f"{data.is_wrong.sum()} wrong suggestions; student {' + '.join(options.student)}: {worth:.2f}")
     best = max(each.means[1] for each in measured if each.name in BASELINES)
     head = ("", *(f"{share:.0%}" for share in SHARES), "95 % at 10 %", "ratio", "80 % found after")
     print(columns([head, *(_row(each, best) for each in measured)]), flush=True)
@@ -367,6 +356,14 @@ def main() -> None:
     parser.add_argument("--refit", action="store_true")
     parser.add_argument("--out", type=Path, help="PNG with the curves")
     options = parser.parse_args()
+    options.student = options.student or ["linear"]
+    with TemporaryDirectory() as folder:
+        options.cache = options.cache or Path(folder)
+        run(options)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure each set, and print what came of it."""
     made = {}
     for data in sets(options.folders, shapes=options.shapes):
         made[data.name] = measure(data, options)

@@ -90,7 +90,7 @@ def test_a_worker_is_killed_and_the_result_is_the_same(
     rows[7]["text"] = " "
     source, out = tmp_path / "in.jsonl", tmp_path / "out.parquet"
     source.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    options = ["--engine", "ray", "--json", "--task", str(workspace.root)]
+    options = ["--engine", "ray", "--min-probability", "0.9", "--json", "--task", str(workspace.root)]
     command = [sys.executable, "-c", CODE, "predict", str(source), str(out), *options]
     with subprocess.Popen(command, cwd=ROOT, env=cluster, stdout=subprocess.PIPE, text=True) as run:
         deadline = time.monotonic() + 300
@@ -112,9 +112,11 @@ def test_a_worker_is_killed_and_the_result_is_the_same(
             source=Source(str(source)),
             out=str(straight),
             text="text",
+            min_probability=0.9,
         )
     )
     assert table(out) == table(straight)
+    assert done["abstained"] == sum(row["label"] is None for row in table(out)) > 0
 
 
 def table(path: Path) -> list[dict[str, object]]:

@@ -63,7 +63,11 @@ def test_its_names_are_those_it_lists() -> None:
 
 def test_every_command_is_a_call() -> None:
     calls = {"import": "import_votes", "predict": "predict_file", "serve-student": "serve", "demo": ""}
-    calls |= {"import-review": "import_review", "annotators": ""}  # those of annotators are tested below
+    calls |= {
+        "import-review": "import_review",
+        "export-student": "export_student",
+        "annotators": "",
+    }  # those of annotators are tested below
     for command in COMMANDS:
         name = calls.get(command, command)
         assert not name or callable(getattr(Project, name)), command

@@ -183,8 +183,8 @@ def test_all_labels_after_the_review_are_estimated_where_holdout_and_changes_fit
 ) -> None:
     """Of 40 labels people change 2; of 40 in the holdout so many are wrong."""
     task = parse_task("name: t\nlabels: [a, b]\n")
-    held = [Record(f"h{n}", "x", given="b" if n < wrong else "a") for n in range(40)]
-    items = curate([Record(f"r{n}", "x", given="a") for n in range(40)], {}, {})
+    held = [Record(f"h{n}", f"x{n}", given="b" if n < wrong else "a") for n in range(40)]
+    items = curate([Record(f"r{n}", f"y{n}", given="a") for n in range(40)], {}, {})
     items = [replace(one, status="reviewed", label="b") if n < 2 else one for n, one in enumerate(items)]
     found = label_accuracy(task, items, {}, held, dict.fromkeys((one.id for one in held), "a"))
     assert found.on_holdout
@@ -199,8 +199,8 @@ def test_all_labels_after_the_review_are_estimated_where_holdout_and_changes_fit
 def test_what_a_student_suggests_is_no_label_before_the_review() -> None:
     """Its suggestions would count only where people answered them, and flatter the review."""
     task = parse_task("name: x\nlabels: [a, b]\n")
-    voted = [Record(f"v{n}", "text", None, (Vote(voter=Voter("t", "p"), raw="a", label="a"),)) for n in range(4)]
-    proposed = [Record(f"p{n}", "text", proposal=Proposal("linear-1", "a")) for n in range(4)]
+    voted = [Record(f"v{n}", f"text {n}", None, (Vote(voter=Voter("t", "p"), raw="a", label="a"),)) for n in range(4)]
+    proposed = [Record(f"p{n}", f"other text {n}", proposal=Proposal("linear-1", "a")) for n in range(4)]
     at = datetime(2026, 1, 1, tzinfo=UTC)
     people = {"user_id": "1", "annotator": "ann", "status": "submitted", "label": "b", "reason": "", "updated_at": at}
     answers = {f"p{n}": [Response(record_id=f"p{n}", **people)] for n in range(2)}

@@ -9,7 +9,7 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.feature_extraction.text import CountVectorizer
 from training_data import sentences
 
-from tutelage.training.measures.grams import folded
+from tutelage.training.measures.folding import folded
 from tutelage.training.measures.near_duplicates import SIMILAR, near_duplicate_groups, near_duplicates
 
 

@@ -24,7 +24,8 @@ from tutelage.loaders.holdout import LOCK, HeldOut, held_out
 from tutelage.training.evaluation.gold_set import load_holdout
 from tutelage.training.evaluation.learning_curve import learning_curve, stratified_order
 from tutelage.training.registry import find_student
-from tutelage.training.students.finetune import last_complete_checkpoint, sample_weights, weighted_cross_entropy
+from tutelage.training.runs.checkpoints import last_complete_checkpoint
+from tutelage.training.students.finetune import sample_weights, weighted_cross_entropy
 from tutelage.training.students.fit import FEW, choose_recipe, fit_student
 from tutelage.training.students.kinds import KINDS, SETFIT
 from tutelage.training.students.recipe import Recipe, parse_student, student_id
@@ -327,6 +328,6 @@ def test_two_processes_train_one_student(tmp_path: Path, tiny: str) -> None:
 
 def test_the_help_names_each_option_of_a_recipe(tutelage: Callable[..., CompletedProcess[str]]) -> None:
     said = tutelage("train", "--help").stdout
-    fixed = {"kind", "model", "warmup", "weight_decay"}
+    fixed = {"kind", "model", "warmup", "weight_decay", "long_texts"}
     for name in set(Recipe.__dataclass_fields__) - fixed:
         assert f"--{name.replace('_', '-')}" in said

@@ -151,6 +151,16 @@ def test_calibration_error_and_temperature() -> None:
     assert fit_temperature(overconfident, overconfident.argmax(axis=1)) is None  # without an error none is best
 
 
+@pytest.mark.parametrize("confidence", [0.6, 0.8, 0.93, 0.99])
+def test_rows_without_an_error_determine_no_temperature(confidence: float) -> None:
+    gold = np.arange(17) % 3
+    probs = np.full((17, 3), (1 - confidence) / 2)
+    probs[np.arange(17), gold] = confidence
+    assert fit_temperature(probs, gold) is None
+    probs[0] = np.roll(probs[0], 1)
+    assert fit_temperature(probs, gold) is not None
+
+
 def test_slices_name_the_worst_that_is_large_enough() -> None:
     right = [True] * 30 + [False] * 10 + [True] * 10 + [False] * 2
     parts = {"label": ["a"] * 30 + ["b"] * 20 + ["c"] * 2, "source": [""] * 52}

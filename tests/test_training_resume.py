@@ -18,9 +18,9 @@ from tutelage.core.errors import StudentError
 from tutelage.core.records import Progress
 from tutelage.core.workspace import Workspace
 from tutelage.training.cost import Meter, estimate_cost
+from tutelage.training.encoders.loading import usable_length
 from tutelage.training.registry import Entry, find_student, list_students
 from tutelage.training.students import finetune, setfit
-from tutelage.training.students.encoder import usable_length
 from tutelage.training.students.fit import fit_student
 from tutelage.training.students.recipe import Recipe, parse_student
 from tutelage.training.train import train

@@ -26,6 +26,17 @@ FILE = "student.json"
 VERSION = 1
 """Version of the file's schema; 0.1.0 wrote none."""
 
+CALIBRATED, UNCALIBRATED = "calibrated", "uncalibrated"
+"""Whether a student's probabilities are given with the temperature that was fitted, or as it computes them."""
+
+_ADDED_LATER: dict[str, Any] = {
+    "near_duplicate_rule": 1,
+    "probabilities": UNCALIBRATED,
+    "seen_digest": "",
+    "siblings": (),
+}
+"""What students of earlier versions do not say."""
+
 NOT_STATED = "not stated in the task file"
 _LIBRARIES = ("torch", "transformers", "setfit", "sentence-transformers", "scikit-learn", "numpy", "accelerate")
 
@@ -61,8 +72,18 @@ class StudentManifest:
         of the holdout, each with the key of the similar text.
     took
         Time, energy and cost of the training.
+    near_duplicate_rule
+        What was a near-duplicate; 1 in students of earlier versions.
+    seen_digest
+        SHA-256 of ``seen.json``; empty in students of earlier versions.
+    siblings
+        The ids of the students of the same recipe and snapshot that one ``train --seeds`` trained, this one among
+        them, the first seed's first; empty for a student trained alone.
     temperature
         For temperature scaling (Guo et al. 2017); None without validation rows.
+    probabilities
+        ``calibrated`` where those that it gives are scaled with that temperature, else ``uncalibrated``, as those of
+        students are that were made before this was stated.
     training
         The log of the run: epochs, validation scores, losses, devices; ``why`` is the reason for its kind.
     created_at, environment
@@ -92,7 +113,16 @@ class StudentManifest:
     took: TrainingCost
     temperature: float | None
     training: Mapping[str, Any]
+    probabilities: str = UNCALIBRATED
+    near_duplicate_rule: int = 1
+    seen_digest: str = ""
+    siblings: tuple[str, ...] = ()
     version: int = VERSION
+
+    @property
+    def applied_temperature(self) -> float | None:
+        """The temperature of the probabilities that ``predict`` gives; None for those that the student computes."""
+        return self.temperature if self.probabilities == CALIBRATED else None
 
     def to_json(self) -> str:
         """The content of ``student.json``."""
@@ -109,7 +139,7 @@ class StudentManifest:
         StudentError
             When a newer version of tutelage wrote it.
         """
-        data = {"version": 0, **json.loads(text)}
+        data = {"version": 0, **_ADDED_LATER, **json.loads(text)}
         if data["version"] > VERSION:
             raise StudentError(f"{data['id']}: was created by a newer version of tutelage; upgrade tutelage to use it")
         data |= {
@@ -117,6 +147,7 @@ class StudentManifest:
             "labels": tuple(data["labels"]),
             "teachers": tuple(TeacherLicense(**teacher) for teacher in data["teachers"]),
             "recipe": Recipe(**data["recipe"]),
+            "siblings": tuple(data["siblings"]),
             "took": TrainingCost(**data["took"]),
         }
         return cls(**{field.name: data[field.name] for field in fields(cls)})
@@ -163,6 +194,8 @@ def make_manifest(
     took: TrainingCost,
     temperature: float | None,
     training: Mapping[str, Any],
+    seen_digest: str,
+    siblings: Sequence[str],
 ) -> StudentManifest:
     """The manifest of a newly trained student."""
     return StudentManifest(
@@ -186,7 +219,11 @@ def make_manifest(
         near_duplicates={record_id: text_key(text) for record_id, text in left_out.near_duplicates.items()},
         took=took,
         temperature=temperature,
+        probabilities=CALIBRATED if temperature else UNCALIBRATED,
         training=training,
+        near_duplicate_rule=left_out.rule,
+        seen_digest=seen_digest,
+        siblings=tuple(siblings),
     )
 
 

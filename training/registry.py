@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +30,8 @@ class Entry:
 
     def load(self) -> Student:
         """Load the student."""
-        return load_student(self.path, self.manifest.kind, self.manifest.labels)
+        windows = self.manifest.recipe.windows
+        return load_student(self.path, self.manifest.kind, self.manifest.labels, windows=windows)
 
     def seen(self) -> frozenset[str]:
         """The keys of all its training texts, validation rows included.
@@ -40,12 +42,26 @@ class Entry:
             When they cannot be read.
         """
         try:
-            return frozenset(json.loads((self.path / SEEN).read_text("utf-8")))
-        except (OSError, ValueError):
-            raise StudentError(
-                f"{self.path / SEEN}: cannot be read, so the training texts of {self.id} are unknown;"
-                " copy the file from where the student was trained, or train a student here"
-            ) from None
+            content = (self.path / SEEN).read_bytes()
+            keys = [str(key) for key in json.loads(content)]
+        except (OSError, ValueError, TypeError):
+            raise self._unknown_texts("cannot be read") from None
+        if len(keys) != self.manifest.rows:
+            raise self._unknown_texts(f"lists {len(keys)} texts, but {FILE} says {self.manifest.rows}")
+        if self.manifest.seen_digest not in {"", digest_of(content)}:
+            raise self._unknown_texts(f"is not the file that {FILE} was written with")
+        return frozenset(keys)
+
+    def _unknown_texts(self, what: str) -> StudentError:
+        return StudentError(
+            f"{self.path / SEEN}: {what}, so the training texts of {self.id} are unknown;"
+            " copy the file from where the student was trained, or train a student here"
+        )
+
+
+def digest_of(content: bytes) -> str:
+    """SHA-256, as the manifest has it of ``seen.json``."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def list_students(students: Path) -> list[Entry]:
@@ -74,6 +90,16 @@ def find_student(students: Path, name: str = "") -> Entry:
     return _champion(students, known, needed=name == CHAMPION)
 
 
+def siblings_of(students: Path, name: str) -> list[Entry]:
+    """The students that differ from this one by their seed only, itself among them, the first seed's first.
+
+    Those that ``train --seeds`` trained together, as far as they are still there; otherwise this one alone.
+    """
+    known = {entry.id: entry for entry in list_students(students)}
+    groups = [entry.manifest.siblings for entry in known.values() if name in entry.manifest.siblings]
+    return [known[one] for one in max(groups, key=len, default=(name,)) if one in known]
+
+
 def _champion(students: Path, known: dict[str, Entry], *, needed: bool) -> Entry:
     chosen = champion_id(students)
     if chosen is None:
@@ -81,7 +107,7 @@ def _champion(students: Path, known: dict[str, Entry], *, needed: bool) -> Entry
             raise StudentError(
                 f"{students}: no champion yet; choose one with: tutelage promote {next(reversed(known))}"
             )
-        return known[next(reversed(known))]
+        return siblings_of(students, next(reversed(known)))[0]  # the best of several seeds would be chosen by luck
     if chosen not in known:
         raise StudentError(f"the champion {chosen} no longer exists; {_way_out(students, known)}")
     return known[chosen]

@@ -15,6 +15,7 @@ from typing import TypeVar
 from tutelage.core.locks import unused
 from tutelage.core.workspace import Workspace
 from tutelage.feedback.snapshot import LATEST, MANIFEST
+from tutelage.training.leftovers import sweep
 from tutelage.training.manifest import FILE
 from tutelage.training.registry import champion_id, list_students, previous_champion
 
@@ -89,6 +90,7 @@ def _pages(reports: Path, keep: int) -> list[Path]:
 
 def clear(workspace: Workspace, names: Iterable[str]) -> list[str]:
     """Delete these, and what a kill left of those before; what a process uses stays. Returns what is gone."""
+    sweep(workspace)
     for folder in (workspace.students, workspace.snapshots, workspace.reports):
         for left in folder.glob(f"{_ASIDE}*"):
             _delete(left)

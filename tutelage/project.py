@@ -46,8 +46,9 @@ if TYPE_CHECKING:
     from tutelage.steps.review.loop import Loop
     from tutelage.training.evaluation.gold_set import GoldSet
     from tutelage.training.evaluation.teacher_comparison import TeacherTable
+    from tutelage.training.export.export_student import ExportedStudent
     from tutelage.training.prediction.predict import PredictResult
-    from tutelage.training.prediction.serve import Address
+    from tutelage.training.prediction.serving.serve import Address
     from tutelage.training.students.recipe import Recipe
     from tutelage.training.train import TrainResult
     from tutelage.views.card import RecordCard
@@ -310,13 +311,21 @@ class Project:
         with self._loop() as loop:
             return loop.push()
 
-    def rank(self, *, student: str = "linear", method: Method = "weighted", seed: int = 0, push: bool = True) -> Ranked:
+    def rank(
+        self,
+        *,
+        student: str | Sequence[str] = "linear",
+        method: Method = "weighted",
+        seed: int = 0,
+        push: bool = True,
+    ) -> Ranked:
         """Rank the suggestions that look wrong.
 
         Parameters
         ----------
         student
-            Whose out-of-sample probabilities: ``linear``, a model, ``MODEL:frozen``.
+            Whose out-of-sample probabilities, those of several averaged: ``linear``, a model, ``MODEL:frozen``,
+            ``champion`` (its recipe, trained anew without the texts that it is asked about), or ``auto``.
         method
             ``weighted`` learns from people's answers; ``crowdlab``, ``cleanlab`` and ``agreement`` do not.
         seed
@@ -331,7 +340,7 @@ class Project:
         self,
         *,
         stop: Event,
-        student: str = "linear",
+        student: str | Sequence[str] = "linear",
         method: Method = "weighted",
         seed: int = 0,
         on_turn: Callable[[str], None] = _unsaid,
@@ -442,7 +451,15 @@ class Project:
 
     # Students
 
-    def train(self, student: str | Recipe = "", *, snapshot: str | None = None, **options: Any) -> TrainResult:
+    def train(
+        self,
+        student: str | Recipe = "",
+        *,
+        snapshot: str | None = None,
+        seeds: int = 1,
+        report_to: str = "",
+        **options: Any,
+    ) -> TrainResult:
         """Train a student on a snapshot, without the holdout.
 
         Parameters
@@ -452,12 +469,25 @@ class Project:
             task's by default.
         snapshot
             The newest by default.
+        seeds
+            Train so many students, with ``seed`` and those after it, so that ``evaluate`` can tell what the seed
+            changes; the first of them is the result.
+        report_to
+            ``tensorboard``, ``mlflow`` or ``wandb``, for an encoder's losses; no tracker by default.
         options
             Fields of ``Recipe``, such as ``seed``, ``epochs``, ``learning_rate``, ``batch_size``.
         """
         from tutelage.training.train import train
 
-        return train(self.workspace, student, snapshot=snapshot, options=options, progress=self._progress)
+        return train(
+            self.workspace,
+            student,
+            snapshot=snapshot,
+            options=options,
+            seeds=seeds,
+            report_to=report_to,
+            progress=self._progress,
+        )
 
     def evaluate(
         self,
@@ -542,17 +572,21 @@ class Project:
         before = champion_id(self.workspace.students)
         return ChampionChange(champion=rollback_champion(self.workspace.students).id, before=before)
 
-    def predict(self, texts: Sequence[str], *, student: str = "", engine: str = "auto") -> pd.DataFrame:
+    def predict(
+        self, texts: Sequence[str], *, student: str = "", engine: str = "auto", min_probability: float = 0.0
+    ) -> pd.DataFrame:
         """A label and a probability for each label, for texts at hand.
 
         Returns
         -------
-        One row a text, in the order and with the index of ``texts`` where that is a Series; columns: label, and
-        ``prob_LABEL`` for each label in the task's order.
+        One row a text, in the order and with the index of ``texts`` where that is a Series; columns: label, None
+        where its probability is below ``min_probability``, and ``prob_LABEL`` for each label in the task's order.
         """
         from tutelage.training.prediction.texts import predict_texts
 
-        return predict_texts(self.workspace, texts, student=student, engine=engine, say=self._say)
+        return predict_texts(
+            self.workspace, texts, student=student, engine=engine, min_probability=min_probability, say=self._say
+        )
 
     def predict_file(
         self,
@@ -563,6 +597,7 @@ class Project:
         columns: Sequence[str] | None = None,
         student: str = "",
         engine: str = "auto",
+        min_probability: float = 0.0,
         split: str = "train",
         encoding: str = "utf-8",
         force: bool = False,
@@ -579,6 +614,8 @@ class Project:
             Column of the texts.
         columns
             Those of ``data`` that ``out`` has too, before the label and its probabilities; all by default.
+        min_probability
+            A text whose most probable label has less gets none; ``evaluate`` says what that leaves.
         force
             Replace ``out`` if it is there.
         """
@@ -594,6 +631,7 @@ class Project:
             text=text,
             columns=None if columns is None else tuple(columns),
             force=force,
+            min_probability=min_probability,
         )
         return predict(job, engine, say=self._say, progress=self._progress)
 
@@ -620,13 +658,27 @@ class Project:
         on_ready
             Called when clients may connect.
         """
-        from tutelage.training.prediction.serve import RequestLimits, serve_student
+        from tutelage.training.prediction.serving.pipeline_request import RequestLimits
+        from tutelage.training.prediction.serving.serve import serve_student
 
         limits = RequestLimits(body=max_body, texts=max_texts, length=max_length)
         where = (host, port)
         serve_student(
             self.workspace, where, student=student, engine=engine, limits=limits, say=self._say, ready=on_ready
         )
+
+    def export_student(self, student: str, out: str | PathLike[str], *, format: str = "onnx") -> ExportedStudent:
+        """Write a student into a new folder that runs without tutelage; its ``README.md`` says how.
+
+        Parameters
+        ----------
+        format
+            ``onnx``, ``openvino`` or ``safetensors``; a linear student has none of them.
+        """
+        from tutelage.training.export.export_student import export_student
+        from tutelage.training.registry import find_student
+
+        return export_student(find_student(self.workspace.students, student), Path(out), format)
 
     def push_student_to_hub(self, repository: str, *, student: str = "", private: bool = True) -> str:
         """Upload a student to the Hugging Face Hub; returns its address."""

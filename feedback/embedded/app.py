@@ -38,7 +38,7 @@ def _already_handled(_number: int, _frame: Any) -> None:
 def _listener(inherited: int | None, port: int | None) -> socket.socket:
     if inherited is not None:
         return socket.socket(fileno=inherited)
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((HOST, port or 0))
     return listener

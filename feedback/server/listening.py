@@ -48,7 +48,7 @@ def free_port(wanted: int = PORT) -> int:
 
 def listener_on(host: str, port: int) -> socket.socket:
     """A listening socket, bound here so that a port in use is reported at once."""
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))

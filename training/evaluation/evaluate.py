@@ -21,8 +21,10 @@ from tutelage.loaders.rows import text_key
 from tutelage.training.evaluation.figure import draw_evaluation
 from tutelage.training.evaluation.gold_set import GoldRow, GoldSet, check_unseen
 from tutelage.training.evaluation.learning_curve import CurvePoint
+from tutelage.training.evaluation.seed_variance import recipe_comparison, spreads
 from tutelage.training.evaluation.slices import Slice, parts_of, slices, worst
 from tutelage.training.hub.model_card import write_card
+from tutelage.training.manifest import UNCALIBRATED
 from tutelage.training.measures.calibration import (
     ReliabilityBin,
     expected_calibration_error,
@@ -31,7 +33,10 @@ from tutelage.training.measures.calibration import (
 )
 from tutelage.training.measures.comparison import MARGIN, Comparison, compare
 from tutelage.training.measures.metrics import Scores, score
-from tutelage.training.registry import Entry, find_student
+from tutelage.training.measures.seeds import RecipeComparison, SeedSpread
+from tutelage.training.measures.selective import CoveragePoint, risk_coverage
+from tutelage.training.registry import Entry, find_student, siblings_of
+from tutelage.training.students.encoder import truncated_texts
 
 CONSENSUS = "teacher"
 AT_ONCE = 500
@@ -42,12 +47,14 @@ AT_ONCE = 500
 class Calibration:
     """Expected calibration error, 0 to 1, before and after temperature scaling fitted on validation rows.
 
-    ``reliability`` holds, before it, how often the student is right at each level of confidence.
+    ``probabilities`` says which of the two ``predict`` gives; ``reliability`` holds, for these, how often the student
+    is right at each level of confidence.
     """
 
     error: float
     temperature: float | None
     error_with_temperature: float | None
+    probabilities: str = UNCALIBRATED
     reliability: tuple[ReliabilityBin, ...] = ()
 
 
@@ -57,7 +64,10 @@ class Evaluation:
 
     There, rows on which all votes abstain are errors of the teacher; ``abstained`` counts them.
     ``rejected`` counts rows that could not be read; ``only_equal`` names students whose snapshot is
-    missing, so that near-duplicates of their training texts could not be detected.
+    missing, so that near-duplicates of their training texts could not be detected. ``repeated`` and
+    ``contradictory`` as in ``GoldSet``. ``comparisons`` are of this student; ``recipes`` compare its recipe, over all
+    its seeds, where ``seeds`` has their spread. ``coverage`` says what a least probability leaves of the rows, with
+    the probabilities that ``predict`` gives. ``truncated`` counts texts that the student reads the beginning of only.
     """
 
     student: str
@@ -74,8 +84,14 @@ class Evaluation:
     slices: tuple[Slice, ...]
     worst_slice: Slice | None
     rejected: int = 0
+    repeated: int = 0
+    contradictory: tuple[str, ...] = ()
     only_equal: tuple[str, ...] = ()
+    seeds: Mapping[str, SeedSpread] = field(default_factory=dict)
+    recipes: Mapping[str, RecipeComparison] = field(default_factory=dict)
     curve: tuple[CurvePoint, ...] = ()
+    coverage: tuple[CoveragePoint, ...] = ()
+    truncated: int = 0
     at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
 
@@ -98,9 +114,15 @@ def evaluate(
     names = workspace.task.label_names
     gold = gold_set.gold(names)
     entries = [entry, *([against] if against and against.id != entry.id else [])]
+    groups = {one.id: siblings_of(workspace.students, one.id) for one in entries}
+    others = {one.id: one for group in groups.values() for one in group if one.id not in groups}.values()
+    for one in others:
+        check_student(workspace, one, gold_set, progress)
     only_equal = tuple(one.id for one in entries if not check_student(workspace, one, gold_set, progress))
-    probs = {student.id: predicted(student, gold_set.texts, progress) for student in entries}
+    said = {student.id: _predicted(student, gold_set.texts, progress) for student in entries}
+    probs = {name: found for name, (found, _) in said.items()}
     predictions = {name: decide(prob) for name, prob in probs.items()}
+    of_seeds = predictions | {one.id: decide(predicted(one, gold_set.texts, progress)) for one in others}
     voted = gold_set.with_votes()
     teachers = _teachers([gold_set.items[i] for i in voted], names) if voted else {}
     on_voted = {name: labels[voted] for name, labels in predictions.items()} | teachers
@@ -120,19 +142,35 @@ def evaluate(
         calibration={student.id: _calibration(student, probs[student.id], gold) for student in entries},
         slices=tuple(by_slice),
         worst_slice=worst([part for part in by_slice if part.rows < len(gold_set.items)]),  # not one of all rows
+        seeds=spreads(groups, of_seeds, gold),
+        recipes=_recipes(groups, gold, of_seeds, voted, teachers, margin),
         rejected=gold_set.rejected,
+        repeated=gold_set.repeated,
+        contradictory=gold_set.contradictory,
         only_equal=only_equal,
+        truncated=said[entry.id][1],
+        coverage=risk_coverage(given_probabilities(entry, probs[entry.id]), gold),
     )
+
+
+def given_probabilities(entry: Entry, probs: Floats) -> Floats:
+    """Those that ``predict`` gives, from those that the student computes, of shape (N, K)."""
+    return with_temperature(probs, entry.manifest.applied_temperature)
 
 
 def predicted(entry: Entry, texts: Sequence[str], progress: ProgressCallback = unreported) -> Floats:
     """The student's probabilities, in parts, so that one sees how far it is."""
+    return _predicted(entry, texts, progress)[0]
+
+
+def _predicted(entry: Entry, texts: Sequence[str], progress: ProgressCallback) -> tuple[Floats, int]:
+    """The same, and how many texts are truncated."""
     progress(Progress(f"loading {entry.id}"))
     student, parts = entry.load(), []
     for start in range(0, len(texts), AT_ONCE):
         progress(Progress(f"predicting with {entry.id}", start, len(texts), "texts"))
         parts.append(student.predict_proba(texts[start : start + AT_ONCE]))
-    return np.concatenate(parts)
+    return np.concatenate(parts), truncated_texts(student, texts)
 
 
 def check_student(
@@ -148,7 +186,8 @@ def check_student(
     entry.manifest.check_labels(workspace.task.label_names)
     keys = entry.seen()
     texts = _training_texts(workspace, entry, keys)
-    check_unseen(gold_set, keys, texts or [], entry.id, progress)
+    rule = entry.manifest.near_duplicate_rule
+    check_unseen(gold_set, keys, texts or [], entry.id, progress, rule=rule)
     return texts is not None
 
 
@@ -193,6 +232,23 @@ def _comparisons(
     return comparisons
 
 
+def _recipes(
+    groups: Mapping[str, Sequence[Entry]],
+    gold: Ints,
+    predictions: Mapping[str, Ints],
+    voted: Sequence[int],
+    teachers: Mapping[str, Ints],
+    margin: float,
+) -> dict[str, RecipeComparison]:
+    """The first student's recipe against that of the second on all rows, and the teacher on the voted ones."""
+    first, *second = groups
+    found = {name: recipe_comparison(groups, first, name, predictions, gold, margin=margin) for name in second}
+    if CONSENSUS in teachers:
+        on_voted = {name: labels[voted] for name, labels in predictions.items()} | dict(teachers)
+        found[CONSENSUS] = recipe_comparison(groups, first, CONSENSUS, on_voted, gold[voted], margin=margin)
+    return {name: comparison for name, comparison in found.items() if comparison}
+
+
 def _calibration(entry: Entry, probs: Floats, gold: Ints) -> Calibration:
     temperature = entry.manifest.temperature
     after = expected_calibration_error(with_temperature(probs, temperature), gold) if temperature else None
@@ -201,7 +257,8 @@ def _calibration(entry: Entry, probs: Floats, gold: Ints) -> Calibration:
         error=error,
         temperature=temperature,
         error_with_temperature=after,
-        reliability=reliability_bins(probs, gold),
+        probabilities=entry.manifest.probabilities,
+        reliability=reliability_bins(given_probabilities(entry, probs), gold),
     )
 
 
@@ -213,7 +270,7 @@ def write_report(workspace: Workspace, evaluation: Evaluation) -> tuple[Path, Pa
     shown = dict(evaluation.on_voted or evaluation.scores)
     title = f"{evaluation.student} on {evaluation.gold_set}"
     _refresh_card(workspace, evaluation.student)
-    draw_evaluation(as_png, title, shown, workspace.task.label_names, evaluation.student)
+    draw_evaluation(as_png, title, shown, workspace.task.label_names, evaluation.student, coverage=evaluation.coverage)
     return as_json, as_png
 
 

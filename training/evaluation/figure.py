@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +10,28 @@ import numpy as np
 
 from tutelage.core.files import replacing
 from tutelage.training.measures.metrics import Scores
+from tutelage.training.measures.selective import CoveragePoint
 
 
 def draw_evaluation(
-    path: Path, title: str, scores: Mapping[str, Scores], label_names: tuple[str, ...], shown: str
+    path: Path,
+    title: str,
+    scores: Mapping[str, Scores],
+    label_names: tuple[str, ...],
+    shown: str,
+    *,
+    coverage: Sequence[CoveragePoint] = (),
 ) -> None:
-    """Write a PNG: accuracy and macro-F1 of each classifier, and the confusion matrix of ``shown``."""
+    """Write a PNG: accuracy and macro-F1 of each classifier, the confusion matrix of ``shown``, and its coverage."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     side = max(4.0, 0.35 * len(label_names) + 2)
-    figure = Figure(figsize=(side + 6, side), layout="constrained")
+    figure = Figure(figsize=(side + 10, side), layout="constrained")
     FigureCanvasAgg(figure)
-    bars, grid = figure.subplots(1, 2, width_ratios=[5, side])
+    bars, grid, curve = figure.subplots(1, 3, width_ratios=[5, side, 4])
     figure.suptitle(_plain(title))
+    _draw_coverage(curve, coverage)
     _draw_scores(bars, scores)
     _draw_confusion(grid, np.array(scores[shown].confusion), label_names)
     with replacing(path) as temporary:
@@ -42,6 +50,20 @@ def _draw_scores(axes: Any, scores: Mapping[str, Scores]) -> None:
     axes.set_xlabel("with 95 % interval")
     axes.grid(axis="x", alpha=0.3)
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)
+
+
+def _draw_coverage(axes: Any, coverage: Sequence[CoveragePoint]) -> None:
+    """The share of errors against the share of rows that a least probability leaves."""
+    shares = [100 * point.share for point in coverage]
+    lows, highs = ([100 * (1 - point.interval[end]) for point in coverage] for end in (1, 0))
+    axes.fill_between(shares, lows, highs, alpha=0.2, label="95 % interval")
+    axes.plot(shares, [100 * (1 - point.accuracy) for point in coverage], marker=".")
+    axes.set_xlim(0, 102)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("% of rows kept by --min-probability")
+    axes.set_ylabel("% of them wrong")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), frameon=False)
 
 
 def _draw_confusion(axes: Any, matrix: Any, label_names: tuple[str, ...]) -> None:

@@ -18,7 +18,7 @@ from tutelage.loaders.ledger import Ledger
 from tutelage.loaders.load import VoteColumn, vote_columns
 from tutelage.loaders.rows import Row, normalised, problem_of, text_key
 from tutelage.loaders.sources import Source
-from tutelage.training.measures.near_duplicates import near_duplicates
+from tutelage.training.measures.near_duplicates import RULE, near_duplicates
 from tutelage.training.students.recipe import digest
 
 
@@ -47,14 +47,19 @@ class GoldRow:
 class GoldSet:
     """The rows of an evaluation.
 
-    ``unusable`` counts rows whose gold label is not one of the task's, ``rejected`` rows that
-    cannot be read or have no text.
+    Each text is one row. ``unusable`` counts rows whose gold label is not one of the task's, ``rejected`` rows that
+    cannot be read or have no text, ``repeated`` rows that repeat a text and its gold label. ``contradictory`` are
+    the ids of rows that were left out because equal texts have different gold labels. ``is_holdout`` where it is
+    the task's own.
     """
 
     name: str
     items: tuple[GoldRow, ...]
     unusable: int = 0
     rejected: int = 0
+    repeated: int = 0
+    contradictory: tuple[str, ...] = ()
+    is_holdout: bool = False
 
     @property
     def texts(self) -> list[str]:
@@ -182,15 +187,41 @@ def load_holdout(workspace: Workspace) -> GoldSet:
         )
     locked = lock_holdout(workspace.root, [(record.id, record.text, gold[record.id]) for record in records])
     items = [GoldRow(id=r.id, text=r.text, gold=gold[r.id], votes=r.votes) for r in records if r.id in locked]
-    return _checked("the holdout", items, task)
+    return replace(_checked("the holdout", items, task), is_holdout=True)
 
 
 def _checked(name: str, items: Sequence[GoldRow], task: Task) -> GoldSet:
     read = [(item, task.read_label(item.gold)) for item in items]
-    good = tuple(replace(item, gold=label) for item, label in read if label)
+    usable = [replace(item, gold=label) for item, label in read if label]
+    good, contradictory = each_text_once(usable)
     if not good:
-        raise SourceError(f"{name}: no row has a text and a gold label of {list(task.label_names)}")
-    return GoldSet(name=name, items=good, unusable=len(items) - len(good))
+        why = f"; {len(contradictory)} rows have texts with different gold labels" if contradictory else ""
+        raise SourceError(f"{name}: no row has a text and a gold label of {list(task.label_names)}{why}")
+    return GoldSet(
+        name=name,
+        items=good,
+        unusable=len(items) - len(usable),
+        repeated=len(usable) - len(good) - len(contradictory),
+        contradictory=contradictory,
+    )
+
+
+def each_text_once(items: Sequence[GoldRow]) -> tuple[tuple[GoldRow, ...], tuple[str, ...]]:
+    """One row of each text, the first with votes, and the ids of rows whose texts have several gold labels.
+
+    A text whose gold labels contradict each other has none that a prediction could be held against: taking the more
+    frequent one would make the figure depend on how often a row was copied.
+    """
+    by_text: dict[str, list[GoldRow]] = {}
+    for item in items:
+        by_text.setdefault(text_key(item.text), []).append(item)
+    good, contradictory = list[GoldRow](), list[str]()
+    for same in by_text.values():
+        if len({item.gold for item in same}) > 1:
+            contradictory += [item.id for item in same]
+        else:
+            good.append(next((item for item in same if item.votes), same[0]))
+    return tuple(good), tuple(contradictory)
 
 
 def check_unseen(
@@ -199,17 +230,21 @@ def check_unseen(
     texts: Sequence[str],
     student: str,
     progress: ProgressCallback = unreported,
+    *,
+    rule: int = RULE,
 ) -> None:
     """Refuse a gold set with training texts of the student, or near-duplicates of them.
 
-    ``seen`` are the keys of all training texts, ``texts`` those that are available.
+    ``seen`` are the keys of all training texts, ``texts`` those that are available. ``rule`` is what kept the task's
+    holdout out of the training; other rows are held to the current one.
 
     Raises
     ------
     StudentError
         With the number of such rows, and the first one.
     """
-    near = near_duplicates(gold_set.texts, texts, progress=progress)
+    rule = rule if gold_set.is_holdout else RULE
+    near = near_duplicates(gold_set.texts, texts, rule=rule, progress=progress)
     equal = [text_key(text) in seen for text in gold_set.texts]
     trained_on = [item.id for item, same, i in zip(gold_set.items, equal, near, strict=True) if same or i >= 0]
     if trained_on:

@@ -10,6 +10,7 @@ from tutelage.core.workspace import Workspace
 from tutelage.feedback.snapshot import load_snapshot
 from tutelage.loaders.holdout import held_out
 from tutelage.loaders.ledger import Ledger
+from tutelage.loaders.rows import text_key
 from tutelage.training.measures.drift import PredictionDrift, prediction_drift
 from tutelage.training.registry import Entry
 from tutelage.training.unseen import probabilities, unseen_by
@@ -36,13 +37,18 @@ def drift_since_snapshot(
     except SnapshotError:
         return None
     before, after = _parted(workspace, in_snapshot)
-    now = unseen_by(entry, after)[-MOST:]
+    now = _each_text(unseen_by(entry, after))[-MOST:]
     if not now:
         return None
-    reference = unseen_by(entry, before)
+    reference = _each_text(unseen_by(entry, before))
     then = reference[:: -(-len(reference) // MOST) or 1]  # spread evenly over the time before
     sides = [probabilities(entry, [record.text for record in side], progress=progress) for side in (then, now)]
     return prediction_drift(entry.id, entry.manifest.labels, *sides)
+
+
+def _each_text(records: list[Record]) -> list[Record]:
+    """The first record of each text: copies are no further evidence."""
+    return list({text_key(record.text): record for record in reversed(records)}.values())[::-1]
 
 
 def _parted(workspace: Workspace, in_snapshot: Container[str]) -> tuple[list[Record], list[Record]]:

@@ -78,6 +78,8 @@ class TeacherTable:
     scores: tuple[TeacherScore, ...]
     left_out: tuple[TeacherPrompt, ...]
     cut: tuple[CutVotes, ...] = ()
+    repeated: int = 0
+    contradictory: tuple[str, ...] = ()
 
 
 class _Candidate(NamedTuple):
@@ -117,6 +119,8 @@ def compare_teachers(workspace: Workspace, gold_set: GoldSet) -> TeacherTable:
         rows=len(items),
         scores=tuple(sorted(scores, key=lambda s: -s.accuracy)),
         left_out=tuple(left_out),
+        repeated=gold_set.repeated,
+        contradictory=gold_set.contradictory,
         cut=tuple(CutVotes(*panel, most[panel] + 1) for panel in voted if most[panel] < _most(gold_set.items, panel)),
     )
 

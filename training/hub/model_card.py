@@ -15,12 +15,18 @@ from tutelage.training.students.kinds import KINDS
 
 CARD = "README.md"
 
+UNCHECKED = (
+    "Measured without the training texts, which were not there: rows that are equal to one were looked for, rows"
+    " that are nearly equal were not. The figure may be too high."
+)
+"""What is said of a figure whose rows could not be compared with the student's training texts."""
+
 
 def write_card(folder: Path, manifest: StudentManifest, evaluations: Sequence[Mapping[str, Any]] = ()) -> None:
     """Write the card of the student in ``folder``; evaluations are reports of ``tutelage evaluate``."""
     head = yaml.safe_dump(_head(manifest, evaluations), allow_unicode=True, sort_keys=False)
     body = [_title(manifest), _labels(manifest), _results(manifest, evaluations), _training(manifest)]
-    body += [teachers_section(manifest.teachers), _limits()]
+    body += [teachers_section(manifest.teachers), _probabilities(manifest), _limits(manifest)]
     write_text(folder / CARD, f"---\n{head}---\n\n" + "\n\n".join(part for part in body if part) + "\n")
 
 
@@ -75,8 +81,15 @@ def _results(manifest: StudentManifest, evaluations: Sequence[Mapping[str, Any]]
     for evaluation in evaluations:
         s = evaluation["scores"][manifest.id]
         accuracy, f1 = (f"{s[name]:.3f} {Interval(*s[f'{name}_interval'])}" for name in ("accuracy", "macro_f1"))
-        lines.append(f"| {plain(evaluation['gold_set'])} | {s['rows']} | {accuracy} | {f1} |")
+        mark = " (1)" if _is_unchecked(manifest, evaluation) else ""
+        lines.append(f"| {plain(evaluation['gold_set'])}{mark} | {s['rows']} | {accuracy} | {f1} |")
+    if any(_is_unchecked(manifest, evaluation) for evaluation in evaluations):
+        lines += ["", f"(1) {UNCHECKED}"]
     return "\n".join(lines) if evaluations else "## Evaluation\n\nNot evaluated yet."
+
+
+def _is_unchecked(manifest: StudentManifest, evaluation: Mapping[str, Any]) -> bool:
+    return manifest.id in evaluation.get("only_equal", ())
 
 
 def _training(manifest: StudentManifest) -> str:
@@ -96,10 +109,29 @@ def teachers_section(teachers: Sequence[TeacherLicense]) -> str:
     return "## Teachers, and the licence or terms of their output\n\n" + ("\n".join(lines) or "None voted.")
 
 
-def _limits() -> str:
+def _probabilities(manifest: StudentManifest) -> str:
+    if manifest.applied_temperature is None:
+        return "## Probabilities\n\nUncalibrated: those that the model computes."
+    return (
+        "## Probabilities\n\n`tutelage predict` and `tutelage serve-student` give calibrated ones, scaled with the"
+        f" temperature {manifest.applied_temperature:.3g}, fitted on validation rows. The model by itself gives"
+        " uncalibrated ones; the labels are the same."
+    )
+
+
+def _limits(manifest: StudentManifest) -> str:
     return (
         "## Limits\n\nThe student reproduces the judgement of its teachers and annotators, on texts like those"
-        " that it was trained on. Its probabilities are not calibrated for other texts."
+        " that it was trained on. Its probabilities are not calibrated for other texts." + _windows(manifest)
+    )
+
+
+def _windows(manifest: StudentManifest) -> str:
+    if not manifest.recipe.windows:
+        return ""
+    return (
+        f" Of a text longer than {manifest.recipe.max_length} tokens it averages the probabilities of windows;"
+        " a pipeline that cuts texts, such as the Hub's, reads the beginning only."
     )
 
 

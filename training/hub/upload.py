@@ -15,8 +15,9 @@ from tutelage.training.hub.model_card import CARD
 from tutelage.training.manifest import teachers_of
 from tutelage.training.registry import SEEN, Entry
 
-_KEPT_HERE = (SEEN, ".*", "exports/*")
-"""Not uploaded: hashes of the training texts, which ``evaluate`` needs, and exports, which are recreated."""
+_KEPT_HERE = (SEEN, ".*", "exports/*", "tensorboard/*")
+"""Not uploaded: hashes of the training texts, which ``evaluate`` needs, exports, which are recreated, and logs, which
+name this machine."""
 
 
 def check_repository_name(repo: str) -> None:

@@ -47,18 +47,24 @@ def expected_calibration_error(probs: Floats, gold: Ints, *, bins: int = BINS) -
     return float(gap.sum() / len(gold))
 
 
-def with_temperature(probs: Floats, temperature: float) -> Floats:
-    """Probabilities of shape (N, K) after temperature scaling: softmax of their logarithms over ``temperature``."""
-    return softmax(np.log(np.maximum(probs, _TINY)) / temperature)
+def with_temperature(probs: Floats, temperature: float | None) -> Floats:
+    """Probabilities of shape (N, K) after temperature scaling: softmax of their logarithms over ``temperature``.
+
+    None leaves them as they are. The order of a row's labels stays.
+    """
+    return probs if temperature is None else softmax(np.log(np.maximum(probs, _TINY)) / temperature)
 
 
 def fit_temperature(probs: Floats, gold: Ints) -> float | None:
     """The temperature, 0.05 to 20, with the lowest log loss on these rows (Guo et al. 2017).
 
-    None where the minimum is at a bound, as for rows without an error: they do not determine it.
+    None for rows without an error, where the lower the better, and where the minimum is at a bound: they do not
+    determine it.
     """
     from scipy.optimize import minimize_scalar
 
+    if (probs.argmax(axis=1) == gold).all():
+        return None
     rows = np.arange(len(gold))
 
     def loss(log_temperature: float) -> float:

@@ -7,14 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from tutelage.core.arrays import Floats, Ints
+from tutelage.core.arrays import Ints
 from tutelage.core.records import Progress, ProgressCallback, tracked, unreported
+from tutelage.training.measures.containment import ROWS_AT_ONCE, containments
+from tutelage.training.measures.folding import folded, folded_by_case
 from tutelage.training.measures.grams import GramSets, gram_sets
 
 SIMILAR = 0.8
 """Jaccard similarity of two sets of character 5-grams, 0 to 1, from which two texts are near-duplicates."""
 
-PAIRS_AT_ONCE = 10_000
+RULE = 2
+"""What counts as a near-duplicate; a student's manifest names the rule that kept the holdout out of its training."""
 
 BANDS, ROWS = 24, 5
 """Two texts whose similarity is .8 share one of 24 bands of 5 minima with a probability of .9999."""
@@ -25,51 +28,41 @@ def near_duplicates(
     others: Sequence[str],
     *,
     similar: float = SIMILAR,
+    rule: int = RULE,
     progress: ProgressCallback = unreported,
 ) -> Ints:
-    """The index of each text's most similar one among ``others``, shape (N,); -1 where none is similar enough.
+    """The index of a near-duplicate of each text among ``others``, shape (N,); -1 where there is none.
 
-    Exact, and fast: two sets can only be that similar when they share one of their rarest n-grams
-    (the prefix filter of Bayardo, Ma and Srikant, 2007, "Scaling up all pairs
-    similarity search").
+    The most similar one; where none is similar enough, one that the text contains, or that contains it. ``rule`` is
+    1 for what was a near-duplicate in students of earlier versions: their texts were not searched for parts of each
+    other, nor written forms folded.
     """
     matches = np.full(len(texts), -1, dtype=np.int64)
     if not texts or not others:
         return matches
     progress(Progress("looking for near-duplicates"))
-    sets = gram_sets([*texts, *others])
-    prefixes = _prefixes(sets, similar)
-    pairs = (prefixes[: len(texts)] @ prefixes[len(texts) :].T).tocoo()
-    left, right = pairs.row, pairs.col
-    scores = jaccard(sets, left, right + len(texts), progress)
-    order = np.argsort(scores, kind="stable")  # the best of each text is written last
-    close = order[scores[order] >= similar]
-    matches[left[close]] = right[close]
+    sets = gram_sets([*texts, *others], folded if rule > 1 else folded_by_case)
+    left, right = _similar(sets, len(texts), similar, progress)
+    matches[left] = right
+    alone = np.flatnonzero(matches < 0)
+    if rule > 1:
+        matches[alone] = containments(sets, texts, others, alone, progress=progress)
     return matches
 
 
-def _prefixes(sets: GramSets, similar: float) -> Any:
-    """The rarest n-grams of each set, of which a similar one must share at least one."""
-    from scipy.sparse import csr_matrix
-
-    places = np.arange(len(sets.grams)) - sets.bounds[sets.owners]
-    is_rare = places <= sets.sizes[sets.owners] - np.ceil(similar * sets.sizes)[sets.owners]
-    rows, columns = sets.owners[is_rare], sets.grams[is_rare]
-    return csr_matrix((np.ones(len(rows), dtype=np.int32), (rows, columns)), shape=sets.matrix.shape)
-
-
-def jaccard(sets: GramSets, left: Ints, right: Ints, progress: ProgressCallback = unreported) -> Floats:
-    """Jaccard similarities, shape (P,), of P pairs of sets."""
-    starts = range(0, len(left), PAIRS_AT_ONCE)
-    steps = tracked(starts, progress, "looking for near-duplicates", len(starts), "parts")
-    matrix = sets.matrix
-    shared = [
-        np.asarray(matrix[left[at:to]].multiply(matrix[right[at:to]]).sum(axis=1)).ravel()
-        for at in steps
-        for to in [at + PAIRS_AT_ONCE]
-    ]
-    both = np.concatenate(shared) if shared else np.empty(0)
-    return np.asarray(both / (sets.sizes[left] + sets.sizes[right] - both))
+def _similar(sets: GramSets, n_texts: int, similar: float, progress: ProgressCallback) -> tuple[Ints, Ints]:
+    """Similar pairs, the best of each text last: two sets can only be so when they share a rare n-gram."""
+    rare, starts = sets.rarest(similar), range(0, n_texts, ROWS_AT_ONCE)
+    found = []
+    for at in tracked(starts, progress, "looking for near-duplicates", len(starts), "parts"):
+        pairs = (rare[at : min(at + ROWS_AT_ONCE, n_texts)] @ rare[n_texts:].T).tocoo()
+        left, right = pairs.row.astype(np.int64) + at, pairs.col.astype(np.int64)
+        scores = sets.jaccard(left, right + n_texts)
+        order = np.argsort(scores, kind="stable")
+        close = order[scores[order] >= similar]
+        found.append(np.stack([left[close], right[close]]))
+    left, right = np.concatenate(found, axis=1)
+    return left, right
 
 
 def near_duplicate_groups(texts: Sequence[str], *, similar: float = SIMILAR) -> Ints:
@@ -88,7 +81,7 @@ def near_duplicate_groups(texts: Sequence[str], *, similar: float = SIMILAR) -> 
         return np.empty(0, dtype=np.int64)
     sets = gram_sets(texts)
     pairs = np.unique(np.concatenate(list(_candidates(sets)), axis=1), axis=1)
-    left, right = pairs[:, jaccard(sets, *pairs) >= similar]
+    left, right = pairs[:, sets.jaccard(*pairs) >= similar]
     linked = coo_matrix((np.ones(len(left)), (left, right)), shape=(len(texts), len(texts)))
     return _in_order(connected_components(linked, directed=False)[1])
 

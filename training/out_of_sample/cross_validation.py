@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from tutelage.core.arrays import NO_LABEL, Floats, Ints, one_hot
+from tutelage.core.arrays import NO_LABEL, Floats, Ints
 from tutelage.core.records import ProgressCallback, tracked, unreported
-from tutelage.loaders.rows import normalised
-from tutelage.training.students.fit import fit_student
-from tutelage.training.students.recipe import parse_student
+from tutelage.training.out_of_sample.folds import NO_FOLD, assign_folds, equal_texts
 from tutelage.training.students.student import Predictor
-from tutelage.training.students.training_set import TrainingSet
+
+FOLDS = 5
+
+MOST_ROWS = 10_000
+"""Rows that a fold's model learns from, drawn from the others: what more of them add is little, and costs much."""
+
+_AT_ONCE = 5_000
 
 Fit = Callable[[Sequence[str], Ints], Predictor]
 """Trains a model with K output columns on texts and labels 0 to K-1."""
+
+Predict = Callable[[Ints], Floats]
+"""The probabilities of rows, by their number."""
+
+FitFold = Callable[[int, Ints], Predict]
+"""Trains the model of a fold (its number, from 0) on rows."""
 
 
 def out_of_sample(
@@ -26,9 +33,10 @@ def out_of_sample(
     labels: Ints,
     n_labels: int,
     *,
-    folds: int = 5,
+    folds: int = FOLDS,
     seed: int = 0,
     fit: Fit | None = None,
+    groups: Ints | None = None,
     progress: ProgressCallback = unreported,
 ) -> Floats:
     """Out-of-sample probabilities of shape (N, K), by cross-validation.
@@ -37,27 +45,30 @@ def out_of_sample(
     ----------
     labels
         Shape (N,): 0 to K-1, or -1 for no label. Texts without a label get the mean over all folds'
-        models, unless an equal text has a label: then the prediction of its fold's model.
+        models, unless one of their group has a label: then the prediction of its fold's model.
     folds
-        Number of folds; equal texts (ignoring white space and Unicode form) are in the same fold.
-        With fewer distinct texts there are fewer folds.
+        Number of folds; with fewer groups there are fewer folds.
     fit
         Trains a fold's model; TF-IDF and logistic regression by default.
+    groups
+        Shape (N,): texts of one group are in the same fold; by default those that are equal, ignoring
+        white space and Unicode form.
 
     Without labels, the probabilities are uniform.
     """
-    groups = np.unique([normalised(text) for text in texts], return_inverse=True)[1] if len(texts) else np.empty(0, int)
-    labelled = np.flatnonzero(labels != NO_LABEL)
-    fit = fit or _default_fit(n_labels)
-    total, count = np.zeros((len(texts), n_labels)), np.zeros(len(texts))
-    splits = list(_splits(labels[labelled], groups[labelled], folds, seed))
-    for train, test in tracked(splits, progress, "out-of-sample probabilities", len(splits), "folds"):
-        rows = _rows_of_fold(labelled[train], labelled[test], groups, labels)
-        model = fit([texts[i] for i in labelled[train]], labels[labelled[train]])
-        total[rows] += model.predict_proba([texts[i] for i in rows])
-        count[rows] += 1
-    total[count == 0] = 1.0  # no model
-    return np.asarray(total / total.sum(axis=1, keepdims=True))
+    fold = assign_folds(labels, equal_texts(texts) if groups is None else groups, folds, seed)
+    train = fit_texts(texts, labels, fit or _default_fit(n_labels))
+    return cross_validated(labels, fold, n_labels, train, seed=seed, progress=progress)
+
+
+def fit_texts(texts: Sequence[str], labels: Ints, fit: Fit) -> FitFold:
+    """Trains folds on texts."""
+
+    def fit_fold(_fold: int, rows: Ints) -> Predict:
+        model = fit([texts[row] for row in rows], labels[rows])
+        return lambda asked: model.predict_proba([texts[row] for row in asked])
+
+    return fit_fold
 
 
 def _default_fit(n_labels: int) -> Fit:
@@ -67,41 +78,38 @@ def _default_fit(n_labels: int) -> Fit:
     return lambda texts, labels: fit_linear(texts, labels, names)
 
 
-def fit_of(student: str, label_names: tuple[str, ...], *, seed: int, progress: ProgressCallback) -> Fit:
-    """A ``Fit`` for the student that ``student`` names (as for ``train``), with equal weights for all rows."""
-    recipe = parse_student(student, seed=seed)
+def cross_validated(
+    labels: Ints,
+    fold: Ints,
+    n_labels: int,
+    fit: FitFold,
+    *,
+    seed: int,
+    asked: Ints | None = None,
+    progress: ProgressCallback = unreported,
+) -> Floats:
+    """The probabilities of the rows ``asked`` (all by default), each by a model that saw nothing of its group.
 
-    def fit_fold(texts: Sequence[str], labels: Ints) -> Predictor:
-        with TemporaryDirectory() as work:
-            rows = _training_set(texts, labels, len(label_names))
-            return fit_student(recipe, rows, label_names, Path(work), progress).student
-
-    return fit_fold
-
-
-def _training_set(texts: Sequence[str], labels: Ints, n_labels: int) -> TrainingSet:
-    ids = tuple(map(str, range(len(texts))))
-    return TrainingSet(
-        ids=ids, texts=tuple(texts), labels=labels, weights=np.ones(len(texts)), targets=one_hot(labels, n_labels)
-    )
-
-
-def _rows_of_fold(train: Ints, test: Ints, groups: Ints, labels: Ints) -> Ints:
-    """The rows that the fold's model predicts: its test rows, and unlabelled texts that it was not trained on."""
-    unlabelled = (labels == NO_LABEL) & ~np.isin(groups, groups[train])
-    return np.union1d(test, np.flatnonzero(unlabelled))
+    ``fold`` is as of ``assign_folds``. Each fold's model is fitted on the other folds' rows, at most ``MOST_ROWS``.
+    """
+    asked = np.arange(len(labels)) if asked is None else asked
+    total, count = np.zeros((len(asked), n_labels)), np.zeros(len(asked))
+    numbers = np.unique(fold[(fold != NO_FOLD) & (labels != NO_LABEL)])
+    for number in tracked(numbers, progress, "out-of-sample probabilities", len(numbers), "folds"):
+        mine = np.flatnonzero((fold[asked] == number) | (fold[asked] == NO_FOLD))
+        if not len(mine):
+            continue
+        predict = fit(int(number), training_rows(labels, fold, int(number), seed))
+        for part in np.split(mine, range(_AT_ONCE, len(mine), _AT_ONCE)):
+            total[part] += predict(asked[part])
+        count[mine] += 1
+    total[count == 0] = 1.0  # no model
+    return np.asarray(total / total.sum(axis=1, keepdims=True))
 
 
-def _splits(labels: Ints, groups: Ints, folds: int, seed: int) -> Iterator[tuple[Ints, Ints]]:
-    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
-
-    folds = min(folds, len(np.unique(groups)))
-    if folds < 2:
-        return
-    stratified = np.bincount(labels).max() >= folds
-    splitter = (StratifiedGroupKFold if stratified else GroupKFold)(folds, shuffle=True, random_state=seed)
-    with warnings.catch_warnings():
-        # A label with fewer rows than folds is missing in some, where its column is 0.
-        warnings.filterwarnings("ignore", message="The least populated class in y", category=UserWarning)
-        splits = list(splitter.split(labels, labels, groups))
-    yield from ((train, test) for train, test in splits if len(train) and len(test))
+def training_rows(labels: Ints, fold: Ints, number: int, seed: int) -> Ints:
+    """The rows that the model of a fold is fitted on."""
+    rows = np.flatnonzero((labels != NO_LABEL) & (fold != number))
+    if len(rows) <= MOST_ROWS:
+        return rows
+    return np.sort(np.random.default_rng([seed, number]).choice(rows, MOST_ROWS, replace=False))

@@ -1,1 +1,1 @@
-"""Prediction: files of any size, a Ray cluster, HTTP."""
+"""Prediction: files of any size, a Ray cluster."""

@@ -9,7 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,12 +19,51 @@ from tutelage.core.arrays import Floats, decide
 from tutelage.core.errors import SourceError
 from tutelage.core.files import replacing, write_text
 from tutelage.core.locks import locked
+from tutelage.training.measures.selective import DIGITS, is_kept
 from tutelage.training.prediction.kept import Kept
 from tutelage.training.prediction.windows import Window
 from tutelage.training.prediction.writers import CSV, JSONL, PARQUET, Writer, json_lines, open_writer
 
 STANDARD = "-"
-_DIGITS = 6
+_TRUNCATED = b"truncated"
+"""In a part's metadata: how many of its texts the student read the beginning of only."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Probabilities of shape (N, K), and how many of the N texts are truncated."""
+
+    probs: Floats
+    truncated: int = 0
+
+
+@dataclass
+class Totals:
+    """Rows by label, None for rows without one, and the number of texts that are truncated."""
+
+    labels: Counter[str | None] = field(default_factory=Counter)
+    truncated: int = 0
+
+    def add(self, table: Any) -> None:
+        """Count a part."""
+        self.labels.update(table["label"].to_pylist())
+        self.truncated += int((table.schema.metadata or {}).get(_TRUNCATED, 0))
+
+    @property
+    def rows(self) -> int:
+        """All rows."""
+        return self.labels.total()
+
+    @property
+    def abstained(self) -> int:
+        """Rows without a label."""
+        return self.labels[None]
+
+
+def labels_at_least(probs: Floats, names: Sequence[str], min_probability: float) -> list[str | None]:
+    """The most probable label of each row, None where its probability is below ``min_probability``."""
+    kept = is_kept(probs, min_probability)
+    return [names[i] if keep else None for i, keep in zip(decide(probs), kept, strict=True)]
 
 
 class Output(Protocol):
@@ -34,12 +73,12 @@ class Output(Protocol):
         """Whether an earlier run predicted these rows with the same student and engine."""
         ...
 
-    def add(self, window: Window, probs: Floats | None) -> None:
-        """Take probabilities of shape (N, K); None where ``has`` is True."""
+    def add(self, window: Window, predictions: Predictions | None) -> None:
+        """Take predictions; None where ``has`` is True."""
         ...
 
-    def finish(self) -> Counter[str]:
-        """Complete the output; returns the number of rows by label."""
+    def finish(self) -> Totals:
+        """Complete the output; returns what it holds."""
         ...
 
 
@@ -50,20 +89,23 @@ def added_columns(label_names: Sequence[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class OutputFormat:
-    """The columns of a part, and metadata of the output: student, engine, labels."""
+    """The columns of a part, metadata of the output (student, engine, labels), and the least probability of a label."""
 
     label_names: tuple[str, ...]
     about: Mapping[str, Any]
     kept: Kept
+    min_probability: float = 0.0
 
-    def table(self, kept: Any, probs: Floats) -> Any:
+    def table(self, kept: Any, predictions: Predictions) -> Any:
         """An Arrow table: what is kept, the label, and the probabilities, rounded to six decimals."""
         import pyarrow as pa
 
-        labels = [self.label_names[i] for i in decide(probs)]
+        probs, schema = predictions.probs, self.schema
+        labels = labels_at_least(probs, self.label_names, self.min_probability)
         arrays = [*kept.columns, pa.array(labels, pa.string())]
-        arrays += [pa.array(column, pa.float64()) for column in np.round(probs, _DIGITS).T]
-        return pa.Table.from_arrays(arrays, schema=self.schema)
+        arrays += [pa.array(column, pa.float64()) for column in np.round(probs, DIGITS).T]
+        counted = {**schema.metadata, _TRUNCATED: str(predictions.truncated)}
+        return pa.Table.from_arrays(arrays, schema=schema.with_metadata(counted))
 
     @property
     def schema(self) -> Any:
@@ -139,24 +181,23 @@ class StandardOutput:
     """JSON lines, each window as soon as it is predicted; without resume."""
 
     def __init__(self, style: OutputFormat) -> None:
-        self._style = style
-        self._counts: Counter[str] = Counter()
+        self._style, self._totals = style, Totals()
 
     def has(self, _window: Window) -> bool:
         """Never."""
         return False
 
-    def add(self, window: Window, probs: Floats | None) -> None:
+    def add(self, window: Window, predictions: Predictions | None) -> None:
         """Print the window."""
-        assert probs is not None  # noqa: S101  # has() is False
-        table = self._style.table(window.kept, probs)
+        assert predictions is not None  # noqa: S101  # has() is False
+        table = self._style.table(window.kept, predictions)
         sys.stdout.writelines(json_lines(table))
         sys.stdout.flush()
-        self._counts.update(table["label"].to_pylist())
+        self._totals.add(table)
 
-    def finish(self) -> Counter[str]:
-        """The number of rows by label."""
-        return self._counts
+    def finish(self) -> Totals:
+        """What was printed."""
+        return self._totals
 
 
 class PartFiles:
@@ -175,35 +216,36 @@ class PartFiles:
         """Whether the part exists, complete."""
         return self.part(window).exists()
 
-    def add(self, window: Window, probs: Floats | None) -> None:
+    def add(self, window: Window, predictions: Predictions | None) -> None:
         """Write the part, or use the existing one."""
-        if probs is not None:
-            self.write(self.part(window), window.kept, probs)
+        if predictions is not None:
+            self.write(self.part(window), window.kept, predictions)
         self.append(self.part(window))
 
     def append(self, part: Path) -> None:
         """Take a part that is written."""
         self._parts.append(part)
 
-    def write(self, part: Path, kept: Any, probs: Floats) -> None:
+    def write(self, part: Path, kept: Any, predictions: Predictions) -> None:
         """Write a part atomically."""
         import pyarrow.parquet as pq
 
         with replacing(part, public=True) as temporary:
-            pq.write_table(self._style.table(kept, probs), temporary)
+            pq.write_table(self._style.table(kept, predictions), temporary)
 
-    def finish(self) -> Counter[str]:
+    def finish(self) -> Totals:
         """Join the parts, one at a time in memory, into OUT, and remove them."""
-        counts: Counter[str] = Counter()
+        totals = Totals()
         with replacing(self._path, public=True) as temporary, self._writer(temporary) as out:
             for table in self._tables():
-                counts.update(table["label"].to_pylist())
+                totals.add(table)
                 out.write(table)
         if self._path.suffix.lower() not in PARQUET:
-            about = json.dumps({**self._style.about, "rows": counts.total()}, ensure_ascii=False, indent=2)
+            counts = {"rows": totals.rows, "abstained": totals.abstained, "truncated": totals.truncated}
+            about = json.dumps({**self._style.about, **counts}, ensure_ascii=False, indent=2)
             write_text(self._path.with_name(f"{self._path.name}.meta.json"), about + "\n", public=True)
         shutil.rmtree(self.folder, ignore_errors=True)
-        return counts
+        return totals
 
     def _writer(self, path: Path) -> Writer:
         style = self._style

@@ -16,12 +16,20 @@ from tutelage.core.records import Progress, ProgressCallback, unreported, with_t
 from tutelage.core.rejects import Reject, Rejects
 from tutelage.core.workspace import Workspace
 from tutelage.training.manifest import FILE
-from tutelage.training.prediction.engines.engine import Classifier
+from tutelage.training.prediction.calibrated import calibrated
+from tutelage.training.prediction.engines.engine import Classifier, truncated
 from tutelage.training.prediction.engines.engine_table import RAY
 from tutelage.training.prediction.engines.selection import Say, choose_engine
-from tutelage.training.prediction.job import PredictionJob, output_format, part_key
+from tutelage.training.prediction.job import PredictionJob, check_min_probability, output_format, part_key
 from tutelage.training.prediction.kept import kept_of
-from tutelage.training.prediction.outputs import Output, added_columns, check_output, open_output, sole_writer
+from tutelage.training.prediction.outputs import (
+    Output,
+    Predictions,
+    added_columns,
+    check_output,
+    open_output,
+    sole_writer,
+)
 from tutelage.training.prediction.windows import Window, windows
 
 Windows = Iterator[Window]
@@ -32,7 +40,9 @@ class PredictResult:
     """The result of ``predict``; ``kept`` counts rows that an earlier run had predicted.
 
     ``agreement`` is the fraction of ``sample`` texts on which the engine and torch agree, 0 to 1;
-    None for torch itself, or a student without engines.
+    None for torch itself, or a student without engines. ``labels`` counts rows by label, ``abstained`` those
+    without one, whose probability is below ``min_probability``; ``truncated`` counts texts that the student read
+    the beginning of only. ``probabilities`` are calibrated or uncalibrated.
     """
 
     out: str
@@ -44,6 +54,10 @@ class PredictResult:
     kept: int
     rejected: int
     labels: dict[str, int]
+    abstained: int
+    min_probability: float
+    truncated: int
+    probabilities: str
     wall_s: float
 
 
@@ -61,6 +75,7 @@ def predict(
     StudentError
         When the student has other labels than the task, or the engine is not available.
     """
+    check_min_probability(job.min_probability)
     check_output(job.out, job.source.name, force=job.force)
     job.entry.manifest.check_labels(job.workspace.task.label_names)
     with sole_writer(job.out), in_use(job.entry.path / FILE):
@@ -82,21 +97,26 @@ def _predict(job: PredictionJob, engine: str, say: Say, progress: ProgressCallba
         chosen, classifier = choose_engine(
             job.entry.load(), job.entry.manifest.kind, job.entry.path, first, engine, say
         )
-        out = open_output(job.out, output_format(job.entry, chosen, kept), part_key(job.entry, chosen))
+        classifier = calibrated(job.entry.manifest, classifier)
+        out = open_output(job.out, output_format(job, chosen, kept), part_key(job, chosen))
         done_before = predict_windows(classifier, rows, out, counted)
-    counts = out.finish()
+    totals = out.finish()
     rejects.write()
-    labels = {name: counts[name] for name in job.workspace.task.label_names}
+    labels = {name: totals.labels[name] for name in job.workspace.task.label_names}
     return PredictResult(
         out=job.out,
         student=job.entry.id,
         engine=chosen.name,
         agreement=chosen.agreement,
         sample=chosen.sample,
-        rows=counts.total(),
+        rows=totals.rows,
         kept=done_before,
         rejected=rejects.count,
         labels=labels,
+        abstained=totals.abstained,
+        min_probability=job.min_probability,
+        truncated=totals.truncated,
+        probabilities=job.entry.manifest.probabilities,
         wall_s=round(time.perf_counter() - started, 2),
     )
 
@@ -133,7 +153,7 @@ def predict_windows(classifier: Classifier, rows: Windows, out: Output, progress
     for window, prepared in _ahead(
         rows, lambda window: None if out.has(window) else classifier.prepare(list(window.texts))
     ):
-        out.add(window, None if prepared is None else computed(classifier, prepared))
+        out.add(window, None if prepared is None else Predictions(computed(classifier, prepared), truncated(prepared)))
         done += len(window.texts)
         kept += len(window.texts) if prepared is None else 0
         progress(Progress("predicting", done, unit="rows"))

@@ -20,11 +20,13 @@ from typing import Any
 from tutelage.core.errors import StudentError
 from tutelage.core.files import replacing
 from tutelage.core.records import Progress, ProgressCallback
+from tutelage.training.prediction.calibrated import calibrated
+from tutelage.training.prediction.engines.engine import truncated
 from tutelage.training.prediction.engines.engine_table import RAY
 from tutelage.training.prediction.engines.selection import ChosenEngine, Say, choose_engine, classifier_on
 from tutelage.training.prediction.job import PredictionJob, output_format, part_key
 from tutelage.training.prediction.kept import Kept
-from tutelage.training.prediction.outputs import STANDARD, OutputFormat, PartFiles
+from tutelage.training.prediction.outputs import STANDARD, OutputFormat, PartFiles, Predictions
 from tutelage.training.prediction.windows import Window
 from tutelage.training.registry import find_student
 
@@ -71,14 +73,14 @@ def predict_on_ray(
         if chosen.agreement is not None:
             say(f"{chosen.name}: the same label as torch on {chosen.agreement:.1%} of {chosen.sample} texts")
         chosen = replace(chosen, name=f"{RAY}, {chosen.name}")
-        out, about = Path(job.out).resolve(), output_format(job.entry, chosen, kept)
+        out, about = Path(job.out).resolve(), output_format(job, chosen, kept)
         plan = RayPlan(
             students=students,
             student=job.entry.id,
             chosen=chosen,
             out=out,
             style=about,
-            key=part_key(job.entry, chosen),
+            key=part_key(job, chosen),
         )
         parts = plan.parts()
         return chosen, parts, _run(ray, plan, parts, rows, progress)
@@ -196,14 +198,16 @@ class Worker:
     def __init__(self, plan: RayPlan) -> None:
         entry = find_student(plan.students, plan.student)
         self._parts = plan.parts()
-        self._classifier = classifier_on(entry.load(), entry.manifest.kind, entry.path, plan.chosen.engine)
+        classifier = classifier_on(entry.load(), entry.manifest.kind, entry.path, plan.chosen.engine)
+        self._classifier = calibrated(entry.manifest, classifier)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Predict the windows at these paths, except those that a dead worker has finished."""
         for path in map(Path, map(str, batch["path"])):
             if not path.with_suffix(".parquet").exists():
                 texts, kept = _read_window(path)
-                probs = self._classifier.compute(self._classifier.prepare(texts))
-                self._parts.write(path.with_suffix(".parquet"), kept, probs)
+                prepared = self._classifier.prepare(texts)
+                predictions = Predictions(self._classifier.compute(prepared), truncated(prepared))
+                self._parts.write(path.with_suffix(".parquet"), kept, predictions)
             path.unlink(missing_ok=True)
         return batch

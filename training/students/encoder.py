@@ -10,34 +10,41 @@ import numpy as np
 
 from tutelage.core.arrays import Floats, Ints, softmax
 from tutelage.core.compute import has_gpu
-from tutelage.core.errors import StudentError
-
-SAFE = {"trust_remote_code": False, "use_safetensors": True}
-"""How every model is loaded: no remote code, no pickle."""
+from tutelage.training.encoders.loading import LOADING_ERRORS, cannot_load, load_classifier, usable_length
+from tutelage.training.encoders.token_windows import TokenWindows, averaged, check_windows, tokenised
 
 TOKENS_A_BATCH = 4096
 
 
 class EncoderStudent:
-    """A sequence classifier and its tokenizer; texts are truncated to ``max_length`` tokens."""
+    """A sequence classifier and its tokenizer.
 
-    def __init__(self, model: Any, tokenizer: Any, label_names: tuple[str, ...], max_length: int) -> None:
-        self.label_names = label_names
+    Texts are truncated to ``max_length`` tokens; with ``windows`` the probabilities of all their windows are averaged.
+    """
+
+    def __init__(
+        self, model: Any, tokenizer: Any, label_names: tuple[str, ...], max_length: int, *, windows: bool = False
+    ) -> None:
+        self.label_names, self.windows = label_names, windows
         self.model, self.tokenizer, self.max_length = model, tokenizer, max_length
+
+    def tokenise(self, texts: Sequence[str]) -> TokenWindows:
+        """Token ids of the texts."""
+        return tokenised(self.tokenizer, texts, self.max_length, windows=self.windows)
 
     def predict_proba(self, texts: Sequence[str]) -> Floats:
         """Probabilities, shape (N, K), in the order of ``texts``; batches are sorted by length."""
         import torch
 
-        logits = np.empty((len(texts), len(self.label_names)))
+        tokens = self.tokenise(texts)
+        logits = np.empty((len(tokens.ids), len(self.label_names)))
         device = "cuda" if has_gpu() else "cpu"
         self.model.to(device).eval()
-        tokens = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)["input_ids"] if texts else []
-        for rows in length_batches([len(ids) for ids in tokens]):
-            batch = self.tokenizer.pad({"input_ids": [tokens[i] for i in rows]}, return_tensors="pt").to(device)
+        for rows in length_batches([len(ids) for ids in tokens.ids]):
+            batch = self.tokenizer.pad({"input_ids": [tokens.ids[i] for i in rows]}, return_tensors="pt").to(device)
             with torch.inference_mode():
                 logits[rows] = self.model(**batch).logits.float().cpu().numpy()
-        return softmax(logits)
+        return averaged(softmax(logits), tokens.owners)
 
     def save(self, directory: Path) -> None:
         """Save in the layout of a model on the Hub."""
@@ -46,57 +53,39 @@ class EncoderStudent:
         self.tokenizer.save_pretrained(directory)
 
     @classmethod
-    def load(cls, directory: Path, label_names: tuple[str, ...]) -> EncoderStudent:
+    def load(cls, directory: Path, label_names: tuple[str, ...], *, windows: bool = False) -> EncoderStudent:
         """Load a saved student."""
-        from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-        silence_transformers()
-        model = AutoModelForSequenceClassification.from_pretrained(directory, local_files_only=True, **SAFE)
-        tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
-        return cls(model, tokenizer, label_names, int(tokenizer.model_max_length))
+        model, tokenizer = load_classifier(str(directory), local_files_only=True)
+        return cls(model, tokenizer, label_names, int(tokenizer.model_max_length), windows=windows)
 
 
-def new_encoder(name: str, label_names: tuple[str, ...], max_length: int) -> EncoderStudent:
+def new_encoder(name: str, label_names: tuple[str, ...], max_length: int, *, windows: bool = False) -> EncoderStudent:
     """A pretrained encoder with a randomly initialised classification head.
 
     Raises
     ------
     StudentError
-        When the model cannot be loaded, or has no safetensors.
+        When the model cannot be loaded, has no safetensors, or its tokenizer makes no windows.
     """
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-    silence_transformers()
     names = {"id2label": dict(enumerate(label_names)), "label2id": {name: i for i, name in enumerate(label_names)}}
     try:
-        model = AutoModelForSequenceClassification.from_pretrained(name, num_labels=len(label_names), **names, **SAFE)
-        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
-    except (OSError, ValueError) as error:
+        model, tokenizer = load_classifier(name, {"num_labels": len(label_names), **names})
+    except LOADING_ERRORS as error:
         raise cannot_load(name, error) from None
-    return EncoderStudent(model, tokenizer, label_names, usable_length(model.config, tokenizer, max_length))
+    if windows:
+        check_windows(name, tokenizer)
+    length = usable_length(model.config, tokenizer, max_length)
+    return EncoderStudent(model, tokenizer, label_names, length, windows=windows)
 
 
-def silence_transformers() -> None:
-    """No progress bars, and no warning about the weights of a new head, which are expected."""
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-
-
-def cannot_load(name: str, error: Exception) -> StudentError:
-    """The error for a model that is neither on the Hub nor on disk."""
-    reason = str(error).strip().splitlines()[0]
-    return StudentError(
-        f"--student {name}: cannot be loaded: {reason} Use the Hub name or the path of an encoder with safetensors,"
-        " or --student linear, which needs no download."
-    )
-
-
-def usable_length(config: Any, tokenizer: Any, max_length: int) -> int:
-    """The model's maximum number of tokens, at most ``max_length``; some start positions at 2, some have no limit."""
-    positions = getattr(config, "max_position_embeddings", -1)
-    return int(min(max_length, tokenizer.model_max_length, positions - 2 if positions > 0 else max_length))
+def truncated_texts(student: Any, texts: Sequence[str]) -> int:
+    """How many of these texts a student reads the beginning of only; 0 for one that reads no tokens."""
+    body = getattr(student, "body", None)
+    tokenizer = body.tokenizer if body is not None else getattr(student, "tokenizer", None)
+    if tokenizer is None or not texts:
+        return 0
+    max_length = int(student.max_length if body is None else body.max_seq_length)
+    return tokenised(tokenizer, texts, max_length, windows=student.windows).truncated
 
 
 def length_batches(lengths: Sequence[int], tokens: int = TOKENS_A_BATCH) -> Iterator[Ints]:

@@ -3,35 +3,44 @@
 from __future__ import annotations
 
 import gc
-import json
-import shutil
+import math
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tutelage.core.arrays import Floats
-from tutelage.core.compute import batch_size_per_process, has_bf16, has_gpu, is_main, process_count
+from tutelage.core.arrays import Floats, Ints, softmax
+from tutelage.core.compute import batch_size_per_process, has_bf16, has_gpu, process_count
 from tutelage.core.errors import StudentError
-from tutelage.core.records import CHECKPOINT_SAVED, Progress, ProgressCallback, unreported
+from tutelage.core.records import Progress, ProgressCallback, unreported
+from tutelage.training.encoders.token_windows import averaged, window_counts
 from tutelage.training.measures.metrics import confusion, macro_f1
+from tutelage.training.runs.checkpoints import LOGGED_STEPS, STATE, ended_with, last_complete_checkpoint, run_callback
+from tutelage.training.runs.loss_curve import curve_of
+from tutelage.training.runs.trackers import Tracker, import_integrations, reporting
 from tutelage.training.students.encoder import EncoderStudent, new_encoder
 from tutelage.training.students.recipe import Recipe
 from tutelage.training.students.training_set import Fitted, TrainingSet, split_validation
 
-STATE = "trainer_state.json"
-"""The file that the Trainer writes last into a checkpoint."""
+NOT_IN_BF16 = frozenset({"deberta"})
+"""Kinds of models whose attention mask overflows in mixed precision; DeBERTa-v2 and v3 are ``deberta-v2``."""
 
 
 def fit(
-    recipe: Recipe, training_set: TrainingSet, label_names: tuple[str, ...], work: Path, progress: ProgressCallback
+    recipe: Recipe,
+    training_set: TrainingSet,
+    label_names: tuple[str, ...],
+    work: Path,
+    progress: ProgressCallback,
+    *,
+    tracker: Tracker | None = None,
 ) -> Fitted:
     """Split off validation rows, and train on the others."""
     rest, validation = split_validation(training_set, recipe.validation, recipe.seed)
-    student, training = finetune(rest, validation, label_names, recipe, work, progress)
-    return Fitted(student, validation, training)
+    return finetune(rest, validation, label_names, recipe, work, progress, tracker=tracker)
 
 
 load = EncoderStudent.load
@@ -44,7 +53,9 @@ def finetune(
     recipe: Recipe,
     work: Path,
     progress: ProgressCallback = unreported,
-) -> tuple[EncoderStudent, dict[str, Any]]:
+    *,
+    tracker: Tracker | None = None,
+) -> Fitted:
     """Fine-tune all weights of an encoder; returns the student of the best epoch, and a log of the run.
 
     Checkpoints go to ``work``; after a kill the same call resumes from the last complete one.
@@ -61,7 +72,7 @@ def finetune(
     batch_size_per_process(recipe.batch_size)  # raises before the model is loaded
     while True:
         with suppress(OutOfMemoryError):
-            return _finetune(training_set, validation, label_names, recipe, work, progress)
+            return _finetune(training_set, validation, label_names, recipe, work, progress, tracker)
         recipe = halved(recipe)
         smaller = f"--batch-size {recipe.batch_size} --accumulate {recipe.accumulate}"
         progress(Progress(f"out of GPU memory: continuing with {smaller}"))
@@ -86,39 +97,27 @@ def _finetune(
     recipe: Recipe,
     work: Path,
     progress: ProgressCallback,
-) -> tuple[EncoderStudent, dict[str, Any]]:
+    tracker: Tracker | None,
+) -> Fitted:
+    import_integrations()
     from transformers import TrainerState, set_seed
 
     set_seed(recipe.seed)
     progress(Progress(f"loading {recipe.model}"))
-    student = new_encoder(recipe.model, label_names, recipe.max_length)
+    student = new_encoder(recipe.model, label_names, recipe.max_length, windows=recipe.windows)
     trainer = _trainer(student, training_set, validation, recipe, work)
-    trainer.add_callback(_epochs_callback(progress))
+    trainer.add_callback(run_callback(progress))
     checkpoint = last_complete_checkpoint(work)
-    if checkpoint and _is_last(checkpoint):  # the Trainer would continue training
+    if checkpoint and ended_with(checkpoint):  # the Trainer would continue training
         trainer.state = TrainerState.load_from_json(str(checkpoint / STATE))
         best = trainer.state.best_global_step
         student.model = EncoderStudent.load(work / f"checkpoint-{best}" if best else checkpoint, label_names).model
     else:
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    return student, _training_log(trainer, validation)
-
-
-def last_complete_checkpoint(work: Path) -> Path | None:
-    """The newest complete checkpoint; the main process removes those that a kill cut short."""
-    complete = []
-    for path in work.glob("checkpoint-*"):
-        if (path / STATE).exists():
-            complete.append(path)
-        elif is_main():
-            shutil.rmtree(path)
-    return max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
-
-
-def _is_last(checkpoint: Path) -> bool:
-    """Whether training ended with this checkpoint, by early stopping or after all epochs."""
-    state = json.loads((checkpoint / STATE).read_text("utf-8"))
-    return bool(state["stateful_callbacks"]["TrainerControl"]["args"]["should_training_stop"])
+        with reporting(trainer, tracker, work):
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        # Without mixed precision, so that it predicts as it will when it is loaded again.
+        student.model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
+    return Fitted(student, validation, _training_log(trainer, validation), curve_of(trainer.state.log_history))
 
 
 def _trainer(
@@ -126,22 +125,25 @@ def _trainer(
 ) -> Any:
     from transformers import DataCollatorWithPadding, EarlyStoppingCallback, PrinterCallback, Trainer
 
+    rows, _ = _dataset(student, training_set, recipe)
+    validation_rows, owners = _dataset(student, validation, recipe) if validation else (None, np.empty(0, dtype=int))
     trainer = Trainer(
         model=student.model,
-        args=_arguments(recipe, work, validates=validation is not None),
-        train_dataset=_dataset(student, training_set, recipe),
-        eval_dataset=_dataset(student, validation, recipe) if validation else None,
+        args=_arguments(recipe, work, validates=validation is not None, model_type=student.model.config.model_type),
+        train_dataset=rows,
+        eval_dataset=validation_rows,
         data_collator=DataCollatorWithPadding(student.tokenizer),
         processing_class=student.tokenizer,
         compute_loss_func=weighted_cross_entropy,
-        compute_metrics=_validation_metrics,
+        compute_metrics=partial(_validation_metrics, owners=owners),
+        preprocess_logits_for_metrics=_logits_only,
         callbacks=[EarlyStoppingCallback(recipe.patience)] if validation else [],
     )
     trainer.remove_callback(PrinterCallback)  # standard output is the command's
     return trainer
 
 
-def _arguments(recipe: Recipe, work: Path, *, validates: bool) -> Any:
+def _arguments(recipe: Recipe, work: Path, *, validates: bool, model_type: str = "") -> Any:
     from transformers import TrainingArguments
 
     arguments = TrainingArguments(
@@ -154,16 +156,17 @@ def _arguments(recipe: Recipe, work: Path, *, validates: bool) -> Any:
         warmup_steps=recipe.warmup,
         weight_decay=recipe.weight_decay,
         seed=recipe.seed,
-        train_sampling_strategy="group_by_length",  # less padding; it shuffles Trainer.predict, which is not used
-        bf16=has_bf16(),
-        use_cpu=has_bf16() and not has_gpu(),  # bf16 without a GPU needs it
+        # Less padding; but the validation rows are shuffled too, and windows are averaged by their order.
+        train_sampling_strategy="random" if recipe.windows else "group_by_length",
+        bf16=has_bf16() and model_type not in NOT_IN_BF16,
+        use_cpu=not has_gpu() and (has_bf16() or process_count() > 1),  # without a GPU, both need it
         eval_strategy="epoch" if validates else "no",
         save_strategy="epoch",
         save_total_limit=2,  # with 1 the Trainer removes the last one, whose state says that training has ended
         restore_callback_states_from_checkpoint=True,
         load_best_model_at_end=validates,
         metric_for_best_model="macro_f1" if validates else None,
-        logging_strategy="epoch",
+        logging_steps=LOGGED_STEPS,
         report_to="none",
         disable_tqdm=True,
         dataloader_pin_memory=has_gpu(),
@@ -175,12 +178,16 @@ def _arguments(recipe: Recipe, work: Path, *, validates: bool) -> Any:
     return arguments
 
 
-def _dataset(student: EncoderStudent, training_set: TrainingSet, recipe: Recipe) -> list[dict[str, Any]]:
-    """Tokens, and as labels each row's targets times its sample weight, so that one loss covers all options."""
-    tokens = student.tokenizer(list(training_set.texts), truncation=True, max_length=student.max_length)
-    labels = training_set.targets * sample_weights(training_set, balanced=recipe.balanced)[:, None]
-    columns = {**tokens, "labels": labels.astype(np.float32).tolist()}
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+def _dataset(student: EncoderStudent, training_set: TrainingSet, recipe: Recipe) -> tuple[list[dict[str, Any]], Ints]:
+    """Windows of tokens, and the text of each.
+
+    Their labels are the text's targets times its sample weight, so that one loss covers all options.
+    """
+    tokens = student.tokenise(training_set.texts)
+    weights = window_weights(sample_weights(training_set, balanced=recipe.balanced), tokens.owners)
+    labels = (training_set.targets[tokens.owners] * weights[:, None]).astype(np.float32).tolist()
+    rows = [{"input_ids": ids, "labels": row} for ids, row in zip(tokens.ids, labels, strict=True)]
+    return rows, tokens.owners
 
 
 def sample_weights(training_set: TrainingSet, *, balanced: bool) -> Floats:
@@ -190,6 +197,15 @@ def sample_weights(training_set: TrainingSet, *, balanced: bool) -> Floats:
         per_label = np.bincount(training_set.labels, weights)
         weights = weights / per_label[training_set.labels]
     return np.asarray(weights / weights.mean())
+
+
+def window_weights(weights: Floats, owners: Ints) -> Floats:
+    """Shape (M,), with mean 1, from the sample weights of N texts: the windows of a text share its weight."""
+    counts = window_counts(owners)
+    if len(counts) == len(owners):
+        return weights
+    shares = (weights / counts)[owners]
+    return np.asarray(shares / shares.mean())
 
 
 def weighted_cross_entropy(outputs: Any, labels: Any, num_items_in_batch: Any = None) -> Any:
@@ -204,37 +220,39 @@ def weighted_cross_entropy(outputs: Any, labels: Any, num_items_in_batch: Any = 
     return total / rows
 
 
-def _validation_metrics(prediction: Any) -> dict[str, float]:
-    gold, predictions = prediction.label_ids.argmax(axis=1), prediction.predictions.argmax(axis=1)
+def _logits_only(outputs: Any, _labels: Any) -> Any:
+    """The logits alone, of a model that gives more, such as BART."""
+    return outputs[0] if isinstance(outputs, tuple) else outputs
+
+
+def _validation_metrics(prediction: Any, owners: Ints) -> dict[str, float]:
+    """Of texts, whose windows are averaged as in prediction."""
+    firsts = np.unique(owners, return_index=True)[1]
+    gold = prediction.label_ids[firsts].argmax(axis=1)
+    predictions = averaged(softmax(prediction.predictions), owners).argmax(axis=1)
     matrix = confusion(gold, predictions, prediction.label_ids.shape[1])
     return {"macro_f1": macro_f1(matrix), "accuracy": float((gold == predictions).mean())}
 
 
 def _training_log(trainer: Any, validation: TrainingSet | None) -> dict[str, Any]:
     epochs = [entry for entry in trainer.state.log_history if "eval_macro_f1" in entry]
-    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     return {
         "epochs": round(trainer.state.epoch or 0, 2),
         "validation_rows": len(validation) if validation else 0,
         "validation_macro_f1": [round(entry["eval_macro_f1"], 4) for entry in epochs],
-        "loss": [round(loss, 4) for loss in losses],
+        "loss": [round(loss, 4) for loss in _epoch_losses(trainer.state.log_history)],
         "bf16": bool(trainer.args.bf16),
         "devices": trainer.args.world_size * max(1, trainer.args.n_gpu),
     }
 
 
-def _epochs_callback(progress: ProgressCallback) -> Any:
-    import torch
-    from transformers import TrainerCallback
-
-    class Epochs(TrainerCallback):  # type: ignore[misc]  # transformers ships no types
-        def on_step_end(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
-            progress(Progress(f"training, epoch {state.epoch:.1f}", state.global_step, state.max_steps, "steps"))
-
-        def on_epoch_end(self, args: Any, state: Any, _control: Any, **_: Any) -> None:
-            torch.manual_seed(args.seed + state.global_step)  # all processes shuffle alike
-
-        def on_save(self, _args: Any, _state: Any, _control: Any, **_: Any) -> None:
-            progress(CHECKPOINT_SAVED)
-
-    return Epochs()
+def _epoch_losses(log: list[dict[str, Any]]) -> list[float]:
+    """The mean training loss of each epoch, from the means over the steps between two logs."""
+    total: dict[int, float] = {}
+    steps: dict[int, int] = {}
+    before = 0
+    for entry in (entry for entry in log if "loss" in entry):
+        epoch, count, before = math.ceil(entry["epoch"]), entry["step"] - before, entry["step"]
+        total[epoch] = total.get(epoch, 0.0) + count * entry["loss"]
+        steps[epoch] = steps.get(epoch, 0) + count
+    return [total[epoch] / steps[epoch] for epoch in total]

@@ -14,6 +14,7 @@ from tutelage.core.arrays import Ints
 from tutelage.core.errors import StudentError
 from tutelage.core.records import ProgressCallback
 from tutelage.core.task import DEFAULT_STUDENT
+from tutelage.training.runs.trackers import Tracker
 from tutelage.training.students.kinds import ENCODER, KINDS
 from tutelage.training.students.recipe import Recipe, parse_student
 from tutelage.training.students.student import Student
@@ -24,18 +25,25 @@ FEW = 50
 
 
 def fit_student(
-    recipe: Recipe, training_set: TrainingSet, label_names: tuple[str, ...], work: Path, progress: ProgressCallback
+    recipe: Recipe,
+    training_set: TrainingSet,
+    label_names: tuple[str, ...],
+    work: Path,
+    progress: ProgressCallback,
+    *,
+    tracker: Tracker | None = None,
 ) -> Fitted:
-    """Train a student; the same arguments give the same student.
+    """Train a student; the same arguments give the same student, whatever the tracker.
 
-    ``work`` is a folder for checkpoints, which survive a kill.
+    ``work`` is a folder for checkpoints, which survive a kill. A kind without losses ignores the tracker.
     """
-    fitted: Fitted = _module(recipe.kind).fit(recipe, training_set, label_names, work, progress)
+    to_tracker = {"tracker": tracker} if tracker and KINDS[recipe.kind].tracked else {}
+    fitted: Fitted = _module(recipe.kind).fit(recipe, training_set, label_names, work, progress, **to_tracker)
     return fitted
 
 
-def load_student(directory: Path, kind: str, label_names: Sequence[str]) -> Student:
-    """The student in this folder, ready to predict.
+def load_student(directory: Path, kind: str, label_names: Sequence[str], *, windows: bool = False) -> Student:
+    """The student in this folder, ready to predict; ``windows`` as in its recipe.
 
     Raises
     ------
@@ -45,7 +53,7 @@ def load_student(directory: Path, kind: str, label_names: Sequence[str]) -> Stud
     if kind not in KINDS:
         raise StudentError(f"{directory}: unknown kind of student {kind!r}; upgrade tutelage")
     try:
-        student: Student = _module(kind).load(directory, tuple(label_names))
+        student: Student = _module(kind).load(directory, tuple(label_names), **({"windows": True} if windows else {}))
     except (OSError, ValueError, KeyError) as error:
         raise StudentError(f"{directory}: cannot be loaded: {error}; remove the folder and train again") from None
     return student

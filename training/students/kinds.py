@@ -25,6 +25,8 @@ class StudentKind:
         Whether it uses balanced class weights by default.
     one_process
         Whether it trains in one process even where several are started.
+    tracked
+        Whether its losses can be reported to a tracker.
     options
         The options of ``train`` that have an effect; None for all.
     """
@@ -36,6 +38,7 @@ class StudentKind:
     library: str = ""
     balanced: bool = True
     one_process: bool = False
+    tracked: bool = False
     options: tuple[str, ...] | None = None
 
 
@@ -49,7 +52,11 @@ KINDS = {
         options=("class_weights", "human_weight", "suspects_out"),
     ),
     ENCODER: StudentKind(
-        module="finetune", method="all weights of {model} fine-tuned", library="transformers", balanced=False
+        module="finetune",
+        method="all weights of {model} fine-tuned",
+        library="transformers",
+        balanced=False,
+        tracked=True,
     ),
     "frozen": StudentKind(
         module="frozen",

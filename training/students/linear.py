@@ -14,13 +14,12 @@ from tutelage.core.arrays import Floats, Ints
 from tutelage.core.errors import StudentError
 from tutelage.core.files import write_text
 from tutelage.core.records import ProgressCallback
+from tutelage.training.students.character_ngrams import CharacterVectorizer
 from tutelage.training.students.head import Head, fit_head
 from tutelage.training.students.recipe import Recipe
 from tutelage.training.students.training_set import Fitted, TrainingSet
 
 _WORDS = {"analyzer": "word", "ngram_range": (1, 2), "token_pattern": r"(?u)\b\w+\b"}
-_CHARACTERS = {"analyzer": "char_wb", "ngram_range": (3, 5)}
-_VECTORIZERS = (_WORDS, _CHARACTERS)
 _VOCABULARY, _IDF = "vocabulary.json", "idf.npz"
 
 
@@ -50,8 +49,9 @@ class LinearStudent:
         vocabularies = json.loads((directory / _VOCABULARY).read_text("utf-8"))
         with np.load(directory / _IDF, allow_pickle=False) as arrays:
             idfs = [arrays[name] for name in arrays.files]
-        parts = zip(_VECTORIZERS, vocabularies, idfs, strict=True)
-        return cls([_restored(*part) for part in parts], Head.load(directory), label_names)
+        words, characters = zip(vocabularies, idfs, strict=True)
+        vectorizers = [_restored(*words), CharacterVectorizer.restored(*characters)]
+        return cls(vectorizers, Head.load(directory), label_names)
 
 
 def fit_linear(
@@ -70,15 +70,15 @@ def fit_linear(
         When no text contains a word.
     """
     try:
-        vectorizers = [_fitted(options, texts) for options in _VECTORIZERS]
+        words, word_features = _fitted_words(texts)
+        characters, character_features = _fitted_characters(texts)
     except ValueError:
         raise StudentError(
             "no text contains a word to learn from; check the texts in the snapshot's records.parquet"
         ) from None
-    features = _features(vectorizers, texts)
-    return LinearStudent(
-        vectorizers, fit_head(features, labels, len(label_names), weights=weights, balanced=balanced), label_names
-    )
+    features = _side_by_side([word_features, character_features])
+    head = fit_head(features, labels, len(label_names), weights=weights, balanced=balanced)
+    return LinearStudent((words, characters), head, label_names)
 
 
 def fit(
@@ -92,26 +92,36 @@ def fit(
 load = LinearStudent.load
 
 
-def _fitted(options: dict[str, Any], texts: Sequence[str]) -> Any:
-    if options is _CHARACTERS and len(texts) > 20:  # n-grams of a single text do not generalise
+def _fitted_words(texts: Sequence[str]) -> tuple[Any, Any]:
+    vectorizer = _word_vectorizer()
+    features = vectorizer.fit_transform(texts)
+    return vectorizer, features
+
+
+def _fitted_characters(texts: Sequence[str]) -> tuple[CharacterVectorizer, Any]:
+    if len(texts) > 20:  # n-grams of a single text do not generalise
         with suppress(ValueError):  # no two texts share one
-            return _vectorizer(options, min_df=2).fit(texts)
-    return _vectorizer(options).fit(texts)
+            return CharacterVectorizer.fitted(texts, min_df=2)
+    return CharacterVectorizer.fitted(texts, min_df=1)
 
 
-def _vectorizer(options: dict[str, Any], **more: Any) -> Any:
+def _word_vectorizer(**more: Any) -> Any:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    return TfidfVectorizer(**options, sublinear_tf=True, **more)
+    return TfidfVectorizer(**_WORDS, sublinear_tf=True, **more)
 
 
 def _features(vectorizers: Sequence[Any], texts: Sequence[str]) -> Any:
+    return _side_by_side([vectorizer.transform(texts) for vectorizer in vectorizers])
+
+
+def _side_by_side(parts: Sequence[Any]) -> Any:
     from scipy.sparse import hstack
 
-    return hstack([vectorizer.transform(texts) for vectorizer in vectorizers], format="csr")
+    return hstack(parts, format="csr")
 
 
-def _restored(options: dict[str, Any], terms: list[str], idf: Floats) -> Any:
-    vectorizer = _vectorizer(options, vocabulary=terms)
+def _restored(terms: list[str], idf: Floats) -> Any:
+    vectorizer = _word_vectorizer(vocabulary=terms)
     vectorizer.idf_ = idf
     return vectorizer

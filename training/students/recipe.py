@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from tutelage.core.errors import StudentError
+from tutelage.core.task import WINDOWS
 from tutelage.training.students.kinds import ENCODER, KINDS, LINEAR, SETFIT
 
 
@@ -19,7 +20,8 @@ class Recipe:
     carbon with open source": learning rate 2e-5, batch size 16, linear schedule with 10 % warm-up,
     no weight decay, 256 tokens, the best of ten epochs. ``human_weight`` 2 and ``suspects_out`` 0
     did best in ``benchmarks/students.py --noise``. ``batch_size`` is the global batch size, of all
-    processes together; ``soft_targets`` trains on soft labels (vote proportions).
+    processes together; ``soft_targets`` trains on soft labels (vote proportions). ``long_texts`` is the task's:
+    ``cut`` reads the first ``max_length`` tokens of a text, ``windows`` all.
     """
 
     kind: str
@@ -38,6 +40,7 @@ class Recipe:
     soft_targets: bool = False
     human_weight: float = 2.0
     suspects_out: float = 0.0
+    long_texts: str = "cut"
 
     def __post_init__(self) -> None:
         _check(self)
@@ -46,6 +49,12 @@ class Recipe:
     def balanced(self) -> bool:
         """Whether to use balanced class weights: as given, else the default of the kind."""
         return KINDS[self.kind].balanced if self.class_weights is None else self.class_weights
+
+    @property
+    def windows(self) -> bool:
+        """Whether it reads long texts in windows; a kind without ``max_length`` reads whole texts anyway."""
+        options = KINDS[self.kind].options
+        return self.long_texts == WINDOWS and (options is None or "max_length" in options)
 
     def with_options(self, **options: Any) -> Recipe:
         """The recipe with these options, except those that are None."""
@@ -81,6 +90,8 @@ def student_id(recipe: Recipe, snapshot: str, left_out: Any) -> str:
     The same arguments give the same id; only options that have an effect on this kind are in it.
     """
     numbers, options = asdict(recipe), KINDS[recipe.kind].options
+    if not recipe.windows:
+        del numbers["long_texts"]  # earlier versions had none: their students keep their ids
     if options is not None:
         numbers = {name: numbers[name] for name in ("kind", *options)}
     return f"{recipe.kind}-{digest([numbers, snapshot, left_out])}"

@@ -13,7 +13,7 @@ from tutelage.core.errors import SnapshotError, StudentError
 from tutelage.core.records import ProgressCallback, unreported
 from tutelage.loaders.holdout import HeldOut
 from tutelage.loaders.rows import normalised, text_key
-from tutelage.training.measures.near_duplicates import near_duplicates
+from tutelage.training.measures.near_duplicates import RULE, near_duplicates
 from tutelage.training.students.recipe import Recipe
 from tutelage.training.students.student import Student
 
@@ -45,21 +45,26 @@ class TrainingSet:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained student, the validation rows that chose its checkpoint, and a log of the run."""
+    """A trained student, the validation rows that chose its checkpoint, a log of the run, and its loss curve."""
 
     student: Student
     validation: TrainingSet | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
+    curve: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class LeftOut:
-    """Ids of records that are not trained on; near-duplicates with the similar text of the holdout."""
+    """Ids of records that are not trained on; near-duplicates with the similar text of the holdout.
+
+    ``rule`` says what was a near-duplicate, as ``near_duplicates`` takes it.
+    """
 
     no_label: tuple[str, ...] = ()
     suspects: tuple[str, ...] = ()
     holdout: tuple[str, ...] = ()
     near_duplicates: dict[str, str] = field(default_factory=dict)
+    rule: int = RULE
 
     def counts(self) -> dict[str, int]:
         """The number of records left out, by reason."""

@@ -102,10 +102,13 @@ def _push_words(console: Console, pushed: Pushed) -> str:
 )
 @click.option(
     "--student",
-    default="linear",
+    "students",
+    multiple=True,
+    default=["linear"],
     show_default=True,
     shell_complete=student_kinds,
-    help="Student that gives out-of-sample probabilities: linear, a Hub name or path, MODEL:frozen.",
+    help="Student that gives out-of-sample probabilities: linear, a Hub name or path, MODEL:frozen, champion (its"
+    " recipe), auto (what is affordable here); several are averaged.",
 )
 @click.option(
     "--method",
@@ -118,7 +121,14 @@ def _push_words(console: Console, pushed: Pushed) -> str:
 @click.option("--no-push", is_flag=True, help="Use task.db alone: ask Argilla nothing, send it nothing.")
 @click.option("--follow", is_flag=True, help="Go on ranking while people answer, until Ctrl+C or SIGTERM.")
 def rank_command(
-    console: Console, *, student: str, method: Method, no_push: bool, out: Path | None, seed: int, follow: bool
+    console: Console,
+    *,
+    students: tuple[str, ...],
+    method: Method,
+    no_push: bool,
+    out: Path | None,
+    seed: int,
+    follow: bool,
 ) -> None:
     """Rank the suggestions that look wrong, the worst first."""
     if out and out.suffix.lower() not in {".csv", ".parquet"}:
@@ -126,14 +136,17 @@ def rank_command(
     if follow and (no_push or out):
         raise click.UsageError(f"--follow sends what it ranks to Argilla; leave out {'--out' if out else '--no-push'}")
     if follow:
-        _follow(console, student=student, method=method, seed=seed)
+        _follow(console, student=students, method=method, seed=seed)
         return
     project = console.project
-    ranked = project.rank(student=student, method=method, seed=seed, push=not no_push)
+    ranked = project.rank(student=students, method=method, seed=seed, push=not no_push)
     if out:
         _write_ranks(project, out)
     data: dict[str, Any] = {"ranked": ranked.ranked, "queue": ranked.queue, "ranked_by": asdict(ranked.by)}
+    data |= {"students": ranked.students, "why": ranked.why}
     words = f"{_rank_words(ranked)}\n{ranked_by_words(ranked.by)}"
+    if ranked.why:
+        words += f"\nauto: {ranked.why}"
     if ranked.pushed:
         data |= _push_data(ranked.pushed)
         words += f"\n{_push_words(console, ranked.pushed)}\n{_link_words(ranked.pushed)}"

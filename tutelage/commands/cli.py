@@ -35,6 +35,7 @@ COMMANDS = {
     "rollback": "students",
     "predict": "predict",
     "serve-student": "predict",
+    "export-student": "exchange",
     "status": "look",
     "report": "look",
     "retrain": "upkeep",

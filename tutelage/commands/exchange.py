@@ -1,4 +1,4 @@
-"""``export``, ``import-review``: curated sets and review sheets out, people's answers in."""
+"""``export``, ``import-review``, ``export-student``: curated sets, review sheets and students out, answers in."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tutelage.commands.terminal.console import Console, command
+from tutelage.commands.terminal.help import student_ids
 
 if TYPE_CHECKING:
     from tutelage.feedback.exchange.curated_set import Exported
@@ -90,3 +91,20 @@ def _import_words(done: ReviewImport, rejects: Path) -> str:
     if not all(each.taken for each in done.differing):
         lines.append("--replace takes the answers of the file; they count until the person answers again on Argilla")
     return "\n".join(lines)
+
+
+@command("export-student", example="tutelage export-student champion news-onnx --format onnx")
+@click.argument("student", metavar="ID|champion", shell_complete=student_ids)
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["onnx", "openvino", "safetensors"]),
+    default="onnx",
+    show_default=True,
+    help="What runs it: ONNX Runtime, OpenVINO, or transformers.",
+)
+def export_student_command(console: Console, *, student: str, out: Path, format_: str) -> None:
+    """Write a student into a new folder OUT that runs without tutelage; its README.md says how."""
+    exported = console.project.export_student(student, out, format=format_)
+    console.result(exported, f"{exported.path}: {exported.student} as {exported.format}; see {out / 'README.md'}")

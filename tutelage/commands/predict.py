@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tutelage.training.prediction.predict import PredictResult
-    from tutelage.training.prediction.serve import Address
+    from tutelage.training.prediction.serving.serve import Address
 
 _WHICH = click.option(
     "--student",
@@ -43,6 +43,13 @@ _WHICH = click.option(
     metavar="A,B",
     help="Columns of IN that OUT has too, separated by commas (default: all; '' for none).",
 )
+@click.option(
+    "--min-probability",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    metavar="P",
+    help="Give no label to a text whose most probable one has less (default: 0); see evaluate.",
+)
 @click.option("--split", default="train", show_default=True, help="Split of an hf:// dataset.")
 @click.option("--encoding", default="utf-8", show_default=True, help="Encoding of a text file.")
 @click.option("--force", is_flag=True, help="Replace OUT if it is there.")
@@ -55,6 +62,7 @@ def predict_command(
     engine: str,
     text: str,
     columns: str | None,
+    min_probability: float,
     split: str,
     encoding: str,
     force: bool,
@@ -73,6 +81,7 @@ def predict_command(
         columns=_names(columns),
         student=student,
         engine=engine,
+        min_probability=min_probability,
         split=split,
         encoding=encoding,
         force=force,
@@ -94,6 +103,9 @@ def _names(columns: str | None) -> list[str] | None:
 def _summary(done: PredictResult, rejects: Path) -> str:
     counts = ", ".join(f"{count} {name}" for name, count in done.labels.items())
     words = f"{done.rows} rows ({counts}) by {done.student} with {done.engine} in {done.wall_s:.1f} s"
+    words += f"; {done.probabilities} probabilities"
+    words += f"; {done.abstained} below {done.min_probability:g} have no label" if done.min_probability else ""
+    words += f"; {done.truncated} texts truncated, longer than the student reads" if done.truncated else ""
     words += f"; {done.kept} of them kept from an earlier run" if done.kept else ""
     words += f"; {done.rejected} bad rows in {rejects}" if done.rejected else ""
     return words + (f"\n{done.out}" if done.out != "-" else "")

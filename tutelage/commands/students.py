@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     "--snapshot", default=None, metavar="ID", shell_complete=snapshot_ids, help="Which snapshot (default: the newest)."
 )
 @click.option("--seed", type=int, default=None, help="Seed of everything random (default: 42).")
+@click.option(
+    "--seeds", type=int, default=1, help="Train so many students, with --seed and those after it (default: 1)."
+)
 @click.option("--learning-rate", type=float, default=None, help="Peak learning rate (default: 2e-5).")
 @click.option("--epochs", type=int, default=None, help="Maximum number of epochs (default: 10).")
 @click.option(
@@ -61,10 +64,24 @@ if TYPE_CHECKING:
     default=None,
     help="Share of unreviewed rows with the lowest label quality to leave out.",
 )
+@click.option(
+    "--report-to",
+    type=click.Choice(["tensorboard", "mlflow", "wandb"]),
+    default=None,
+    help="Report an encoder's losses to this tracker while it is trained (default: none).",
+)
 @click.option("--push-to-hub", default="", metavar="OWNER/NAME", help="Upload the student to the Hub, private.")
 @click.option("--public", is_flag=True, help="With --push-to-hub: a repository that is made now is public.")
 def train_command(
-    console: Console, *, student: str, snapshot: str | None, push_to_hub: str, public: bool, **options: Any
+    console: Console,
+    *,
+    student: str,
+    snapshot: str | None,
+    seeds: int,
+    report_to: str | None,
+    push_to_hub: str,
+    public: bool,
+    **options: Any,
 ) -> None:
     """Train a student on a snapshot, without the holdout."""
     from tutelage.core.compute import is_main
@@ -73,7 +90,7 @@ def train_command(
         from tutelage.training.hub.upload import check_repository_name
 
         check_repository_name(push_to_hub)
-    trained = console.project.train(student, snapshot=snapshot, **options)
+    trained = console.project.train(student, snapshot=snapshot, seeds=seeds, report_to=report_to or "", **options)
     if not is_main():
         return
     if trained.idle_options:
@@ -96,7 +113,11 @@ def _summary(trained: TrainResult) -> str:
     took = trained.took.wall_s if trained.took else 0.0
     words = f"{words} {trained.id} on {trained.rows} rows in {took:.1f} s ({trained.path})"
     listed = " (near_duplicates in student.json lists them)" if trained.left_out["near_duplicates"] else ""
-    return words + (f"; left out: {left_out}{listed}" if left_out else "")
+    words += f"; left out: {left_out}{listed}" if left_out else ""
+    words += f"; {trained.truncated} texts truncated (--max-length)" if trained.truncated else ""
+    if others := trained.siblings[1:]:
+        words += f"\nthe same with other seeds: {', '.join(others)}; the first is used, evaluate measures all"
+    return words
 
 
 @command("evaluate", example="tutelage evaluate test.csv --text body --gold label")

@@ -94,3 +94,30 @@ def wait_for_all() -> None:
 
         if distributed.is_initialized():
             distributed.barrier()
+
+
+def main_decides(value: bool) -> bool:  # noqa: FBT001  # a value, not an option
+    """The main process's value in all processes that train together."""
+    from torch import distributed
+
+    if not distributed.is_initialized():
+        return value
+    values = [value]
+    distributed.broadcast_object_list(values, src=0)
+    return values[0]
+
+
+def check_launcher() -> None:
+    """Refuse to train in one process where a launcher was told to start several and started one.
+
+    Raises
+    ------
+    StudentError
+        With the launcher that starts them.
+    """
+    is_accelerate = "ACCELERATE_MIXED_PRECISION" in os.environ  # set by every ``accelerate launch``
+    if is_accelerate and "MASTER_ADDR" in os.environ and "WORLD_SIZE" not in os.environ:
+        raise StudentError(
+            "accelerate launch --cpu starts one process only, whatever --num_processes says;"
+            " for several use: torchrun --nproc-per-node 2 -m tutelage train, and the options after it"
+        )

@@ -7,7 +7,10 @@ otherwise of the task directory that it lies in.
 from __future__ import annotations
 
 import errno
+import fcntl
+import glob
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -20,7 +23,9 @@ from pathlib import Path
 from tutelage.core.errors import TaskError
 
 _WRITING = ".writing-"
-_LEFT_AFTER_S = 86_400
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}")
+_LEFT_AFTER_S = 3600
+"""Younger ones stay: their writer may not hold them yet, or be of an earlier version, which holds none."""
 _OWNER_FILE, _OWNER_FOLDER, _GROUP_FILE, _GROUP_FOLDER = 0o600, 0o700, 0o040, 0o050
 _group_reads: set[Path] = set()
 """Task directories whose files the group may read."""
@@ -85,7 +90,7 @@ def replacing(path: Path, *, public: bool = False) -> Iterator[Path]:
 
     ``public``: with the modes that the umask leaves, for what people asked to have written somewhere.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    temporary = temporary_beside(path)
     if public:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch(exist_ok=False)
@@ -94,8 +99,9 @@ def replacing(path: Path, *, public: bool = False) -> Iterator[Path]:
         temporary.touch(_OWNER_FILE, exist_ok=False)
         close_to_others([temporary])
     try:
-        yield temporary
-        temporary.replace(path)
+        with held(temporary):
+            yield temporary
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -105,7 +111,7 @@ def new_folder(path: Path, last: str) -> Iterator[Path]:
     """A temporary folder beside ``path`` that is renamed to it when the block succeeds.
 
     ``last`` names the file that marks a folder as complete. An existing folder without it is an
-    interrupted copy and is removed; so are temporary folders of runs killed more than a day ago.
+    interrupted copy and is removed; so are temporary folders of runs killed more than an hour ago.
 
     Raises
     ------
@@ -113,18 +119,70 @@ def new_folder(path: Path, last: str) -> Iterator[Path]:
         When another process has created the folder meanwhile; that one is kept.
     """
     make_folder(path.parent)
-    for left in path.parent.glob(f"{_WRITING}*"):
-        if time.time() - left.stat().st_mtime > _LEFT_AFTER_S:
-            shutil.rmtree(left, ignore_errors=True)
+    remove_left(path.parent, path.name)
     if not (path / last).exists():
         shutil.rmtree(path, ignore_errors=True)
     temporary = Path(tempfile.mkdtemp(prefix=_WRITING, dir=path.parent))
     try:
-        yield temporary
+        with held(temporary):
+            yield temporary
         close_to_others([*temporary.rglob("*"), temporary])
         temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def temporary_beside(path: Path) -> Path:
+    """A new name beside ``path`` that ``remove_left`` knows; nothing is made."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """While the block runs, ``remove_left`` leaves this temporary file or folder alone."""
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(file)
+
+
+def remove_left(folder: Path, name: str = "") -> None:
+    """Remove what killed writers left in a folder: temporary files and folders an hour old that no process holds.
+
+    ``name`` restricts it to what was to become the file or folder of this name.
+    """
+    found = folder.glob(f".{glob.escape(name) or '*'}.*")
+    left = [path for path in found if _TEMPORARY.fullmatch(path.name)] + list(folder.glob(f"{_WRITING}*"))
+    for path in left:
+        if _is_left(path):
+            _remove(path)
+
+
+def _is_left(path: Path) -> bool:
+    try:
+        if time.time() - path.lstat().st_mtime < _LEFT_AFTER_S:
+            return False
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:  # gone meanwhile, a symbolic link, or another user's
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(file)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
 
 
 def open_itself(path: Path, flags: int) -> int:

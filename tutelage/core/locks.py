@@ -18,18 +18,39 @@ def locked(path: Path, *, on_wait: Callable[[str], None]) -> Iterator[None]:
     ``on_wait`` is called with the id of the process that holds it ('unknown' where that cannot be
     read); when it returns, the call waits for the lock.
     """
-    file = open_itself(path, os.O_RDWR | os.O_CREAT)
+    file = _locked_file(path, on_wait)
+    while not _is_of(file, path):  # it was removed while this waited: others lock the one that is there now
+        os.close(file)
+        file = _locked_file(path, on_wait)
     try:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            on_wait(os.pread(file, 20, 0).decode("ascii", "replace").strip() or "unknown")
-            fcntl.flock(file, fcntl.LOCK_EX)
         os.ftruncate(file, 0)
         os.pwrite(file, str(os.getpid()).encode(), 0)
         yield
     finally:
         os.close(file)
+
+
+def _locked_file(path: Path, on_wait: Callable[[str], None]) -> int:
+    """A descriptor of the file that holds its lock."""
+    file = open_itself(path, os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        try:
+            on_wait(os.pread(file, 20, 0).decode("ascii", "replace").strip() or "unknown")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except BaseException:
+            os.close(file)
+            raise
+    return file
+
+
+def _is_of(file: int, path: Path) -> bool:
+    """Whether this is the descriptor of the file that has this path now."""
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def is_locked(path: Path) -> bool:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 FILE_NAME = "task.yaml"
 DEFAULT_STUDENT = "FacebookAI/roberta-base"
+WINDOWS = "windows"
+"""The value of ``long_texts`` for texts that are read in windows."""
 
 # What the Argilla server takes: names of datasets and workspaces, lengths of options and titles.
 ARGILLA_NAME = re.compile(r"^(?!-|_)[\w\-_ ]{1,200}\Z")
@@ -122,6 +124,7 @@ class Task(Strict):
     argilla: ArgillaSettings = ArgillaSettings()
     queue: Annotated[int, Field(ge=1)] = 500
     student: NonEmpty = DEFAULT_STUDENT
+    long_texts: Literal["cut", "windows"] = "cut"
     holdout: Holdout = Holdout()
     sources: tuple[TextFile, ...] = ()
     retrain: Retraining = Retraining()

@@ -28,7 +28,7 @@ class Workspace:
         """Close to others what the directory holds: an earlier version, a copy or an editor may have left it open."""
         names = (".env", "gold.parquet", "history.jsonl", "holdout.lock.json", "pred_probs.parquet", "rejects.jsonl")
         databases = (self.db, *(self.db.with_name(f"{self.db.name}-{part}") for part in ("wal", "shm")))
-        folders = (self.snapshots, self.students, self.reports)
+        folders = (self.out_of_sample, self.snapshots, self.students, self.reports)
         close_to_others((*(self.root / name for name in names), *databases, *folders))
 
     @property
@@ -50,6 +50,11 @@ class Workspace:
     def pred_probs(self) -> Path:
         """Out-of-sample predicted probabilities, for the ranking."""
         return self.root / "pred_probs.parquet"
+
+    @property
+    def out_of_sample(self) -> Path:
+        """What students said of records that they did not see, kept for the next ranking; no backup holds it."""
+        return self.root / ".out_of_sample"
 
     @property
     def snapshots(self) -> Path:

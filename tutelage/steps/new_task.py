@@ -46,6 +46,7 @@ argilla:
 
 queue: 500            # so many records are in the queue, the most suspect first
 student: {student}
+long_texts: cut       # of a text longer than the student takes, the beginning; "windows" reads all of it
 
 holdout:
   share: {holdout:<12} # of the records, kept out of review, ranking and training
@@ -59,6 +60,7 @@ _ENV = """\
 
 _GITIGNORE = """\
 .env
+.out_of_sample/
 task.db*
 gold.parquet
 pred_probs.parquet

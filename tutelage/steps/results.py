@@ -77,12 +77,18 @@ class Ranked:
         What the ranking was made of.
     pushed
         What was sent; None without Argilla.
+    students
+        Whose out-of-sample probabilities were averaged.
+    why
+        Why ``auto`` took these; else empty.
     """
 
     ranked: int
     queue: int
     by: RankedBy
     pushed: Pushed | None
+    students: tuple[str, ...] = ()
+    why: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

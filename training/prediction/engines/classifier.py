@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from tutelage.core.arrays import Floats, Ints, softmax
-from tutelage.training.prediction.engines.engine import Engine, Network
+from tutelage.training.encoders.token_windows import averaged, tokenised
+from tutelage.training.prediction.engines.engine import Engine, Network, TokenRows
 from tutelage.training.students.encoder import length_batches
 from tutelage.training.students.student import Student
 
@@ -20,16 +21,17 @@ class EngineClassifier:
     def __init__(self, network: Network, engine: Engine) -> None:
         self.name = engine.name
         self._engine, self._tokenizer, self._max_length = engine, network.tokenizer, network.max_length
+        self._windows = network.windows
         self._pool = ThreadPoolExecutor(engine.workers)
 
-    def prepare(self, texts: list[str]) -> list[Ints]:
-        """Token ids of each text, truncated to ``max_length``."""
-        if not texts:
-            return []
-        tokens = self._tokenizer(texts, truncation=True, max_length=self._max_length, return_attention_mask=False)
-        return [np.array(ids) for ids in tokens["input_ids"]]
+    def prepare(self, texts: list[str]) -> TokenRows:
+        """Token ids of each text, truncated to ``max_length``, or of its windows."""
+        tokens = tokenised(self._tokenizer, texts, self._max_length, windows=self._windows)
+        rows = TokenRows(np.array(ids) for ids in tokens.ids)
+        rows.owners, rows.truncated = tokens.owners, tokens.truncated
+        return rows
 
-    def compute(self, prepared: Sequence[Ints]) -> Floats:
+    def compute(self, prepared: TokenRows) -> Floats:
         """Probabilities of shape (N, K)."""
         scores: list[Any] = [None] * len(prepared)
         batches = list(length_batches([len(ids) for ids in prepared], self._engine.tokens_a_batch))
@@ -37,14 +39,16 @@ class EngineClassifier:
         for rows, batch in zip(batches, results, strict=True):
             for row, score in zip(rows, batch, strict=True):
                 scores[row] = score
-        return softmax(np.asarray(scores, dtype=np.float64))
+        return averaged(softmax(np.asarray(scores, dtype=np.float64)), prepared.owners)
 
     def _scores(self, tokens: Sequence[Ints]) -> Floats:
         ids = np.full((len(tokens), max(map(len, tokens))), self._tokenizer.pad_token_id)
         mask = np.zeros_like(ids)
+        left = self._tokenizer.padding_side == "left"  # XLNet reads the last place
         for row, sequence in enumerate(tokens):
-            ids[row, : len(sequence)] = sequence
-            mask[row, : len(sequence)] = 1
+            place = slice(-len(sequence), None) if left else slice(len(sequence))
+            ids[row, place] = sequence
+            mask[row, place] = 1
         return self._engine.scores(ids, mask)
 
 

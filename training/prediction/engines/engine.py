@@ -15,13 +15,14 @@ class Network:
     """A student's neural network: ``module(input_ids, attention_mask)`` gives logits of shape (B, K), in float32.
 
     ``module`` is the reference; engines run, or export, a ``lean`` copy. ``exports`` is the folder
-    beside the checkpoint for exported models.
+    beside the checkpoint for exported models. With ``windows``, the probabilities of a text's windows are averaged.
     """
 
     module: Any
     tokenizer: Any
     max_length: int
     exports: Path
+    windows: bool = False
 
     def lean(self) -> Any:
         """A copy without computations that the logits do not depend on."""
@@ -31,6 +32,18 @@ class Network:
         if hasattr(module, "model"):
             first_token_only(module.model)
         return module
+
+
+class TokenRows(list[Ints]):
+    """Token ids of windows; ``owners``, of shape (M,), are their texts; ``truncated`` counts texts that are longer."""
+
+    owners: Ints
+    truncated = 0
+
+
+def truncated(prepared: Any) -> int:
+    """How many texts the student reads the beginning of only, of what a classifier prepared."""
+    return int(getattr(prepared, "truncated", 0))
 
 
 class Engine(Protocol):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from importlib.metadata import version
+from io import StringIO
 from pathlib import Path
+from typing import Any
 
 from tutelage.core.files import replacing
 from tutelage.training.prediction.engines.engine import Network
@@ -44,6 +46,15 @@ def _write_plain(network: Network, path: Path) -> None:
     for part in module.modules():
         if hasattr(part, "set_attn_implementation"):
             part.set_attn_implementation("eager")  # torch's own attention exports as twice the operators
+    try:
+        _export(module, path)
+    except torch.onnx.OnnxExporterError:
+        raise RuntimeError("torch cannot export its kind of model to ONNX") from None
+
+
+def _export(module: Any, path: Path) -> None:
+    import torch
+
     ids, mask = torch.ones((2, 16), dtype=torch.int64), torch.ones((2, 16), dtype=torch.int64)
     sizes = {0: torch.export.Dim("rows"), 1: torch.export.Dim("tokens")}
     torch.onnx.export(
@@ -61,11 +72,11 @@ def _write_plain(network: Network, path: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the exporters' logs and warnings; errors are raised."""
+    """Silence what the exporters log, warn of and print; errors are raised."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stderr(StringIO()):  # a failed export prints its whole graph
             warnings.simplefilter("ignore")
             yield
     finally:

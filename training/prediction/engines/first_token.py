@@ -32,7 +32,7 @@ class _FirstToken(torch.nn.Module):  # type: ignore[misc]  # torch is not follow
 
     def forward(self, states: Any, attention_mask: Any = None, *_others: Any, **_options: Any) -> Any:
         """From states of shape (B, T, H), and a mask of shape (B, 1, T or 1, T) or None for no padding."""
-        attention, first = self.layer.attention, states[:, :1]
+        attention, first = self.layer.attention, states[:, :1].contiguous()
         own = attention.self
         query, key, value = (
             part.unflatten(-1, (own.num_attention_heads, own.attention_head_size)).transpose(1, 2)

@@ -26,12 +26,17 @@ def network_of(student: Student, folder: Path) -> Network | None:
             tokenizer=student.tokenizer,
             max_length=student.max_length,
             exports=exports,
+            windows=student.windows,
         )
     body, head = getattr(student, "body", None), getattr(student, "head", None)
     if body is None or head is None:
         return None
     return Network(
-        module=_with_head(body, head), tokenizer=body.tokenizer, max_length=int(body.max_seq_length), exports=exports
+        module=_with_head(body, head),
+        tokenizer=body.tokenizer,
+        max_length=int(body.max_seq_length),
+        exports=exports,
+        windows=getattr(student, "windows", False),
     )
 
 

@@ -16,7 +16,7 @@ STAGES = {
     "Teacher": ("annotate",),
     "Review": ("up", "down", "annotators", "push", "rank", "suspects", "show", "pull", "export", "import-review"),
     "Train and measure": ("train", "evaluate", "promote", "rollback"),
-    "Use": ("predict", "serve-student"),
+    "Use": ("predict", "serve-student", "export-student"),
     "At any time": ("status", "report", "retrain", "backup", "restore", "demo"),
 }
 """The commands by stage, in the order of the loop."""

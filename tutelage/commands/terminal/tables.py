@@ -9,6 +9,10 @@ from tutelage.training.evaluation.evaluate import CONSENSUS, Evaluation
 from tutelage.training.evaluation.teacher_comparison import TeacherScore, TeacherTable
 from tutelage.training.measures.comparison import Comparison
 from tutelage.training.measures.metrics import Scores
+from tutelage.training.measures.seeds import RecipeComparison, SeedSpread
+
+_NAMED = 5
+"""Ids that a sentence names."""
 
 
 def describe_evaluation(evaluation: Evaluation) -> str:
@@ -21,7 +25,10 @@ def describe_evaluation(evaluation: Evaluation) -> str:
         parts += [f"On the {e.rows - e.without_votes} rows with votes:", _table(e.on_voted)] if e.on_voted else []
     parts.append(_per_label(e.scores[e.student]))
     parts += [compared(comparison, e.student, _named(name)) for name, comparison in e.comparisons.items()]
-    parts += [_calibrated(e), _worst(e), _curve(e)]
+    parts += [_spread(spread) for spread in e.seeds.values()]
+    parts += [_of_recipes(comparison, e.student, _named(name)) for name, comparison in e.recipes.items()]
+    parts.append(_trained_once(e))
+    parts += [_calibrated(e), _coverage(e), _worst(e), _curve(e)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -32,8 +39,19 @@ def _named(name: str) -> str:
 def _rows(e: Evaluation) -> str:
     words = f"{e.rows} rows of {e.gold_set}"
     words += f"; {e.unusable} more have a gold label that is none of the task's" if e.unusable else ""
+    words += _counted_once(e.repeated, e.contradictory)
     words += f"; {e.without_votes} without votes" if e.on_voted and e.without_votes else ""
+    words += f"; {e.truncated} are longer than {e.student} reads" if e.truncated else ""
     words += f"; on {e.abstained} every vote abstains (wrong for the teacher)" if e.abstained else ""
+    return words
+
+
+def _counted_once(repeated: int, contradictory: Sequence[str]) -> str:
+    repeat = "rows repeat a text and count once" if repeated > 1 else "row repeats a text and counts once"
+    words = f"; {repeated} {repeat}" if repeated else ""
+    if contradictory:
+        first, more = ", ".join(contradictory[:_NAMED]), ", …" if len(contradictory) > _NAMED else ""
+        words += f"; {len(contradictory)} are left out, equal texts with different gold labels ({first}{more})"
     return words
 
 
@@ -60,7 +78,22 @@ def _calibrated(e: Evaluation) -> str:
     if calibration.temperature is not None:
         scaled = f"{calibration.error_with_temperature:.3f} at temperature {calibration.temperature:.2f}"
         words += f", {scaled} (fitted on validation rows)"
-    return words
+    return f"{words}; predict gives {calibration.probabilities} probabilities"
+
+
+SHOWN_SHARES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)
+"""Of the rows kept, in the table for people."""
+
+
+def _coverage(e: Evaluation) -> str:
+    nearest = [min(e.coverage, key=lambda point: abs(point.share - share)) for share in SHOWN_SHARES if e.coverage]
+    rows = [("--min-probability", "kept", "rows", "accuracy", "95 %")]
+    rows += [
+        (f"{p.threshold:.4f}", f"{p.share:.1%}", str(p.rows), f"{p.accuracy:.3f}", str(p.interval))
+        for p in dict.fromkeys(nearest)
+    ]
+    words = f"What predict keeps a label for, estimated on these {e.rows} rows:"
+    return f"{words}\n{columns(rows)}" if e.coverage else ""
 
 
 def _worst(e: Evaluation) -> str:
@@ -91,11 +124,47 @@ def compared(comparison: Comparison, first: str, second: str) -> str:
     return f"{verdicts[c.verdict]}: {details}"
 
 
+def _spread(spread: SeedSpread) -> str:
+    each = ", ".join(f"{name} {value:.3f}" for name, value in zip(spread.students, spread.accuracies, strict=True))
+    return (
+        f"{len(spread.students)} seeds: accuracy {spread.mean:.3f} on average, standard deviation"
+        f" {spread.deviation:.3f}, {spread.lowest:.3f} to {spread.highest:.3f} ({each})"
+    )
+
+
+def _of_recipes(c: RecipeComparison, first: str, second: str) -> str:
+    """What holds of the recipe and not only of this student."""
+    low, high = (f"{100 * value:+.1f}" for value in c.interval)
+    other = f"that of {second}" if c.second_seeds else second
+    verdicts = {
+        "better": f"the recipe of {first} is better than {other}",
+        "worse": f"the recipe of {first} is worse than {other}",
+        "on par": f"the recipe of {first} is on par with {other} (±{100 * c.margin:g} points)",
+        "undecided": f"the recipe of {first} against {other}: undecided, rows and seeds could make the difference",
+    }
+    seeds = f"{c.first_seeds} against {c.second_seeds} seeds" if c.second_seeds else f"{c.first_seeds} seeds"
+    points = f"accuracy {100 * c.difference:+.1f} points [{low}, {high}], p = {c.p_value:.3g}"
+    return f"over rows and seeds, {verdicts[c.verdict]}: {points} ({seeds})"
+
+
+def _trained_once(e: Evaluation) -> str:
+    """A verdict between two students is about these two; other seeds of the same recipes may give another."""
+    others = [name for name in e.comparisons if name != CONSENSUS and name not in e.recipes]
+    decided = any(e.comparisons[name].verdict in {"better", "worse"} for name in others)
+    return (
+        "That is said of these two students. Each was trained with one seed; to compare their recipes, train both with"
+        " tutelage train --seeds 3."
+        if decided
+        else ""
+    )
+
+
 def describe_teachers(table: TeacherTable) -> str:
     """The table for people: a line for each score."""
     head = ("teacher", "prompt", "votes", "accuracy", "95 %", "macro-F1", "95 %", "abst.", "USD/1000", "s/1000")
     rows = [(*head, "best minus this", "95 %", "p"), *map(_teacher_row, table.scores)]
-    lines = [f"{table.gold_set}: {table.rows} rows that all have voted on", columns(rows)]
+    once = _counted_once(table.repeated, table.contradictory)
+    lines = [f"{table.gold_set}: {table.rows} rows that all have voted on{once}", columns(rows)]
     lines += [f"left out, too few rows: {panel.teacher} {panel.prompt}" for panel in table.left_out]
     lines += [
         f"not compared, asked only where other votes left doubt: {cut.teacher} {cut.prompt}, votes {cut.votes} and on"

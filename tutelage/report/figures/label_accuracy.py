@@ -10,6 +10,7 @@ from tutelage.core.task import Task
 from tutelage.feedback.curate import Curated, source_of
 from tutelage.loaders.consensus import suggest
 from tutelage.report.figures.shares import Share, share_of
+from tutelage.training.evaluation.gold_set import GoldRow, each_text_once
 from tutelage.training.measures.comparison import Comparison, compare
 from tutelage.training.measures.metrics import Interval
 
@@ -56,6 +57,8 @@ def label_accuracy(
 ) -> LabelAccuracy:
     """From the curated records and the gold outside the holdout, the holdout's records and their gold.
 
+    Equal texts count once, as in ``evaluate``.
+
     What a student suggests is no label before people answer, and in the holdout no student suggests: left out.
     """
     suggested = [item for item in items if item.suggestion and source_of(item.suggestion) != "student"]
@@ -83,12 +86,21 @@ def _shifted(interval: Interval, by: float) -> Interval:
 
 
 def _on_holdout(records: Sequence[Record], gold: Mapping[str, str]) -> Share | None:
-    pairs = [(found.label, gold[record.id]) for record in records if record.id in gold and (found := suggest(record))]
+    once = _once(records, gold)
+    pairs = [(found.label, gold[record.id]) for record in records if record.id in once and (found := suggest(record))]
     return share_of(sum(one == other for one, other in pairs), len(pairs))
 
 
+def _once(records: Sequence[Record], gold: Mapping[str, str]) -> set[str]:
+    """The ids of one record with gold of each text."""
+    rows = [GoldRow(id=one.id, text=one.text, gold=gold[one.id], votes=one.votes) for one in records if one.id in gold]
+    return {row.id for row in each_text_once(rows)[0]}
+
+
 def _on_gold(task: Task, items: Sequence[Curated], gold: Mapping[str, str]) -> BeforeAfter | None:
-    rows = [item for item in items if item.record.id in gold and item.label is not None]
+    known = [item for item in items if item.label is not None]
+    once = _once([item.record for item in known], gold)
+    rows = [item for item in known if item.record.id in once]
     right = task.indices(gold[item.record.id] for item in rows)
     first, last = (task.indices(labels) for labels in (map(_suggested, rows), [item.label for item in rows]))
     before, after = (share_of(int((labels == right).sum()), len(rows)) for labels in (first, last))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from threading import Event
@@ -66,7 +66,7 @@ class AnswerFollower:
 
     workspace: Workspace
     open_loop: OpenLoopOf
-    student: str
+    student: str | Sequence[str]
     method: Method
     seed: int
     progress: ProgressCallback

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from tutelage.core.arrays import Floats, decide
+from tutelage.core.arrays import decide
 from tutelage.core.errors import ServerError, TutelageError
 from tutelage.core.locks import locked
-from tutelage.core.records import Progress, Proposal, Record, named, unreported
+from tutelage.core.pred_probs import read_pred_probs
+from tutelage.core.records import Progress, Proposal, Record, unreported
 from tutelage.core.rejects import Reject, Rejects
 from tutelage.core.workspace import Workspace
 from tutelage.feedback.answers import counting_answers
@@ -32,10 +33,8 @@ from tutelage.steps.review.dealing import checked_deal, deal_queue
 if TYPE_CHECKING:
     from tutelage.feedback.ranking.label_quality import Method
     from tutelage.feedback.ranking.rank_records import Ranking
+    from tutelage.training.out_of_sample.choice import Chosen
     from tutelage.training.registry import Entry
-
-CHAMPION_ASKED = 10_000
-"""Texts on which the champion has the word in a ranking, the newest ones."""
 
 _ANSWERS_LOCK = "answers.lock"
 
@@ -220,25 +219,33 @@ class Loop:
         return len(new)
 
     def rank(
-        self, *, student: str = "linear", seed: int = 0, method: Method = "weighted", champion: Entry | None = None
+        self,
+        *,
+        student: str | Sequence[str] = "linear",
+        seed: int = 0,
+        method: Method = "weighted",
+        champion: Entry | None = None,
     ) -> Ranked:
         """Rank what nobody has reviewed; with Argilla, look for new answers first and send the ranks after.
 
-        ``champion`` has the word, in place of ``student``, on texts that it never trained on.
+        The probabilities of several students are averaged. ``champion`` has the word, in their place, on texts that it
+        never trained on.
         """
         dataset = self.dataset() if self.argilla else None
         records, held = self.parted()
         if dataset:
             self._fetch(dataset, records, held)
         curated = curate(records, counting_answers(self.ledger), self.ledger.ranks())
-        self._write_pred_probs(curated, student, seed, champion)
+        students = [student] if isinstance(student, str) else student
+        chosen = self._hand_to_ranking(curated, students, seed, champion)
         ranks, by = self._rank(curated, seed, method)
         with self.alone_with_queue():
             self.ledger.set_ranks(ranks, by)
             if dataset:
                 self.deal_again(curated)
             pushed = self._send_ranked(dataset, curated) if dataset else None
-        return Ranked(ranked=len(ranks), queue=min(len(ranks), self.workspace.task.queue), by=by, pushed=pushed)
+        queue = min(len(ranks), self.workspace.task.queue)
+        return Ranked(ranked=len(ranks), queue=queue, by=by, pushed=pushed, students=chosen.names, why=chosen.why)
 
     def deal_again(self, curated: Sequence[Curated]) -> None:
         """Deal what is new in the queue, where it was ever dealt."""
@@ -267,46 +274,26 @@ class Loop:
         self._argilla.refresh(dataset, self.workspace.task)
         return self._send(dataset, [(item.record, item.suggestion) for item in curated])
 
+    def _hand_to_ranking(
+        self, curated: list[Curated], students: Sequence[str], seed: int, champion: Entry | None
+    ) -> Chosen:
+        """What the students hand to the ranking, through a file."""
+        from tutelage.training.out_of_sample.for_ranking import hand_to_ranking
+
+        return hand_to_ranking(
+            self.workspace,
+            [item.record for item in curated],
+            [item.label for item in curated],
+            students,
+            seed=seed,
+            champion=champion,
+            progress=self.progress,
+        )
+
     def _rank(self, curated: list[Curated], seed: int, method: Method) -> Ranking:
-        from tutelage.core.pred_probs import read_pred_probs
         from tutelage.steps.review.explaining import ExplainedRanker
 
         self.progress(Progress("label quality"))
         task = self.workspace.task
         pred_probs = read_pred_probs(self.workspace.pred_probs, task.label_names)
         return ExplainedRanker(curated, task, pred_probs, method=method, seed=seed).rank(self.ledger, curated)
-
-    def _write_pred_probs(self, curated: list[Curated], student: str, seed: int, champion: Entry | None) -> None:
-        """What the student hands to the ranking, through a file."""
-        from tutelage.core.pred_probs import write_pred_probs
-        from tutelage.training.out_of_sample.cross_validation import fit_of, out_of_sample
-
-        names = self.workspace.task.label_names
-        labels = self.workspace.task.indices(item.label for item in curated)
-        texts = [item.record.text for item in curated]
-        fold = "out-of-sample probabilities"
-        self.progress(Progress(fold))
-
-        def on_fold(state: Progress) -> None:
-            nonlocal fold
-            fold = f"fold {state.done + 1} of {state.total}"
-            self.progress(state)
-
-        def in_fold(state: Progress) -> None:
-            named(self.progress, fold)(state)
-
-        fit = fit_of(student, names, seed=seed, progress=in_fold)
-        probs = out_of_sample(texts, labels, len(names), seed=seed, fit=fit, progress=on_fold)
-        if champion:
-            self._ask_champion(champion, [item.record for item in curated], probs)
-        write_pred_probs(self.workspace.pred_probs, [item.record.id for item in curated], names, probs)
-
-    def _ask_champion(self, champion: Entry, records: Sequence[Record], probs: Floats) -> None:
-        """Put the champion's probabilities in place of those in shape (N, K) for the texts that it never trained on."""
-        from tutelage.training.measures.calibration import with_temperature
-        from tutelage.training.unseen import probabilities, unseen_by
-
-        place = {record.id: row for row, record in enumerate(records)}
-        unseen = unseen_by(champion, records)[-CHAMPION_ASKED:]
-        said = probabilities(champion, [record.text for record in unseen], progress=self.progress)
-        probs[[place[record.id] for record in unseen]] = with_temperature(said, champion.manifest.temperature or 1.0)

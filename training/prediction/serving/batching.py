@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -13,7 +13,8 @@ from tutelage.core.arrays import Floats
 from tutelage.core.errors import SnapshotError
 from tutelage.core.workspace import Workspace
 from tutelage.feedback.snapshot import load_snapshot
-from tutelage.training.prediction.engines.engine import Classifier
+from tutelage.training.prediction.calibrated import calibrated
+from tutelage.training.prediction.engines.engine import Classifier, truncated
 from tutelage.training.prediction.engines.selection import ChosenEngine, Say, choose_engine
 from tutelage.training.registry import Entry
 
@@ -31,7 +32,7 @@ def ready_student(workspace: Workspace, entry: Entry, engine: str, say: Say) -> 
         texts = []
     chosen, classifier = choose_engine(entry.load(), entry.manifest.kind, entry.path, texts, engine, say)
     classifier.compute(classifier.prepare(["a warm-up text"]))
-    return chosen, classifier
+    return chosen, calibrated(entry.manifest, classifier)
 
 
 class QueueFullError(Exception):
@@ -39,12 +40,20 @@ class QueueFullError(Exception):
 
 
 class BatchQueue:
-    """Answers requests of any size; those that arrive while a batch is computed form the next one."""
+    """Answers requests of any size; those that arrive while a batch is computed form the next one.
 
-    def __init__(self, classifier: Classifier) -> None:
-        self._classifier, self._pool = classifier, ThreadPoolExecutor(1)
+    ``observe`` is called with the size of each batch, and how many of its texts are truncated.
+    """
+
+    def __init__(self, classifier: Classifier, observe: Callable[[int, int], None] = lambda _texts, _cut: None) -> None:
+        self._classifier, self._pool, self._observe = classifier, ThreadPoolExecutor(1), observe
         self._requests: asyncio.Queue[tuple[list[str], asyncio.Future[Floats]]] = asyncio.Queue()
         self._waiting = 0
+
+    @property
+    def waiting(self) -> int:
+        """The number of texts that wait or are being computed."""
+        return self._waiting
 
     async def answer(self, texts: list[str]) -> Floats:
         """Probabilities of shape (N, K).
@@ -100,7 +109,11 @@ class BatchQueue:
         return [(texts, future) for texts, future in batch if not future.done()]
 
     def _compute(self, texts: list[str]) -> Floats:
-        return self._classifier.compute(self._classifier.prepare(texts)) if texts else np.empty((0, 0))
+        if not texts:
+            return np.empty((0, 0))
+        prepared = self._classifier.prepare(texts)
+        self._observe(len(texts), truncated(prepared))
+        return self._classifier.compute(prepared)
 
 
 def _distribute(batch: Sequence[tuple[list[str], asyncio.Future[Floats]]], probs: Floats) -> None:

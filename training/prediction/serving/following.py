@@ -7,8 +7,8 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tutelage.training.prediction.batching import BatchQueue
 from tutelage.training.prediction.engines.selection import ChosenEngine, Say
+from tutelage.training.prediction.serving.batching import BatchQueue
 from tutelage.training.registry import Entry
 
 LOOK_SECONDS = 2.0

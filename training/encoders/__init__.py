@@ -1,0 +1,1 @@
+"""Encoders of Hugging Face: how they are loaded, and how texts become tokens."""

@@ -1,0 +1,1 @@
+"""A student as a folder that runs without tutelage."""

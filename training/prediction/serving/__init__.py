@@ -1,0 +1,1 @@
+"""A student that answers over HTTP."""

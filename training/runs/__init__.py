@@ -1,0 +1,1 @@
+"""What a training run leaves while it goes on: checkpoints, the curve of its losses, logs of trackers."""
