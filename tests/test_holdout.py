@@ -32,7 +32,7 @@ def task(root: Path, file: str | None = None, **keys: Any) -> Workspace:
 def held(workspace: Workspace) -> set[str]:
     """The ids of the records that no step takes; training and the others agree on them."""
     with Ledger(workspace.db) as ledger:
-        used = {record.id for record in Loop(workspace, ledger)._parted()[0]}
+        used = {record.id for record in Loop(workspace, ledger).parted()[0]}
         known = {record.id for record in ledger.records(workspace.task)}
     assert held_out(workspace).ids & known == known - used
     return known - used
@@ -61,7 +61,7 @@ def test_a_row_that_cannot_be_held_out_is_an_error_for_all(tmp_path: Path, row: 
     with pytest.raises(TaskError, match=message):
         held_out(workspace)
     with Ledger(workspace.db) as ledger, pytest.raises(TaskError, match=message):
-        Loop(workspace, ledger)._parted()
+        Loop(workspace, ledger).parted()
 
 
 def test_locked_rows_stay_out_of_all_steps_when_the_share_shrinks(tmp_path: Path) -> None:

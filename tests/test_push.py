@@ -70,6 +70,7 @@ def test_a_push_makes_the_dataset_with_all_that_people_need(shop: Shop) -> None:
         "tie": ("Tie", "terms", True),
         "source": ("Source of the suggestion", "terms", True),
         "reviewer": ("Reviewer", "terms", True),
+        "why": ("Why it is suspect", "terms", True),
     }
     page = f"{shop.server.url}/dataset/{pushed.dataset}/annotation-mode"
     assert pushed.link == f"{page}?status=pending&sort=metadata.suspect_rank.asc~metadata.label_quality.asc"
@@ -340,7 +341,7 @@ def test_what_only_the_server_refuses_is_found_by_halving(shops: Callable[..., S
             put(payloads)
 
         object.__setattr__(dataset, "put", refusing)
-        pushed = loop._send(dataset, [(record, suggest(record)) for record in loop._parted()[0]])
+        pushed = loop._send(dataset, [(record, suggest(record)) for record in loop.parted()[0]])
     assert pushed.sent == 30
     assert "found fields values for non configured fields" in pushed.rejected["wrong"]
     assert refused[0] == 31
