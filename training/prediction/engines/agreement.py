@@ -50,7 +50,7 @@ class CheckTexts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class EngineVerdict:
     """How an engine and torch agree.
 
     Parameters
@@ -105,12 +105,12 @@ def check_sample(sample: Sample, to_predict: Sequence[str]) -> CheckTexts:
     return CheckTexts(texts=list(to_predict[:: max(1, len(to_predict) // SAMPLE)])[:SAMPLE])
 
 
-def compared(classifier: Classifier, expected: Ints, checked: CheckTexts) -> Verdict:
+def compared_with_torch(classifier: Classifier, expected: Ints, checked: CheckTexts) -> EngineVerdict:
     """The verdict; ``expected`` are torch's labels, of shape (N,)."""
     texts = list(checked.texts)
     together = classifier.compute(classifier.prepare(texts))
     alone = np.concatenate([classifier.compute(classifier.prepare([text])) for text in texts])
-    return Verdict(
+    return EngineVerdict(
         name=classifier.name,
         agreement=min(float((decide(probs) == expected).mean()) for probs in (together, alone)),
         sample=len(texts),
@@ -120,14 +120,14 @@ def compared(classifier: Classifier, expected: Ints, checked: CheckTexts) -> Ver
     )
 
 
-def kept_verdict(exports: Path, engine: str) -> Verdict | None:
+def kept_verdict(exports: Path, engine: str) -> EngineVerdict | None:
     """The verdict of an earlier check on this kind of machine; None without one."""
     with suppress(OSError, ValueError, TypeError):
-        return Verdict(**json.loads(_file(exports, engine).read_text("utf-8")))
+        return EngineVerdict(**json.loads(_file(exports, engine).read_text("utf-8")))
     return None
 
 
-def keep_verdict(exports: Path, engine: str, verdict: Verdict) -> None:
+def keep_verdict(exports: Path, engine: str, verdict: EngineVerdict) -> None:
     """Keep a verdict on enough texts that the student was not trained on; not where nothing can be written."""
     if (verdict.unseen or 0) >= ENOUGH_UNSEEN:
         with suppress(OSError):

@@ -17,10 +17,10 @@ from tutelage.training.prediction.engines.agreement import (
     ENOUGH_AGREEMENT,
     SAMPLE,
     CheckTexts,
+    EngineVerdict,
     Sample,
-    Verdict,
     check_sample,
-    compared,
+    compared_with_torch,
     keep_verdict,
     kept_verdict,
 )
@@ -46,7 +46,7 @@ class ChosenEngine:
 
     engine: str
     name: str
-    verdict: Verdict | None = None
+    verdict: EngineVerdict | None = None
 
     @property
     def agreement(self) -> float | None:
@@ -137,7 +137,7 @@ class _Choice:
                 return ChosenEngine(engine=name, name=classifier.name, verdict=verdict), classifier
         return ChosenEngine(engine=REFERENCE, name=self._reference.name), self._reference
 
-    def _working(self, name: str, *, needed: bool) -> tuple[Verdict | None, EngineClassifier] | None:
+    def _working(self, name: str, *, needed: bool) -> tuple[EngineVerdict | None, EngineClassifier] | None:
         """The engine and its verdict, None without any text; nothing where it does not work, or cannot be checked."""
         try:
             if not needed and not self._can_check(name):
@@ -153,7 +153,7 @@ class _Choice:
                 raise StudentError(f"--engine {name}: {error}") from None
         return None
 
-    def _accepted(self, verdict: Verdict | None, classifier: EngineClassifier, *, needed: bool) -> bool:
+    def _accepted(self, verdict: EngineVerdict | None, classifier: EngineClassifier, *, needed: bool) -> bool:
         if verdict is None:
             return needed
         if not verdict.agrees:
@@ -181,14 +181,14 @@ class _Choice:
     def _can_check(self, name: str) -> bool:
         return kept_verdict(self.network.exports, name) is not None or bool(self._texts.texts)
 
-    def _verdict(self, name: str, classifier: EngineClassifier) -> Verdict | None:
+    def _verdict(self, name: str, classifier: EngineClassifier) -> EngineVerdict | None:
         if kept := kept_verdict(self.network.exports, name):
             return kept
         if not self._texts.texts:
             return None
         expected = self._expected
         with _failures():
-            verdict = compared(classifier, expected, self._texts)
+            verdict = compared_with_torch(classifier, expected, self._texts)
         keep_verdict(self.network.exports, name, verdict)
         return verdict
 
