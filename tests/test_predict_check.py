@@ -164,7 +164,7 @@ def test_a_verdict_is_kept_for_the_next_call(many: Workspace, monkeypatch: pytes
     first, _ = ready_student(many, entry, "auto", no_word)
     (file,) = (entry.path / "exports").glob("check-torch-bf16-*.json")
     assert json.loads(file.read_text("utf-8"))["unseen"] == first.sample == SAMPLE
-    monkeypatch.setattr(choosing, "engine_verdict", None)  # a second check would fail
+    monkeypatch.setattr(choosing, "compared_with_torch", None)  # a second check would fail
     said: list[str] = []
     student = entry.load()
     again, _ = choose_engine(student, "encoder", entry.path, NEW[:20], "auto", said.append)

@@ -105,7 +105,7 @@ def check_sample(sample: Sample, to_predict: Sequence[str]) -> CheckTexts:
     return CheckTexts(texts=list(to_predict[:: max(1, len(to_predict) // SAMPLE)])[:SAMPLE])
 
 
-def engine_verdict(classifier: Classifier, expected: Ints, checked: CheckTexts) -> EngineVerdict:
+def compared_with_torch(classifier: Classifier, expected: Ints, checked: CheckTexts) -> EngineVerdict:
     """The verdict; ``expected`` are torch's labels, of shape (N,)."""
     texts = list(checked.texts)
     together = classifier.compute(classifier.prepare(texts))

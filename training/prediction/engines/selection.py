@@ -20,7 +20,7 @@ from tutelage.training.prediction.engines.agreement import (
     EngineVerdict,
     Sample,
     check_sample,
-    engine_verdict,
+    compared_with_torch,
     keep_verdict,
     kept_verdict,
 )
@@ -188,7 +188,7 @@ class _Choice:
             return None
         expected = self._expected
         with _failures():
-            verdict = engine_verdict(classifier, expected, self._texts)
+            verdict = compared_with_torch(classifier, expected, self._texts)
         keep_verdict(self.network.exports, name, verdict)
         return verdict
 
