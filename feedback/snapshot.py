@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 DATA, MANIFEST, LATEST = "records.parquet", "manifest.json", "latest"
 _AT_ONCE = 10_000
-_NOT_IN_ID = {"responses", "label_quality", "suspect_rank"}
 _PUBLIC = ("by_status", "withdrawn", "unknown_records")
 
 
@@ -69,20 +68,40 @@ class Snapshot:
 def snapshot_id(task: Task, curated: Sequence[Curated]) -> str:
     """First 12 hex digits of a SHA-256 over the task and each record's row.
 
-    Without the responses, which decided label and status, and without the ranking: only whether there is one counts,
-    so that ranking again, which changes no label, leads to no new snapshot and no new student.
+    Without the responses, which decided label and status, and the suspect rank, whose ties are
+    broken by a seed.
     """
+    return _digest(task, curated, {"responses", "suspect_rank"})[:12]
+
+
+def frozen_id(snapshots: Path, task: Task, curated: Sequence[Curated]) -> str:
+    """The id of the snapshot that holds this: the latest where that differs in its ranking alone, else a new one.
+
+    So ranking again, which changes no label, leads to no new snapshot and no new student.
+    """
+    content = _content(task, curated)
+    try:
+        latest = load_snapshot(snapshots)
+    except SnapshotError:
+        latest = None
+    if latest and latest.manifest.get("content") == content:
+        return latest.id
+    return snapshot_id(task, curated)
+
+
+def _content(task: Task, curated: Sequence[Curated]) -> str:
+    """A hash of all but the responses and the ranking, of which only counts whether there is one."""
+    is_ranked = any(item.rank for item in curated) or all(item.status != "pending" for item in curated)
+    digest = _digest(task, curated, {"responses", "label_quality", "suspect_rank"})
+    return f"{digest[:16]}{'-ranked' * is_ranked}"
+
+
+def _digest(task: Task, curated: Sequence[Curated], without: set[str]) -> str:
     digest = hashlib.sha256(task.id.encode())
     for item in sorted(curated, key=lambda item: item.record.id):
-        row = {name: value for name, value in _row(item).items() if name not in _NOT_IN_ID}
+        row = {name: value for name, value in _row(item).items() if name not in without}
         digest.update(json.dumps(row, ensure_ascii=False).encode())
-    digest.update(b"ranked" if _is_ranked(curated) else b"")
-    return digest.hexdigest()[:12]
-
-
-def _is_ranked(curated: Sequence[Curated]) -> bool:
-    """Whether what waits for people has label quality scores; settled records have none after the next ranking."""
-    return any(item.rank for item in curated) or all(item.status != "pending" for item in curated)
+    return digest.hexdigest()
 
 
 def write_snapshot(
@@ -91,9 +110,10 @@ def write_snapshot(
     """Write a snapshot of a curated set; returns it, and whether it is new.
 
     ``origin`` describes where the responses came from and goes into the manifest. The same content
-    has the same id and is not written again. The latest snapshot is the default of ``load_snapshot``.
+    has the same id and is not written again, nor is what differs from the latest in its ranking alone. The latest
+    snapshot is the default of ``load_snapshot``.
     """
-    name = snapshot_id(task, curated)
+    name = frozen_id(snapshots, task, curated)
     folder = snapshots / name
     is_new = not (folder / MANIFEST).exists()
     if is_new:
@@ -149,6 +169,7 @@ def _manifest(name: str, task: Task, curated: Sequence[Curated], origin: Mapping
     trained = [item for item in curated if item.label is not None]
     return {
         "id": name,
+        "content": _content(task, curated),
         "task": task.name,
         "task_id": task.id,
         "labels": list(task.label_names),

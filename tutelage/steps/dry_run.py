@@ -15,7 +15,7 @@ from tutelage.core.records import ProgressCallback, unreported
 from tutelage.core.workspace import Workspace
 from tutelage.feedback.answers import was_pushed
 from tutelage.feedback.curate import Curated, is_final
-from tutelage.feedback.snapshot import MANIFEST, snapshot_id
+from tutelage.feedback.snapshot import MANIFEST, frozen_id
 from tutelage.steps.backup import copy_database
 from tutelage.steps.night import (
     Answers,
@@ -113,7 +113,7 @@ def _frozen(workspace: Workspace) -> _Ahead | None:
 
 def _unfrozen(workspace: Workspace, loop: Loop) -> _Ahead:
     curated = loop.curated()
-    name = snapshot_id(workspace.task, curated)
+    name = frozen_id(workspace.snapshots, workspace.task, curated)
     is_new = not (workspace.snapshots / name / MANIFEST).exists()
     return _Ahead(name, _finished(curated), is_new)
 
