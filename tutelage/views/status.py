@@ -48,7 +48,8 @@ class _Held:
 
     ``records`` are all of them, ``items`` those that are not held out, ``open`` the ids of those that wait for an
     answer; ``ranks``, ``shown`` and ``responses`` are those of the ``dataset`` on Argilla, ``unsent`` counts what it
-    was not sent, ``misplaced`` the places in its queue that are others now; ``spent`` is the teachers' cost.
+    was not sent, ``misplaced`` the places in its queue that are others now; ``spent`` is the teachers' cost,
+    ``ranked_by`` what the latest ranking was made of.
     """
 
     records: Sequence[Record]
