@@ -67,6 +67,12 @@ def test_the_rows_alone_would_call_a_lucky_seed_a_better_recipe() -> None:
     assert compare_recipes(steady, steady[:1], is_trained=False).second_seeds == 0
 
 
+def test_no_difference_of_accuracies_is_larger_than_one() -> None:
+    rows = np.arange(200)
+    found = compare_recipes(np.stack([rows < 200, rows < 154]).astype(np.float64), (rows < 199)[None, :].astype(float))
+    assert (found.interval.low, found.interval.high) == (-1, 1)
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Recipe, str]:
     root = tmp_path_factory.mktemp("seeds")
@@ -86,6 +92,7 @@ def test_seeds_are_students_of_their_own_that_know_each_other(trained: tuple[Wor
     again = train(workspace, recipe, seeds=2)
     assert (again.is_new, len(again.siblings), len(list_students(workspace.students))) == (False, 2, 3)
     assert len(siblings_of(workspace.students, first)) == 3
+    assert list_students(workspace.students)[-1].id == first  # what status measures next is what evaluate takes
 
 
 def test_evaluate_reports_the_spread_and_compares_with_it(trained: tuple[Workspace, Recipe, str]) -> None:

@@ -72,11 +72,20 @@ def digest_of(content: bytes) -> str:
 
 
 def list_students(students: Path) -> list[Entry]:
-    """All finished students, the newest last."""
-    entries = [
-        Entry(path.parent.name, path.parent, read_manifest(path.parent)) for path in students.glob(f"[!.]*/{FILE}")
-    ]
-    return sorted(entries, key=lambda entry: (entry.manifest.created_at, entry.id))
+    """All finished students, the newest last; of the seeds of a recipe the first is the newest, as it is the one used.
+
+    The best of several seeds would be chosen by luck.
+    """
+    known = {
+        path.parent.name: Entry(path.parent.name, path.parent, read_manifest(path.parent))
+        for path in students.glob(f"[!.]*/{FILE}")
+    }
+
+    def age(entry: Entry) -> tuple[str, int, str]:
+        group = _siblings(known, entry.id)
+        return max(known[one].manifest.created_at for one in group), -group.index(entry.id), entry.id
+
+    return sorted(known.values(), key=age)
 
 
 def find_student(students: Path, name: str = "") -> Entry:
@@ -103,8 +112,12 @@ def siblings_of(students: Path, name: str) -> list[Entry]:
     Those that ``train --seeds`` trained together, as far as they are still there; otherwise this one alone.
     """
     known = {entry.id: entry for entry in list_students(students)}
+    return [known[one] for one in _siblings(known, name)]
+
+
+def _siblings(known: Mapping[str, Entry], name: str) -> list[str]:
     groups = [entry.manifest.siblings for entry in known.values() if name in entry.manifest.siblings]
-    return [known[one] for one in max(groups, key=len, default=(name,)) if one in known]
+    return [one for one in max(groups, key=len, default=(name,)) if one in known]
 
 
 def _champion(students: Path, known: dict[str, Entry], *, needed: bool) -> Entry:
@@ -114,7 +127,7 @@ def _champion(students: Path, known: dict[str, Entry], *, needed: bool) -> Entry
             raise StudentError(
                 f"{students}: no champion yet; choose one with: tutelage promote {next(reversed(known))}"
             )
-        return siblings_of(students, next(reversed(known)))[0]  # the best of several seeds would be chosen by luck
+        return next(reversed(known.values()))
     if chosen not in known:
         raise StudentError(f"the champion {chosen} no longer exists; {_way_out(students, known)}")
     return known[chosen]

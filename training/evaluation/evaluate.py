@@ -116,9 +116,9 @@ def evaluate(
     entries = [entry, *([against] if against and against.id != entry.id else [])]
     groups = {one.id: siblings_of(workspace.students, one.id) for one in entries}
     others = {one.id: one for group in groups.values() for one in group if one.id not in groups}.values()
+    only_equal = tuple(one.id for one in entries if not check_student(workspace, one, gold_set, progress))
     for one in others:
         check_student(workspace, one, gold_set, progress)
-    only_equal = tuple(one.id for one in entries if not check_student(workspace, one, gold_set, progress))
     said = {student.id: _predicted(student, gold_set.texts, progress) for student in entries}
     probs = {name: found for name, (found, _) in said.items()}
     predictions = {name: decide(prob) for name, prob in probs.items()}

@@ -82,7 +82,7 @@ def compare_recipes(
     freedom = variance**2 / sum(term**2 / degrees for term, degrees in terms) if variance else max(1, rows - 1)
     half = float(t.ppf(0.975, freedom)) * error
     interval, p_value = (
-        Interval(difference - half, difference + half),
+        Interval(max(-1.0, difference - half), min(1.0, difference + half)),
         2 * float(t.sf(abs(difference) / error, freedom)),
     )
     return RecipeComparison(
