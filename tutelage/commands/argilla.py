@@ -98,7 +98,9 @@ def _push_words(console: Console, pushed: Pushed) -> str:
 
 @command("rank", example="tutelage rank --out ranked.csv")
 @click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write all records in order (CSV or Parquet)."
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the records that wait for people, in order (CSV or Parquet).",
 )
 @click.option(
     "--student",

@@ -119,17 +119,22 @@ def suspects_command(console: Console, *, most: int, settled_too: bool) -> None:
     """List the most suspect records that nobody has settled yet, the worst first."""
     frame = console.project.suspects(most, pending=not settled_too)
     rows = json.loads(frame.to_json(orient="records"))
-    console.result({"suspects": rows}, _suspects_table(frame) if rows else "no pending record has a rank")
+    console.result(
+        {"suspects": rows}, _suspects_table(frame, with_status=settled_too) if rows else "no pending record has a rank"
+    )
 
 
-def _suspects_table(frame: pd.DataFrame) -> str:
+def _suspects_table(frame: pd.DataFrame, *, with_status: bool) -> str:
     from tutelage.commands.terminal.tables import fitted
 
+    status = [("status", *frame["status"])] if with_status else []
     rows = [_suspect(row) for row in frame.to_dict("records")]
-    head = ("rank", "id", "suggestion", "quality", "status", "why", "text")
+    head = ("rank", "id", "suggestion", "quality", "why", "text")
+    parts = [*zip(head, *rows, strict=True)]
+    columns = [*parts[:4], *status, *parts[4:]]
     width = shutil.get_terminal_size().columns
-    most = {1: max(8, width // 4), 2: 16, 5: max(6, width // 4 - 10)}
-    return fitted([head, *rows], width, most=most, right={0, 3})
+    most = {1: max(8, width // 5), 2: 12, len(columns) - 2: max(12, width * 3 // 10)}
+    return fitted(list(zip(*columns, strict=True)), width, most=most, right={0, 3})
 
 
 def _suspect(row: dict[Any, Any]) -> tuple[str, ...]:
@@ -139,7 +144,6 @@ def _suspect(row: dict[Any, Any]) -> tuple[str, ...]:
         row["id"],
         suggestion if isinstance(suggestion, str) else "-",
         f"{row['label_quality']:.3f}",
-        row["status"],
         "; ".join(row["why"]),
         row["text"],
     )
