@@ -7,6 +7,7 @@ wall clock per record.
 
     python benchmarks/scale.py              # 2,000 and 20,000 records: some minutes
     python benchmarks/scale.py 200000       # an hour or more
+    python benchmarks/scale.py --no-argilla 2000 200000   # the steps that need none: some minutes
 """
 
 from __future__ import annotations
@@ -67,24 +68,34 @@ class Cost:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sizes", nargs="*", type=int, default=SIZES, help="numbers of records")
+    parser.add_argument("--no-argilla", action="store_true", help="only the steps that need none")
+    options = parser.parse_args()
     print("| records | step | wall s | ms a record | CPU s | peak RSS MiB | server CPU s | server peak RSS MiB |")
     print("|---|---|---|---|---|---|---|---|")
-    for size in parser.parse_args().sizes:
+    for size in options.sizes:
         with tempfile.TemporaryDirectory() as folder:
+            workspace = Workspace(Path(folder) / "task")
+            if options.no_argilla:
+                run_alone(Steps(workspace.root, None, size), workspace, size)
+                continue
             server = up(Path(folder) / "argilla", port=0)
             try:
-                run(Workspace(Path(folder) / "task"), server, size)
+                run(workspace, server, size)
             finally:
                 down(server.data_dir)
 
 
-def run(workspace: Workspace, server: Server, size: int) -> None:
+def run_alone(step: Steps, workspace: Workspace, size: int) -> None:
     texts = make_task(workspace.root, size)
     votes = [word for n in (1, 2, 3) for word in ("--vote", f"label_{n}:reason_{n}")]
-    step = Steps(workspace.root, server, size)
     step("import", "import", str(texts), "--text", "text", "--id", "id", *votes)
     step("rank --no-push", "rank", "--no-push")
     step("rank --no-push, nothing new", "rank", "--no-push")
+
+
+def run(workspace: Workspace, server: Server, size: int) -> None:
+    step = Steps(workspace.root, server, size)
+    run_alone(step, workspace, size)
     step("push", "push", "--anyway")
     step("rank, send ranks", "rank")
     step("pull", "pull")
@@ -98,13 +109,14 @@ def run(workspace: Workspace, server: Server, size: int) -> None:
 
 
 class Steps:
-    """Runs steps on one task and one server, and prints what each costs."""
+    """Runs steps on one task and one server, or without one, and prints what each costs."""
 
-    def __init__(self, root: Path, server: Server, size: int) -> None:
-        self._root, self._size = root, size
-        self._env = {**os.environ, "ARGILLA_API_URL": server.url, "ARGILLA_API_KEY": server.api_key}
-        lock = json.loads((server.data_dir / "server.lock").read_text("utf-8"))
-        self._server = psutil.Process(lock["pid"])
+    def __init__(self, root: Path, server: Server | None, size: int) -> None:
+        self._root, self._size, self._env, self._server = root, size, dict(os.environ), None
+        if server:
+            self._env |= {"ARGILLA_API_URL": server.url, "ARGILLA_API_KEY": server.api_key}
+            lock = json.loads((server.data_dir / "server.lock").read_text("utf-8"))
+            self._server = psutil.Process(lock["pid"])
 
     def __call__(self, name: str, *words: str) -> None:
         """A command of the command line."""
@@ -146,6 +158,8 @@ class Steps:
         print(f"| {self._size:,} | {name} | {cost.wall:.1f} | {each:.2f} | {own} | {server} |", flush=True)
 
     def _server_cpu(self) -> float:
+        if self._server is None:
+            return 0.0
         times = self._server.cpu_times()
         return float(times.user + times.system)
 
@@ -153,7 +167,7 @@ class Steps:
 class Peak:
     """The most memory that a process holds while the block runs, looked at ten times a second."""
 
-    def __init__(self, process: psutil.Process) -> None:
+    def __init__(self, process: psutil.Process | None) -> None:
         self.bytes = 0
         self._process, self._over = process, threading.Event()
         self._watch = threading.Thread(target=self._look, daemon=True)
@@ -167,7 +181,7 @@ class Peak:
         self._watch.join()
 
     def _look(self) -> None:
-        while not self._over.wait(0.1):
+        while self._process and not self._over.wait(0.1):
             self.bytes = max(self.bytes, self._process.memory_info().rss)
 
 

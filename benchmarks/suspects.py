@@ -43,7 +43,8 @@ from tutelage.loaders.voting.vote_matrix import consensus_weights, vote_matrix, 
 from tutelage.training.out_of_sample.student_probs import StudentProbs  # noqa: E402
 from tutelage.training.students.recipe import parse_student  # noqa: E402
 
-SHARES, BATCHES, DRAWS, RESAMPLED = (0.05, 0.10, 0.20), (50, 25, 10), 50, 200
+SHARES, BATCHES, DRAWS, RESAMPLED = (0.02, 0.05, 0.10, 0.20), (50, 25, 10), 50, 200
+TENTH = SHARES.index(0.10)
 INVESTOR_VOTES = ("sc_iter1", "sc_iter2", "sc_iter3", "label_llm")
 BASELINES = ("agreement", "cleanlab")
 
@@ -308,15 +309,15 @@ def print_table(data: Data, options: argparse.Namespace, measured: Sequence[Meas
         f" {len(data.task.label_names)} labels,"
     )
     print(f"{data.is_wrong.sum()} wrong suggestions; student {' + '.join(options.student)}: {worth:.2f}")
-    best = max(each.means[1] for each in measured if each.name in BASELINES)
+    best = max(each.means[TENTH] for each in measured if each.name in BASELINES)
     head = ("", *(f"{share:.0%}" for share in SHARES), "95 % at 10 %", "ratio", "80 % found after")
     print(columns([head, *(_row(each, best) for each in measured)]), flush=True)
 
 
 def _row(each: Measured, best: float) -> tuple[str, ...]:
     low, high = each.interval
-    counts = (f"{mean:.1f}" for mean in each.means[:3])
-    return (each.name, *counts, f"{low:.0f} to {high:.0f}", f"{each.means[1] / best:.2f}", f"{each.means[3]:.0f}")
+    counts = (f"{mean:.1f}" for mean in each.means[:-1])
+    return (each.name, *counts, f"{low:.0f} to {high:.0f}", f"{each.means[TENTH] / best:.2f}", f"{each.means[-1]:.0f}")
 
 
 def draw_plot(out: Path, made: Mapping[str, Sequence[Measured]]) -> None:
@@ -338,9 +339,9 @@ def print_ratios(made: Mapping[str, Sequence[Measured]]) -> None:
     """Over all sets: mean and least ratio to the better baseline in the first tenth."""
     ratios: dict[str, list[float]] = {}
     for measured in made.values():
-        best = max(each.means[1] for each in measured if each.name in BASELINES)
+        best = max(each.means[TENTH] for each in measured if each.name in BASELINES)
         for each in measured:
-            ratios.setdefault(each.name, []).append(each.means[1] / best)
+            ratios.setdefault(each.name, []).append(each.means[TENTH] / best)
     rows = [(name, f"{np.mean(each):.2f}", f"{min(each):.2f}") for name, each in ratios.items()]
     print(f"\nratio in the first tenth, {len(made)} sets")
     print(columns([("", "mean", "least"), *rows]))
