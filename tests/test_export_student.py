@@ -80,7 +80,7 @@ def run_alone(folder: Path, without: tuple[str, ...], python: Path = Path(sys.ex
     done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     *shown, answer = done.stdout.splitlines()
-    assert shown[-1].endswith("A second text.")
+    assert re.fullmatch(r"\S.* \[[\de.-]{1,7}(, [\de.-]{1,7})+\] A second text\.", shown[-1]), shown[-1]
     return np.array(json.loads(answer.removeprefix("answer ")))
 
 

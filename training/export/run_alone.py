@@ -19,7 +19,7 @@ with open("labels.json", encoding="utf-8") as file:
 
 def probabilities(texts):
 {scores}
-    scores = scores / about["temperature"]
+    scores = np.asarray(scores, dtype=float) / about["temperature"]
     scores = np.exp(scores - scores.max(axis=1, keepdims=True))
     return scores / scores.sum(axis=1, keepdims=True)
 
