@@ -98,7 +98,7 @@ def exported_probs(student: Any, folder: Path) -> Floats:
     session = onnxruntime.InferenceSession(str(plain_export(network)), providers=["CPUExecutionProvider"])
 
     class Plain:
-        name, tokens_a_batch, workers = "plain", 256, 1
+        name, tokens_a_batch, pads, workers = "plain", 256, True, 1
 
         def scores(self, ids: Any, mask: Any) -> Floats:
             return np.asarray(session.run(None, {"input_ids": ids, "attention_mask": mask})[0], dtype=np.float64)

@@ -76,7 +76,7 @@ def test_review_says_how_far_it_is(shop: Shop, argilla_env: dict[str, str], monk
     counts_up(seen_in(Project.push, root)["sending to Argilla"], 6, "records")
     ranked = seen_in(Project.rank, root)
     counts_up(ranked["reading answers from Argilla"][1:], 6, "records")
-    folds = ranked["out-of-sample probabilities"][1:]
+    folds = ranked["linear: out-of-sample probabilities"]
     counts_up(folds, 5, "folds")
     assert list(ranked)[-2:] == ["label quality", "sending to Argilla"]
     pulled = seen_in(Project.pull, root)

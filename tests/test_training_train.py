@@ -55,10 +55,10 @@ def test_of_two_calls_at_once_the_second_waits_and_finds_the_student(
     workspace = small_task(tmp_path)
     is_training, is_waiting, said = threading.Event(), threading.Event(), []
 
-    def slow_fit(*given: Any) -> Any:
+    def slow_fit(*given: Any, **options: Any) -> Any:
         is_training.set()
         is_waiting.wait(5)
-        return fit_student(*given)
+        return fit_student(*given, **options)
 
     def listen(state: Progress) -> None:
         said.append(state.step)
@@ -78,7 +78,7 @@ def test_of_two_calls_at_once_the_second_waits_and_finds_the_student(
 
 
 def test_after_a_call_that_failed_the_next_one_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*_given: Any) -> Any:
+    def interrupted(*_given: Any, **_options: Any) -> Any:
         raise KeyboardInterrupt
 
     workspace = small_task(tmp_path)
@@ -196,7 +196,7 @@ def test_an_encoder_learns_and_reloads_equal(tmp_path: Path, tiny: str) -> None:
     assert (probs == again.predict_proba(texts)).all()
     assert (probs.argmax(axis=1) == gold).mean() > 0.45  # by chance a third
     assert not list(workspace.students.glob(".w*")), "work folders are gone"
-    assert {path.suffix for path in entry.path.iterdir()} <= {".json", ".safetensors", ".md"}
+    assert {path.suffix for path in entry.path.iterdir()} <= {".json", ".safetensors", ".md", ".png"}
     assert entry.manifest.training["validation_macro_f1"]
     assert entry.manifest.took.energy_kwh > 0
 
