@@ -87,7 +87,7 @@ def test_the_table_fits_the_terminal(make_task: Callable[..., Workspace], tutela
     if width > 60:  # else there is no room for all of them
         assert head.split() == ["rank", "id", "suggestion", "quality", "why", "text"]
         assert sum(line.endswith("…") for line in rows) == 3
-        assert "pending  votes spl" in run.stdout
+        assert "votes split" in run.stdout
         assert all(f" {one.id} " in run.stdout for one in records), "to be given to show"
     assert not [sign for sign in run.stdout if unicodedata.category(sign) == "Cc" and sign != "\n"]
 
