@@ -133,7 +133,7 @@ def _suspects_table(frame: pd.DataFrame, *, with_status: bool) -> str:
     parts = [*zip(head, *rows, strict=True)]
     columns = [*parts[:4], *status, *parts[4:]]
     width = shutil.get_terminal_size().columns
-    most = {1: max(8, width // 5), 2: 12, len(columns) - 2: max(12, width * 3 // 10)}
+    most = {1: max(8, width // 4), 2: 12, len(columns) - 2: max(8, width // 4 - 4)}
     return fitted(list(zip(*columns, strict=True)), width, most=most, right={0, 3})
 
 
